@@ -1,0 +1,98 @@
+"""What may be spent: limits, the books they are held against, and the verdict on one order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+UnknownPricePolicy = Literal["refuse", "allow", "assume"]
+"""What to do with an order whose price cannot be known before it runs: hold it back, let it pass
+uncounted until Wiro states its cost, or count it at `BudgetLimits.assumed_usd`."""
+
+
+@dataclass(frozen=True)
+class BudgetLimits:
+    """Limits in USD; `None` means no limit. Days are UTC days.
+
+    Args:
+        video_usd: the most that one video may cost.
+        daily_usd: the most that an account may spend in one day, over all collections.
+        collection_usd: the most that the order's collection may ever spend.
+        total_usd: the most that an account may ever spend, over all collections.
+        unknown_price: what to do where no price is known.
+        assumed_usd: what such an order counts as under the policy "assume".
+    """
+
+    video_usd: Decimal | None = None
+    daily_usd: Decimal | None = None
+    collection_usd: Decimal | None = None
+    total_usd: Decimal | None = None
+    unknown_price: UnknownPricePolicy = "refuse"
+    assumed_usd: Decimal | None = None
+
+
+@dataclass(frozen=True)
+class Books:
+    """Spent plus committed, in USD: true costs where known, ceilings of what is under way."""
+
+    daily_usd: Decimal = Decimal(0)
+    collection_usd: Decimal = Decimal(0)
+    total_usd: Decimal = Decimal(0)
+
+    def plus(self, amount_usd: Decimal) -> Books:
+        """The books after committing `amount_usd` more."""
+        return Books(
+            self.daily_usd + amount_usd,
+            self.collection_usd + amount_usd,
+            self.total_usd + amount_usd,
+        )
+
+
+def committed_amount(ceiling_usd: Decimal | None, limits: BudgetLimits) -> Decimal | None:
+    """What an order counts as while its cost is not known; `None` where policy forbids it."""
+    if ceiling_usd is not None:
+        return ceiling_usd
+    if limits.unknown_price == "allow":
+        return Decimal(0)
+    if limits.unknown_price == "assume":
+        return limits.assumed_usd
+    return None
+
+
+def why_held(ceiling_usd: Decimal | None, books: Books, limits: BudgetLimits) -> str | None:
+    """Why an order may not be submitted now, or `None` where it may.
+
+    Args:
+        ceiling_usd: the most the order may cost; `None` where its price is unknown.
+        books: what is spent and committed already.
+        limits: what may be spent.
+    """
+    amount = committed_amount(ceiling_usd, limits)
+    if amount is None:
+        return (
+            "its price is not known. Set a price policy (unknown_price) that allows or bounds it, "
+            "or choose a model with a stated price."
+        )
+    if limits.video_usd is not None and amount > limits.video_usd:
+        return (
+            f"it may cost {_usd(amount)}, over the {_usd(limits.video_usd)} limit for one video. "
+            "Raise that limit or choose cheaper inputs."
+        )
+    rows = (
+        ("daily", limits.daily_usd, books.daily_usd),
+        ("collection's", limits.collection_usd, books.collection_usd),
+        ("total", limits.total_usd, books.total_usd),
+    )
+    for name, limit, used in rows:
+        if limit is not None and used + amount > limit:
+            wait = " or wait for the next day (UTC)" if name == "daily" else ""
+            return (
+                f"{_usd(amount)} more would pass the {_usd(limit)} {name} budget "
+                f"({_usd(used)} spent or committed). Raise the budget{wait}."
+            )
+    return None
+
+
+def _usd(amount: Decimal) -> str:
+    return f"{amount:.4f}".rstrip("0").rstrip(".") + " USD"

@@ -1,0 +1,197 @@
+"""The gate of one Wiro account: which orders may be submitted now.
+
+Budget, Wiro's limit of concurrent tasks and pauses are checked in the transaction that claims the
+orders, under a lock on the account's row, so several submitters cannot pass them together.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from wiro_dagster.budget import Books, BudgetLimits, committed_amount, why_held
+from wiro_dagster.ledger.ledger import ORDER_COLUMNS, Ledger, order_from_row
+from wiro_dagster.ledger.order import UNDER_WAY, Order
+from wiro_dagster.ledger.schema import gates, orders
+
+SECONDS_A_DAY = 86400
+HELD_AGAIN_AFTER_SECONDS = 30.0
+"""How soon an order that the budget holds back is looked at again."""
+
+
+@dataclass(frozen=True)
+class Admission:
+    """Orders that may be submitted, claimed by the caller; or why none may.
+
+    Args:
+        orders: claimed, in state `submitting`.
+        closed_reason: why the whole account waits; `None` where it does not.
+        held: how many orders the budget held back in this look.
+    """
+
+    orders: tuple[Order, ...] = ()
+    closed_reason: str | None = None
+    held: int = 0
+
+
+class Gate:
+    """Admission for one account, shared through the ledger by every process that uses the key."""
+
+    def __init__(self, ledger: Ledger, account: str) -> None:
+        self._ledger = ledger
+        self._account = account
+
+    def admit(
+        self, collection: str, limits: BudgetLimits, *, limit: int, lease_seconds: float
+    ) -> Admission:
+        """Claims orders of a collection for submission, the oldest due first.
+
+        Each claimed order has its intent on record when this returns: from then on, until Wiro's
+        answer is noted, its outcome counts as unknown.
+
+        Args:
+            collection: whose orders.
+            limits: what may be spent.
+            limit: how many at the most.
+            lease_seconds: after that long without a word, a claimed order becomes `unknown`.
+        """
+        now = self._ledger.clock()
+        is_due = (
+            (orders.c.collection == collection)
+            & (orders.c.account == self._account)
+            & (orders.c.state == "ordered")
+            & (orders.c.due_at <= now)
+        )
+        with self._ledger.reading() as connection:
+            if connection.execute(sa.select(orders.c.id).where(is_due).limit(1)).first() is None:
+                return Admission()
+        with self._ledger.writing() as connection:
+            gate = self._lock(connection)
+            if gate.closed_until is not None and gate.closed_until > now:
+                return Admission(closed_reason=gate.reason)
+            if gate.slots is not None and gate.slots_until is not None and gate.slots_until > now:
+                limit = min(limit, gate.slots - self._count_under_way(connection))
+            if limit <= 0:
+                return Admission(closed_reason=gate.reason)
+            due = connection.execute(
+                sa.select(orders.c.id, orders.c.ceiling_usd)
+                .where(is_due)
+                .order_by(orders.c.due_at, orders.c.id)
+                .limit(limit)
+            ).all()
+            books = self.books(connection, collection, limits)
+            admitted: list[int] = []
+            held: dict[str, list[int]] = {}
+            for order_id, ceiling_usd in due:
+                reason = why_held(ceiling_usd, books, limits)
+                if reason is None:
+                    books = books.plus(committed_amount(ceiling_usd, limits) or Decimal(0))
+                    admitted.append(order_id)
+                else:
+                    held.setdefault(reason, []).append(order_id)
+            for reason, ids in held.items():
+                connection.execute(
+                    sa.update(orders)
+                    .where(orders.c.id.in_(ids))
+                    .values(hold=reason, due_at=now + HELD_AGAIN_AFTER_SECONDS)
+                )
+            claimed = self._claim(connection, admitted, now, lease_seconds, limits)
+            return Admission(orders=claimed, held=sum(map(len, held.values())))
+
+    def _claim(
+        self,
+        connection: Connection,
+        ids: list[int],
+        now: float,
+        lease_seconds: float,
+        limits: BudgetLimits,
+    ) -> tuple[Order, ...]:
+        if not ids:
+            return ()
+        lease = uuid.uuid4().hex
+        changes = {
+            "state": "submitting",
+            "lease": lease,
+            "claimed_at": now,
+            "due_at": now + lease_seconds,
+            "hold": None,
+        }
+        connection.execute(sa.update(orders).where(orders.c.id.in_(ids)).values(changes))
+        if limits.unknown_price == "assume":
+            # The assumption is what the budget counts until Wiro states the cost.
+            connection.execute(
+                sa.update(orders)
+                .where(orders.c.id.in_(ids), orders.c.ceiling_usd.is_(None))
+                .values(ceiling_usd=limits.assumed_usd)
+            )
+        rows = connection.execute(
+            sa.select(*ORDER_COLUMNS).where(orders.c.lease == lease).order_by(orders.c.id)
+        )
+        return tuple(order_from_row(row) for row in rows)
+
+    def books(self, connection: Connection, collection: str, limits: BudgetLimits) -> Books:
+        """What the account has spent and committed, as far as the limits ask for it."""
+        now = self._ledger.clock()
+        counted = sa.func.coalesce(orders.c.cost_usd, orders.c.ceiling_usd)
+        mine = (orders.c.account == self._account) & orders.c.claimed_at.is_not(None)
+        is_today = orders.c.claimed_at >= now - now % SECONDS_A_DAY
+
+        def add_up(*conditions: sa.ColumnElement[bool]) -> Decimal:
+            query = sa.select(sa.func.sum(counted, type_=orders.c.cost_usd.type))
+            return connection.execute(query.where(mine, *conditions)).scalar() or Decimal(0)
+
+        books = Books()
+        if limits.daily_usd is not None:
+            # A task that runs past midnight stays committed on the next day until it ends.
+            from_before = orders.c.state.in_(UNDER_WAY) & ~is_today
+            books = replace(books, daily_usd=add_up(is_today) + add_up(from_before))
+        if limits.collection_usd is not None:
+            books = replace(books, collection_usd=add_up(orders.c.collection == collection))
+        if limits.total_usd is not None:
+            books = replace(books, total_usd=add_up())
+        return books
+
+    def close(self, *, until: float, reason: str) -> None:
+        """Stops submitting for the account until that time, and says why."""
+        with self._ledger.writing() as connection:
+            self._lock(connection)
+            self._set(connection, closed_until=until, reason=reason)
+
+    def learn_slots(self, slots: int | None, *, until: float, reason: str) -> None:
+        """Notes Wiro's limit of concurrent tasks, to be believed until that time.
+
+        Args:
+            slots: the limit Wiro named; `None` = as many as are under way now.
+            until: when to try for more.
+            reason: Wiro's words.
+        """
+        with self._ledger.writing() as connection:
+            self._lock(connection)
+            if slots is None:
+                slots = max(1, self._count_under_way(connection))
+            self._set(connection, slots=slots, slots_until=until, reason=reason)
+
+    def _lock(self, connection: Connection) -> sa.engine.Row[tuple[object, ...]]:
+        mine = gates.c.account == self._account
+        turn = sa.update(gates).where(mine).values(turn=gates.c.turn + 1)
+        if connection.execute(turn).rowcount == 0:
+            with connection.begin_nested() as savepoint:
+                try:
+                    connection.execute(sa.insert(gates).values(account=self._account))
+                except sa.exc.IntegrityError:
+                    savepoint.rollback()  # another submitter came first; its row is ours too
+            connection.execute(turn)
+        return connection.execute(sa.select(gates).where(mine)).one()
+
+    def _set(self, connection: Connection, **values: object) -> None:
+        connection.execute(sa.update(gates).where(gates.c.account == self._account).values(values))
+
+    def _count_under_way(self, connection: Connection) -> int:
+        count = sa.select(sa.func.count()).where(
+            orders.c.account == self._account, orders.c.state.in_(UNDER_WAY)
+        )
+        return int(connection.execute(count).scalar_one())

@@ -1,0 +1,214 @@
+"""The ledger's tables, their version, and how a database is opened for them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, Dialect, Engine
+
+from wiro_dagster.errors import ConfigurationError, LedgerError
+
+SCHEMA_VERSION = 1
+
+_PICO = Decimal(10) ** 12
+
+
+class Usd(sa.types.TypeDecorator[Decimal]):
+    """US dollars as a whole number of 10^-12 dollars: exact, and the database can add it up.
+
+    Wiro states costs with up to twelve decimals; floats and SQLite's NUMERIC would round them.
+    """
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:  # noqa: ARG002
+        """Decimal dollars to the stored integer."""
+        return None if value is None else int((value * _PICO).to_integral_value())
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:  # noqa: ARG002
+        """The stored integer (a Decimal where PostgreSQL summed it) to Decimal dollars."""
+        return None if value is None else (Decimal(value) / _PICO).normalize()
+
+
+metadata = sa.MetaData()
+_Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+versions = sa.Table(
+    "wiro_ledger_version",
+    metadata,
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+)
+
+orders = sa.Table(
+    "wiro_orders",
+    metadata,
+    sa.Column("id", _Id, primary_key=True, autoincrement=True),
+    sa.Column("collection", sa.String(255), nullable=False),
+    sa.Column("partition", sa.String(255), nullable=False),
+    sa.Column("account", sa.String(32), nullable=False),
+    sa.Column("model_slug", sa.String(255), nullable=False),
+    sa.Column("inputs", sa.JSON, nullable=False),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    sa.Column("take", sa.Integer, nullable=False),
+    # Filled while the order is live, NULL once it may be repeated: a plain unique index then means
+    # "one live order for a collection, partition and fingerprint" in every database.
+    sa.Column("live_key", sa.String(64), unique=True),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("marker", sa.String(32), nullable=False, unique=True),
+    sa.Column("created_at", sa.Float(53), nullable=False),
+    # When the next step is due; NULL means at rest. A claim moves it to the end of its lease.
+    sa.Column("due_at", sa.Float(53)),
+    sa.Column("lease", sa.String(32), index=True),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("hold", sa.Text),
+    sa.Column("quote_usd", Usd),
+    sa.Column("ceiling_usd", Usd),
+    sa.Column("cost_usd", Usd),
+    sa.Column("claimed_at", sa.Float(53)),
+    sa.Column("submitted_at", sa.Float(53)),
+    sa.Column("ended_at", sa.Float(53)),
+    sa.Column("task_id", sa.String(64)),
+    sa.Column("task_status", sa.String(64)),
+    sa.Column("queue_seconds", sa.Float(53)),
+    sa.Column("elapsed_seconds", sa.Float(53)),
+    sa.Column("polls", sa.Integer, nullable=False, default=0),
+    sa.Column("outputs", sa.JSON, nullable=False),
+    sa.Column("files", sa.JSON, nullable=False),
+    sa.Column("error", sa.Text),
+    sa.Column("waiter_run_id", sa.String(64)),
+    sa.Column("waiter_until", sa.Float(53)),
+    sa.Column("superseded_by", _Id),
+    sa.Column("stop_state", sa.String(16)),
+    sa.Column("stop_reason", sa.Text),
+    # Two orders can never claim one task.
+    sa.UniqueConstraint("account", "task_id", name="wiro_orders_task"),
+    sa.Index("wiro_orders_due", "collection", "state", "due_at"),
+    sa.Index("wiro_orders_partition", "collection", "partition"),
+    sa.Index("wiro_orders_under_way", "account", "state"),
+    sa.Index("wiro_orders_claimed", "account", "claimed_at"),
+)
+
+gates = sa.Table(
+    "wiro_gates",
+    metadata,
+    # One row an account. Every submitter locks it before it claims, so that budget and slots are
+    # checked by one at a time, wherever they run.
+    sa.Column("account", sa.String(32), primary_key=True),
+    sa.Column("closed_until", sa.Float(53)),
+    sa.Column("reason", sa.Text),
+    sa.Column("slots", sa.Integer),
+    sa.Column("slots_until", sa.Float(53)),
+    sa.Column("turn", sa.BigInteger, nullable=False, default=0),
+)
+
+models = sa.Table(
+    "wiro_models",
+    metadata,
+    # What /Tool/Detail last said of a model: schema and prices.
+    sa.Column("slug", sa.String(255), primary_key=True),
+    sa.Column("fetched_at", sa.Float(53), nullable=False),
+    sa.Column("content", sa.JSON, nullable=False),
+)
+
+
+def parse_ledger_url(url: str) -> URL:
+    """Reads a SQLAlchemy URL, taking a bare `postgresql://` or `postgres://` for the driver at hand.
+
+    Raises:
+        ConfigurationError: the URL cannot be read, or PostgreSQL's driver is not installed.
+    """
+    try:
+        parsed = sa.make_url(url.replace("postgres://", "postgresql://", 1))
+    except sa.exc.ArgumentError as error:
+        raise ConfigurationError(
+            "The ledger URL (WIRO_LEDGER_URL) is not a SQLAlchemy URL. "
+            "Write it as sqlite:///path/to/ledger.db or postgresql://user@host/database."
+        ) from error
+    if parsed.drivername == "postgresql":
+        driver = next((name for name in ("psycopg2", "psycopg") if find_spec(name)), None)
+        if driver is None:
+            raise ConfigurationError(
+                "The ledger URL (WIRO_LEDGER_URL) names PostgreSQL, but no driver is installed. "
+                'Install one with: pip install "wiro-dagster[postgres]"'
+            )
+        return parsed.set(drivername=f"postgresql+{driver}")
+    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise ConfigurationError(
+            "The ledger URL (WIRO_LEDGER_URL) names an in-memory SQLite database, which forgets "
+            "what was paid for. Name a file: sqlite:///path/to/ledger.db"
+        )
+    return parsed
+
+
+def open_engine(url: str) -> Engine:
+    """Opens the database of a ledger and makes its tables where they are missing.
+
+    Raises:
+        ConfigurationError: the URL cannot be used.
+        LedgerError: the database cannot be reached, or holds another version's ledger.
+    """
+    parsed = parse_ledger_url(url)
+    is_sqlite = parsed.get_backend_name() == "sqlite"
+    try:
+        if is_sqlite and parsed.database is not None:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            engine = sa.create_engine(parsed, connect_args={"timeout": 60})
+            _prepare_sqlite(engine)
+        else:
+            engine = sa.create_engine(parsed, pool_pre_ping=True)
+        _create_tables(engine)
+    except (sa.exc.SQLAlchemyError, OSError) as error:
+        # The driver's own text may hold the password of the URL; only its kind is told.
+        raise LedgerError(
+            f"The ledger at {parsed.render_as_string(hide_password=True)} cannot be opened "
+            f"({type(error).__name__}). Check WIRO_LEDGER_URL and that the database is reachable."
+        ) from None
+    _check_version(engine, parsed)
+    return engine
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    """Readers never wait for a writer (WAL); what was committed survives a power cut (FULL)."""
+
+    @sa.event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # SQLAlchemy, not the driver, says when to begin
+        for pragma in ("busy_timeout = 60000", "journal_mode = WAL", "synchronous = FULL"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @sa.event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("wiro_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _create_tables(engine: Engine) -> None:
+    for is_last_try in (False, True):
+        try:
+            with engine.connect().execution_options(wiro_write=True) as connection:
+                with connection.begin():
+                    metadata.create_all(connection)
+                    if connection.execute(sa.select(versions.c.version)).first() is None:
+                        connection.execute(sa.insert(versions).values(version=SCHEMA_VERSION))
+                return
+        except (sa.exc.IntegrityError, sa.exc.ProgrammingError):
+            # Another process made the tables between our look and our CREATE.
+            if is_last_try:
+                raise
+
+
+def _check_version(engine: Engine, url: URL) -> None:
+    with engine.connect() as connection:
+        found = connection.execute(sa.select(sa.func.max(versions.c.version))).scalar()
+    if found != SCHEMA_VERSION:
+        engine.dispose()
+        raise LedgerError(
+            f"The ledger at {url.render_as_string(hide_password=True)} has schema version {found}; "
+            f"this wiro-dagster reads version {SCHEMA_VERSION}. Install the wiro-dagster that "
+            "wrote it, or point WIRO_LEDGER_URL at a new database."
+        )
