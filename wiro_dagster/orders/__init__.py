@@ -1,0 +1,7 @@
+"""Orders: the tick that moves them, under a deadline, whoever calls it."""
+
+from wiro_dagster.orders.context import OrderContext
+from wiro_dagster.orders.desk import OrderDesk, TickReport
+from wiro_dagster.orders.policy import OrderPolicy
+
+__all__ = ["OrderContext", "OrderDesk", "OrderPolicy", "TickReport"]
