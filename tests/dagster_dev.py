@@ -1,0 +1,132 @@
+"""A real `dagster dev` on the project's own `workspace.yaml`, driven through GraphQL."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import requests
+
+ROOT = Path(__file__).parent.parent
+T = TypeVar("T")
+
+
+class DagsterDev:
+    """Webserver, daemon and code server, as a user has them."""
+
+    def __init__(self, url: str, log: Path) -> None:
+        self.url = url
+        self._log = log
+
+    def query(self, text: str, **variables: Any) -> dict[str, Any]:
+        answer = requests.post(
+            f"{self.url}/graphql", json={"query": text, "variables": variables}, timeout=30
+        ).json()
+        assert "errors" not in answer, answer["errors"]
+        data: dict[str, Any] = answer["data"]
+        return data
+
+    def wait_for(self, look: Callable[[], T | None], *, seconds: float, what: str) -> T:
+        """Looks until there is something to see."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            with suppress(requests.ConnectionError):
+                found = look()
+                if found:
+                    return found
+            time.sleep(0.5)
+        raise AssertionError(f"{what} did not come. Log:\n{self._log.read_text()[-5000:]}")
+
+    def partition_keys(self, asset: str) -> list[str]:
+        node = self.query(
+            "query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) "
+            "{ ... on AssetNode { partitionKeys } } }",
+            key={"path": [asset]},
+        )["assetNodeOrError"]
+        keys: list[str] = node.get("partitionKeys", [])
+        return keys
+
+    def launch_backfill(self, asset: str, partitions: list[str]) -> str:
+        launched = self.query(
+            "mutation($params: LaunchBackfillParams!) "
+            "{ launchPartitionBackfill(backfillParams: $params) "
+            "{ __typename ... on LaunchBackfillSuccess { backfillId } "
+            "... on PythonError { message } } }",
+            params={"assetSelection": [{"path": [asset]}], "partitionNames": partitions},
+        )["launchPartitionBackfill"]
+        assert launched["__typename"] == "LaunchBackfillSuccess", launched
+        return str(launched["backfillId"])
+
+    def backfill_status(self, backfill_id: str) -> str:
+        found = self.query(
+            "query($id: String!) { partitionBackfillOrError(backfillId: $id) "
+            "{ ... on PartitionBackfill { status numPartitions runs { id status } } } }",
+            id=backfill_id,
+        )["partitionBackfillOrError"]
+        return str(found["status"])
+
+    def backfill_runs(self, backfill_id: str) -> list[str]:
+        found = self.query(
+            "query($id: String!) { partitionBackfillOrError(backfillId: $id) "
+            "{ ... on PartitionBackfill { runs { id status } } } }",
+            id=backfill_id,
+        )["partitionBackfillOrError"]
+        return [str(run["status"]) for run in found["runs"]]
+
+    def materializations(self, asset: str) -> list[dict[str, Any]]:
+        events: list[dict[str, Any]] = self.query(
+            "query($key: AssetKeyInput!) { assetOrError(assetKey: $key) { ... on Asset "
+            "{ assetMaterializations(limit: 100) { partition runId metadataEntries { label "
+            "... on FloatMetadataEntry { floatValue } ... on TextMetadataEntry { text } "
+            "... on UrlMetadataEntry { url } ... on MarkdownMetadataEntry { mdStr } } } } } }",
+            key={"path": [asset]},
+        )["assetOrError"]["assetMaterializations"]
+        return events
+
+
+@contextmanager
+def dagster_dev(
+    folder: Path, settings: Mapping[str, str], *, workspace: Path = ROOT / "workspace.yaml"
+) -> Iterator[DagsterDev]:
+    """Starts `dagster dev` with a home of its own, and ends all of its processes."""
+    home = folder / "dagster_home"
+    home.mkdir(exist_ok=True)
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    port = free_port()
+    log = folder / "dagster.log"
+    command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-p", str(port)]
+    environment = {**os.environ, "DAGSTER_HOME": str(home), **settings}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=environment, stdout=output, stderr=output, start_new_session=True, cwd=ROOT
+        )
+        try:
+            dev = DagsterDev(f"http://127.0.0.1:{port}", log)
+            dev.wait_for(
+                lambda: requests.get(f"{dev.url}/server_info", timeout=5).ok,
+                seconds=60,
+                what="Dagster's webserver",
+            )
+            yield dev
+        finally:
+            process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(15)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

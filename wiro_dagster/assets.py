@@ -1,0 +1,182 @@
+"""The two assets of a collection: `video_order` (we asked for it) and `video` (we own it)."""
+
+# No `from __future__ import annotations`: Dagster compares the context's annotation with its class.
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from wiro_dagster.collection import VideoCollection
+from wiro_dagster.errors import InputError, StoreError
+from wiro_dagster.events import (
+    CODE_VERSION,
+    find_order_events,
+    order_materialization,
+    order_metadata,
+)
+from wiro_dagster.ledger import Order, Placement
+from wiro_dagster.orders import OrderDesk
+from wiro_dagster.prompts import PromptFile
+from wiro_dagster.waiting import VideoWait
+
+StepEvents = Iterator[dg.MaterializeResult[Any]]
+
+
+def build_video_order_asset(collection: VideoCollection) -> dg.AssetsDefinition:
+    """The asset whose materialization places orders; nothing waits for them."""
+
+    @dg.asset(
+        key=collection.order_key,
+        partitions_def=collection.partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        output_required=False,
+        required_resource_keys=collection.resource_keys,
+        code_version=CODE_VERSION,
+        group_name=collection.group_name,
+        kinds={"wiro"},
+        owners=list(collection.owners),
+        tags=dict(collection.tags),
+        description=(
+            "A video was asked for and may cost its quote. Materializing places the order, unless "
+            "the same video is under way or owned; the sensor submits it when budget and Wiro's "
+            "limits allow."
+        ),
+    )
+    def video_order(context: dg.AssetExecutionContext) -> StepEvents:
+        desk = collection.open_desk(context.resources)
+        placements, failures = place_orders(context, collection, desk)
+        orders = [placement.order for placement in placements.values()]
+        if len(context.partition_keys) == 1:
+            yield from (
+                dg.MaterializeResult(
+                    metadata=order_metadata(order),
+                    data_version=dg.DataVersion(order.fingerprint),
+                )
+                for order in orders
+            )
+        else:
+            if not failures and has_followers(context):
+                yield dg.MaterializeResult()  # lets the steps after this one run
+            for order in orders:
+                context.log_event(order_materialization(order, collection.order_key))
+        raise_failures(failures, "were not ordered")
+
+    return video_order
+
+
+def build_video_asset(collection: VideoCollection) -> dg.AssetsDefinition:
+    """The asset whose materialization means: the file is in the video store, verified."""
+
+    @dg.asset(
+        key=collection.video_key,
+        deps=[collection.order_key],
+        partitions_def=collection.partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        output_required=False,
+        required_resource_keys=collection.resource_keys,
+        code_version=CODE_VERSION,
+        group_name=collection.group_name,
+        kinds={"wiro", "video"},
+        owners=list(collection.owners),
+        tags=dict(collection.tags),
+        description=(
+            "A video that we own: in the video store, verified, its cost known. The sensor reports "
+            "it when its order is done. Materializing it orders it where that has not been done "
+            "yet, and waits for it."
+        ),
+    )
+    def video(context: dg.AssetExecutionContext) -> StepEvents:
+        desk = collection.open_desk(context.resources)
+        placements, failures = place_orders(context, collection, desk)
+        _record_orders(context, collection, [placed.order for placed in placements.values()])
+        wait = VideoWait(context, collection, desk, list(placements.values()))
+        if len(context.partition_keys) == 1:
+            yield from wait.deliver_result()
+        else:
+            wait.deliver_events()
+            if not (failures or wait.failures) and has_followers(context):
+                yield dg.MaterializeResult()  # lets the steps after this one run
+                wait.repeat_events()
+        raise_failures({**failures, **wait.failures}, "have no video")
+
+    return video
+
+
+def place_orders(
+    context: dg.AssetExecutionContext, collection: VideoCollection, desk: OrderDesk
+) -> tuple[dict[str, Placement], dict[str, str]]:
+    """Orders the videos of a run's partitions. One that is wrong does not hold up the others.
+
+    Returns:
+        The placements, and why the other partitions could not be ordered.
+    """
+    prompts = collection.load_prompts(context.resources)
+    placements: dict[str, Placement] = {}
+    failures: dict[str, str] = {}
+    for partition in context.partition_keys:
+        prompt = prompts.prompts.get(partition)
+        if prompt is None:
+            failures[partition] = _why_no_prompt(prompts, partition, collection)
+            continue
+        try:
+            placements[partition] = desk.place(partition, prompt)
+        except (InputError, StoreError) as error:
+            failures[partition] = str(error)
+            continue
+        context.log.info(_describe_placement(placements[partition]))
+    return placements, failures
+
+
+def _why_no_prompt(prompts: PromptFile, partition: str, collection: VideoCollection) -> str:
+    problems = [str(problem) for problem in prompts.problems if problem.id == partition]
+    return "\n".join(problems) or (
+        f'{collection.prompt_file.name} has no prompt with the id "{partition}". '
+        "Add it again, or delete the partition."
+    )
+
+
+def _describe_placement(placement: Placement) -> str:
+    order = placement.order
+    match placement.outcome:
+        case "placed":
+            quote = (
+                "price not known" if order.quote_usd is None else f"quote {order.quote_usd:f} USD"
+            )
+            return f"{order.name} is placed: {order.model_slug}, {quote}."
+        case "under_way":
+            return f"{order.name} is under way already ({order.state}); nothing new is bought."
+        case "owned":
+            return f"{order.name} is owned already (task {order.task_id}); nothing new is bought."
+        case "taken_up":
+            return f"{order.name} is taken up again ({order.state}); nothing new is bought."
+
+
+def _record_orders(
+    context: dg.AssetExecutionContext, collection: VideoCollection, orders: list[Order]
+) -> None:
+    """Tells the event log of orders that were placed by a run of `video` itself."""
+    recorded = find_order_events(context.instance, collection.order_key, orders)
+    for order in orders:
+        if order.id not in recorded:
+            context.log_event(order_materialization(order, collection.order_key))
+
+
+def has_followers(context: dg.AssetExecutionContext) -> bool:
+    """Whether the run may have steps after this one, which a step without a result would skip."""
+    selection = context.run.asset_selection  # empty where the run executes its whole job
+    return not selection or len(selection) > 1
+
+
+def raise_failures(failures: dict[str, str], what: str) -> None:
+    """Fails a step that did what it could, naming each partition that it could not do.
+
+    A retry of the run is pointless, but harmless: what is under way is not ordered again.
+    """
+    if not failures:
+        return
+    lines = [f'- "{partition}": {reason}' for partition, reason in sorted(failures.items())]
+    raise dg.Failure(
+        description=f"{len(failures)} partitions {what}:\n" + "\n".join(lines),
+        metadata={"wiro/failures": dg.MetadataValue.json(failures)},
+        allow_retries=False,
+    )

@@ -1,0 +1,146 @@
+"""A collection: a set of prompts, the videos they become, and the names Dagster knows them by."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any, Literal
+
+import dagster as dg
+
+from wiro_dagster.errors import ConfigurationError
+from wiro_dagster.models import Models
+from wiro_dagster.orders import OrderContext, OrderDesk, OrderPolicy
+from wiro_dagster.prompts import PromptFile, load_prompt_file
+from wiro_dagster.resources import LedgerResource, WiroResource
+from wiro_dagster.store_resources import VideoStoreResource
+
+OnTerminate = Literal["leave", "cancel"]
+"""What terminating a run that waits for videos does to their tasks: nothing (the sensor delivers
+them), or cancel them at Wiro. A worker that is merely restarted never cancels."""
+
+# Sensors get new resources at every tick; connections, thread pools and downloads that are under
+# way outlive them here.
+_desks: dict[Hashable, OrderDesk] = {}
+_desks_lock = Lock()
+
+
+@dataclass(frozen=True)
+class VideoCollection:
+    """One set of prompts and the Dagster definitions that make its videos.
+
+    The default collection has the asset keys `video_order` and `video`, the partitions `prompts`
+    and the sensors `prompt_file_sensor` and `video_order_sensor`. A collection named `ads` has
+    `ads/video_order`, `ads/video`, `ads_prompts`, `ads_prompt_file_sensor` and so on, so that
+    several live side by side.
+
+    Args:
+        prompt_file: YAML, JSON or CSV; see the README.
+        name: empty for the default collection; else letters, digits and `_`.
+        group_name: asset group in Dagster.
+        wiro: resource key of the `WiroResource`.
+        ledger: resource key of the `LedgerResource`.
+        store: resource key of the `VideoStoreResource`.
+        on_terminate: what terminating a waiting run does to its tasks.
+        wait_deadline_seconds: how long a run of `video` waits at the most. What has not come by
+            then is delivered by the sensor.
+        policy: timings of orders.
+        owners: Dagster owners of the assets.
+        tags: Dagster tags of the assets.
+    """
+
+    prompt_file: Path
+    name: str = ""
+    group_name: str = "wiro"
+    wiro: str = "wiro"
+    ledger: str = "wiro_ledger"
+    store: str = "video_store"
+    on_terminate: OnTerminate = "leave"
+    wait_deadline_seconds: float = 86400.0
+    policy: OrderPolicy = field(default_factory=OrderPolicy)
+    owners: tuple[str, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuses a name that Dagster would refuse later, and less clearly."""
+        if self.name and not self.name.replace("_", "a").isalnum():
+            raise ConfigurationError(
+                f'The collection name "{self.name}" may have letters, digits and "_" only.'
+            )
+
+    @property
+    def order_key(self) -> dg.AssetKey:
+        """Asset key of the orders."""
+        return self._key("video_order")
+
+    @property
+    def video_key(self) -> dg.AssetKey:
+        """Asset key of the videos."""
+        return self._key("video")
+
+    def _key(self, name: str) -> dg.AssetKey:
+        return dg.AssetKey([self.name, name] if self.name else [name])
+
+    def prefixed(self, name: str) -> str:
+        """A name that is this collection's own: `ads_prompts` for `prompts`."""
+        return f"{self.name}_{name}" if self.name else name
+
+    @property
+    def partitions(self) -> dg.DynamicPartitionsDefinition:
+        """One partition a prompt."""
+        return dg.DynamicPartitionsDefinition(name=self.prefixed("prompts"))
+
+    @property
+    def ledger_name(self) -> str:
+        """What the ledger calls this collection."""
+        return self.video_key.to_user_string()
+
+    @property
+    def resource_keys(self) -> set[str]:
+        """Resources that this collection's definitions need."""
+        return {self.wiro, self.ledger, self.store}
+
+    def open_desk(self, resources: Any) -> OrderDesk:
+        """The order desk of this collection, one for each process and configuration.
+
+        Args:
+            resources: of a Dagster context.
+
+        Raises:
+            ConfigurationError: a resource is missing a setting, or has a wrong one.
+            LedgerError: the ledger cannot be used.
+        """
+        wiro: WiroResource = getattr(resources, self.wiro)
+        ledger: LedgerResource = getattr(resources, self.ledger)
+        store: VideoStoreResource = getattr(resources, self.store)
+        client, opened, limits = wiro.get_client(), ledger.get_ledger(), ledger.get_limits()
+        key = (self, client, opened, limits, type(store), store.model_dump_json())
+        with _desks_lock:
+            if key not in _desks:
+                _desks[key] = OrderDesk(
+                    OrderContext(
+                        ledger=opened,
+                        client=client,
+                        store=store.get_store(),
+                        quoter=Models(opened, client).quote,
+                        account=wiro.get_account(),
+                        collection=self.ledger_name,
+                        limits=limits,
+                        policy=self.policy,
+                        threads=wiro.concurrent_requests,
+                    )
+                )
+            return _desks[key]
+
+    def load_prompts(self, resources: Any) -> PromptFile:
+        """Reads and checks the prompt file.
+
+        Raises:
+            InputError: the file cannot be read at all.
+        """
+        wiro: WiroResource = getattr(resources, self.wiro)
+        ledger: LedgerResource = getattr(resources, self.ledger)
+        models = Models(ledger.get_ledger(), wiro.get_client())
+        return load_prompt_file(self.prompt_file, models.catalogue)

@@ -1,0 +1,38 @@
+"""Everything Dagster needs for one collection, in one call."""
+
+from __future__ import annotations
+
+import warnings
+
+import dagster as dg
+
+from wiro_dagster.assets import build_video_asset, build_video_order_asset
+from wiro_dagster.checks import build_checks
+from wiro_dagster.collection import VideoCollection
+from wiro_dagster.sensors import build_prompt_file_sensor, build_video_order_sensor
+
+
+def build_video_definitions(collection: VideoCollection) -> dg.Definitions:
+    """Builds the assets, checks and sensors of a collection.
+
+    The resources that the collection names come from elsewhere, so that several collections can
+    share them: merge with `dg.Definitions.merge`.
+
+    Example:
+        defs = dg.Definitions.merge(
+            build_video_definitions(VideoCollection(prompt_file=Path("prompts.yaml"))),
+            dg.Definitions(resources={
+                "wiro": WiroResource(api_key=dg.EnvVar("WIRO_API_KEY")),
+                "wiro_ledger": LedgerResource(url="sqlite:///ledger.db"),
+                "video_store": FolderVideoStore(path="videos"),
+            }),
+        )
+    """
+    with warnings.catch_warnings():
+        # Backfill policies are marked as beta in Dagster; using them is our choice, not our users'.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return dg.Definitions(
+            assets=[build_video_order_asset(collection), build_video_asset(collection)],
+            asset_checks=build_checks(collection),
+            sensors=[build_prompt_file_sensor(collection), build_video_order_sensor(collection)],
+        )

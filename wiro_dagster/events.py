@@ -1,0 +1,280 @@
+"""From an order to what Dagster's event log says of it. Owns the metadata keys."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+import dagster as dg
+
+from wiro_dagster.ledger import Order
+
+CODE_VERSION = "1"
+"""Of `video_order` and `video`. Raised when the same inputs would give another video."""
+
+TASK_ID_KEY = "wiro/task_id"
+ORDERS_CHECK = "orders_succeeded"
+PROMPTS_CHECK = "prompts_valid"
+
+_NAMED_FAILURES = 5
+_LISTED_FAILURES = 200
+
+# A runless event carries the provenance that a run would have added by itself. These are the
+# tags that Dagster reads it from.
+_DATA_VERSION = "dagster/data_version"
+_DATA_VERSION_IS_OURS = "dagster/data_version_is_user_provided"
+_CODE_VERSION = "dagster/code_version"
+_INPUT_DATA_VERSION = "dagster/input_data_version/"
+_INPUT_EVENT = "dagster/input_event_pointer/"
+
+
+def order_metadata(order: Order) -> dict[str, Any]:
+    """What was asked for: metadata of a `video_order` materialization, and the start of a video's."""
+    metadata: dict[str, Any] = {
+        "wiro/order_id": order.id,
+        "wiro/model": order.model_slug,
+        "wiro/prompt": order.prompt,
+        "wiro/inputs": dg.MetadataValue.json(dict(order.inputs)),
+        "wiro/fingerprint": order.fingerprint,
+        "wiro/take": order.take,
+    }
+    if order.quote_usd is not None:
+        metadata["wiro/quote_usd"] = float(order.quote_usd)
+    return metadata
+
+
+def video_metadata(order: Order, *, preview: str | None = None) -> dict[str, Any]:
+    """All that is known of an owned video, under the keys that the README lists.
+
+    Args:
+        order: in state `stored` or `delivered`.
+        preview: markdown that shows the video moving.
+    """
+    metadata = order_metadata(order)
+    first = order.files[0]
+    media: Mapping[str, Any] = first.get("media") or {}
+    optional: dict[str, Any] = {
+        "wiro/cost_usd": None if order.cost_usd is None else float(order.cost_usd),
+        "wiro/queue_seconds": order.queue_seconds,
+        "wiro/elapsed_seconds": order.elapsed_seconds,
+        "wiro/duration_seconds": media.get("duration_seconds"),
+        "wiro/width": media.get("width"),
+        "wiro/height": media.get("height"),
+        "wiro/ended_at": _timestamp(order.ended_at),
+        "wiro/preview": None if preview is None else dg.MetadataValue.md(preview),
+        "wiro/files": (
+            dg.MetadataValue.json([file["uri"] for file in order.files])
+            if len(order.files) > 1
+            else None
+        ),
+    }
+    metadata |= {
+        TASK_ID_KEY: dg.MetadataValue.text(str(order.task_id)),
+        "wiro/output_urls": _output_urls(order),
+        "wiro/size_bytes": sum(file["size_bytes"] for file in order.files),
+        "wiro/sha256": first["sha256"],
+        "dagster/uri": first["uri"],
+    }
+    return metadata | {key: value for key, value in optional.items() if value is not None}
+
+
+def _output_urls(order: Order) -> dg.MetadataValue[Any]:
+    urls = [output["url"] for output in order.outputs if output.get("url")]
+    if len(urls) == 1:
+        return dg.MetadataValue.url(urls[0])
+    return dg.MetadataValue.json(urls)
+
+
+def _timestamp(seconds: float | None) -> Any:
+    if seconds is None:
+        return None
+    return dg.MetadataValue.timestamp(datetime.fromtimestamp(seconds, tz=timezone.utc))
+
+
+def order_materialization(order: Order, asset_key: dg.AssetKey) -> dg.AssetMaterialization:
+    """`video_order[partition]`: we asked for it; it may cost the quote."""
+    return dg.AssetMaterialization(
+        asset_key=asset_key,
+        partition=order.partition,
+        metadata=order_metadata(order),
+        tags=_provenance(order),
+    )
+
+
+def video_materialization(
+    order: Order,
+    asset_key: dg.AssetKey,
+    *,
+    order_key: dg.AssetKey,
+    order_event: int | None,
+    preview: str | None = None,
+) -> dg.AssetMaterialization:
+    """`video[partition]`: we own it; it cost this much.
+
+    Args:
+        order: in state `stored` or `delivered`.
+        asset_key: the video asset's.
+        order_key: the order asset's.
+        order_event: storage id of the `video_order` materialization that asked for it, where there
+            is one; staleness is judged against it.
+        preview: markdown that shows the video moving.
+    """
+    tags = _provenance(order)
+    if order_event is not None:
+        upstream = order_key.to_user_string()
+        tags[_INPUT_DATA_VERSION + upstream] = order.fingerprint
+        tags[_INPUT_EVENT + upstream] = str(order_event)
+    return dg.AssetMaterialization(
+        asset_key=asset_key,
+        partition=order.partition,
+        metadata=video_metadata(order, preview=preview),
+        tags=tags,
+    )
+
+
+def _provenance(order: Order) -> dict[str, str]:
+    return {
+        _DATA_VERSION: order.fingerprint,
+        _DATA_VERSION_IS_OURS: "true",
+        _CODE_VERSION: CODE_VERSION,
+    }
+
+
+def orders_check(failed: Sequence[Order], order_key: dg.AssetKey) -> dg.AssetCheckEvaluation:
+    """Check `orders_succeeded` on `video_order`: which partitions have no video, and why.
+
+    It is not a check of single partitions: Dagster stores a runless evaluation of a partitioned
+    check once for each partition, and refuses the next one.
+
+    Args:
+        failed: the orders that stand for their partitions and ended without a video.
+        order_key: the order asset's key.
+    """
+    return dg.AssetCheckEvaluation(
+        asset_key=order_key, check_name=ORDERS_CHECK, **orders_verdict(failed)
+    )
+
+
+def orders_verdict(failed: Sequence[Order]) -> dict[str, Any]:
+    """Whether all orders of a collection fare well, as fields of an asset check's result."""
+    metadata: dict[str, Any] = {"wiro/failed_orders": len(failed)}
+    if failed:
+        metadata["wiro/failures"] = dg.MetadataValue.json(
+            {order.partition: describe_state(order) for order in failed[-_LISTED_FAILURES:]}
+        )
+    names = ", ".join(f'"{order.partition}"' for order in failed[-_NAMED_FAILURES:])
+    more = " and others" if len(failed) > _NAMED_FAILURES else ""
+    return {
+        "passed": not failed,
+        "description": (
+            f"{len(failed)} partitions have no video, because their orders failed or were "
+            f"cancelled: {names}{more}. Materialize video_order to order them again."
+            if failed
+            else "No order has failed."
+        ),
+        "metadata": metadata,
+        "severity": dg.AssetCheckSeverity.ERROR,
+    }
+
+
+def failure_observation(order: Order, asset_key: dg.AssetKey) -> dg.AssetObservation:
+    """On a partition: why there is no new video. Nothing else shows a failure that had no run.
+
+    Args:
+        order: ended without a video.
+        asset_key: whose partition.
+    """
+    metadata: dict[str, Any] = {
+        "wiro/order_id": order.id,
+        "wiro/state": order.state,
+        "wiro/model": order.model_slug,
+        "wiro/reason": order.error or "",
+    }
+    if order.task_id is not None:
+        metadata[TASK_ID_KEY] = dg.MetadataValue.text(order.task_id)
+    if order.cost_usd is not None:
+        metadata["wiro/cost_usd"] = float(order.cost_usd)
+    return dg.AssetObservation(
+        asset_key=asset_key,
+        partition=order.partition,
+        description=describe_state(order),
+        metadata=metadata,
+    )
+
+
+def describe_state(order: Order) -> str:
+    """How an order stands, for people, ending with what can be done where something can."""
+    cost = "" if order.cost_usd is None else f" Wiro charged {order.cost_usd:f} USD."
+    reason = order.error or "no reason given"
+    match order.state:
+        case "ordered":
+            return f"Waits: {order.hold}" if order.hold else "Ordered; not submitted yet."
+        case "submitting":
+            return "Being submitted."
+        case "unknown":
+            return "The answer to the submission was lost; it is being looked up at Wiro."
+        case "running":
+            return f"Under way at Wiro as task {order.task_id} ({order.task_status or 'new'})."
+        case "finished":
+            late = f" Last try: {order.error}" if order.error else ""
+            return f"Made by task {order.task_id}; being fetched.{late}"
+        case "stored" | "delivered":
+            return f"Owned: task {order.task_id}, verified in the video store.{cost}"
+        case "uncollected":
+            return (
+                f"Paid for, but task {order.task_id}'s files could not be fetched: {reason}{cost} "
+                f"Try again with: wiro-dagster orders recover {order.id}"
+            )
+        case "cancelled":
+            return f"Cancelled: {reason}{cost} Materialize video_order to order it again."
+        case "failed":
+            return f"Failed: {reason}{cost} Materialize video_order to order it again."
+
+
+def find_order_events(
+    instance: dg.DagsterInstance, order_key: dg.AssetKey, orders: Collection[Order]
+) -> dict[int, int]:
+    """Storage ids of the `video_order` materializations that asked for these orders, by order id."""
+    wanted = {(order.partition, order.fingerprint): order.id for order in orders}
+    found: dict[int, int] = {}
+    for record in _records(instance, order_key, {order.partition for order in orders}):
+        event = record.asset_materialization
+        if event is None or record.partition_key is None:
+            continue
+        version = (event.tags or {}).get(_DATA_VERSION, "")
+        order_id = wanted.get((record.partition_key, version))
+        if order_id is not None:
+            found.setdefault(order_id, record.storage_id)
+    return found
+
+
+def find_reported_tasks(
+    instance: dg.DagsterInstance, video_key: dg.AssetKey, orders: Collection[Order]
+) -> dict[str, str]:
+    """For each partition of these orders, the task id of its newest video materialization."""
+    newest: dict[str, str] = {}
+    for record in _records(instance, video_key, {order.partition for order in orders}):
+        event = record.asset_materialization
+        if event is None or record.partition_key is None:
+            continue
+        task_id = event.metadata.get(TASK_ID_KEY)
+        newest.setdefault(record.partition_key, str(task_id.value) if task_id else "")
+    return newest
+
+
+def _records(
+    instance: dg.DagsterInstance, asset_key: dg.AssetKey, partitions: Collection[str]
+) -> list[dg.EventLogRecord]:
+    """All materializations of some partitions, the newest first."""
+    if not partitions:
+        return []
+    wanted = dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=sorted(partitions))
+    records: list[dg.EventLogRecord] = []
+    cursor = None
+    while True:
+        page = instance.fetch_materializations(wanted, limit=1000, cursor=cursor)
+        records += page.records
+        if not page.has_more:
+            return records
+        cursor = page.cursor

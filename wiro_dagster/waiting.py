@@ -1,0 +1,158 @@
+"""A run of `video` waiting for its orders: progress in its log, each video as soon as it is there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from wiro_dagster.collection import VideoCollection
+from wiro_dagster.events import (
+    describe_state,
+    failure_observation,
+    find_order_events,
+    orders_check,
+    video_materialization,
+    video_metadata,
+)
+from wiro_dagster.ledger import Order, Placement
+from wiro_dagster.orders import OrderDesk
+
+_HEARTBEAT_SECONDS = 60.0
+"""How long the sensor leaves a silent run's orders alone."""
+
+_TICK_SECONDS = 10.0
+_PAUSE_SECONDS = 2.0
+
+
+class VideoWait:
+    """Waits for the orders of one run and reports them, so that the run's backfill counts them.
+
+    While it lives it holds the orders' waiter lease; when it dies the lease ends, and the sensor
+    delivers what is left.
+    """
+
+    def __init__(
+        self,
+        context: dg.AssetExecutionContext,
+        collection: VideoCollection,
+        desk: OrderDesk,
+        placements: list[Placement],
+    ) -> None:
+        self._context = context
+        self._collection = collection
+        self._desk = desk
+        self._ledger = desk.context.ledger
+        self._pending = {placement.order.id for placement in placements}
+        self._told: dict[int, str] = {}
+        self._delivered: list[Order] = []
+        self.failures: dict[str, str] = {}
+
+    def deliver_result(self) -> Iterator[dg.MaterializeResult[Any]]:
+        """Waits for one order and yields its video as the step's result."""
+        for order in self._wait():
+            yield dg.MaterializeResult(
+                metadata=video_metadata(order, preview=self._desk.find_preview(order)),
+                data_version=dg.DataVersion(order.fingerprint),
+            )
+            self._note(order)
+
+    def deliver_events(self) -> None:
+        """Waits for several orders and logs each video as soon as it is there."""
+        for order in self._wait():
+            self._log_video(order)
+            self._note(order)
+
+    def repeat_events(self) -> None:
+        """Logs the videos again, after a result for the whole step has covered them up."""
+        for order in self._delivered:
+            self._log_video(order)
+
+    def _log_video(self, order: Order) -> None:
+        instance, order_key = self._context.instance, self._collection.order_key
+        self._context.log_event(
+            video_materialization(
+                order,
+                self._collection.video_key,
+                order_key=order_key,
+                order_event=find_order_events(instance, order_key, [order]).get(order.id),
+                preview=self._desk.find_preview(order),
+            )
+        )
+
+    def _note(self, order: Order) -> None:
+        self._ledger.mark_reported([order.id])
+        self._delivered.append(order)
+
+    def _wait(self) -> Iterator[Order]:
+        """Yields each order as its video is owned; failures are noted."""
+        deadline = time.monotonic() + self._collection.wait_deadline_seconds
+        run_id = self._context.run_id
+        try:
+            while self._pending:
+                until = self._ledger.clock() + _HEARTBEAT_SECONDS
+                self._ledger.wait_for(self._pending, run_id, until=until)
+                report = self._desk.tick(time.monotonic() + _TICK_SECONDS)
+                for notice in report.notices:
+                    self._context.log.warning(notice)
+                yield from self._settle()
+                if time.monotonic() > deadline:
+                    self._give_up()
+                elif self._pending:
+                    time.sleep(_PAUSE_SECONDS)
+        except dg.DagsterExecutionInterruptedError:
+            self._cancel_if_asked()
+            raise
+        finally:
+            self._ledger.stop_waiting(run_id)
+        failed = self._ledger.list_failed(self._collection.ledger_name)
+        self._context.log_event(orders_check(failed, self._collection.order_key))
+
+    def _settle(self) -> Iterator[Order]:
+        for order in self._ledger.list_orders(ids=self._pending):
+            self._tell(order)
+            if order.superseded_by is not None:
+                self._fail(order, f"Superseded by order {order.superseded_by} while it ran.")
+            elif order.is_owned:
+                self._pending.discard(order.id)
+                yield order
+            elif order.is_settled:
+                self._context.log_event(failure_observation(order, self._collection.video_key))
+                self._ledger.mark_reported([order.id])
+                self._fail(order, describe_state(order))
+
+    def _fail(self, order: Order, reason: str) -> None:
+        self._pending.discard(order.id)
+        self.failures[order.partition] = reason
+
+    def _tell(self, order: Order) -> None:
+        progress = describe_state(order)
+        if self._told.get(order.id) != progress:
+            self._told[order.id] = progress
+            self._context.log.info(f"{order.name}: {progress}")
+
+    def _give_up(self) -> None:
+        seconds = self._collection.wait_deadline_seconds
+        for order in self._ledger.list_orders(ids=self._pending):
+            self._fail(
+                order,
+                f"Not there after {seconds:g} s. {describe_state(order)} The order goes on, and "
+                "the sensor delivers its video.",
+            )
+
+    def _cancel_if_asked(self) -> None:
+        """Cancels the tasks where a person terminated the run and the collection wants that.
+
+        A worker that is stopped by a deploy or an eviction gets the same signal, but its run is not
+        being cancelled: its tasks are paid for, and go on.
+        """
+        run = self._context.instance.get_run_by_id(self._context.run_id)
+        asked = run is not None and run.status == dg.DagsterRunStatus.CANCELING
+        if not asked or self._collection.on_terminate == "leave":
+            return
+        for order_id in self._pending:
+            self._ledger.request_stop(
+                order_id, state="cancelled", reason="Its run was terminated (on_terminate=cancel)."
+            )
