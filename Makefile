@@ -1,0 +1,35 @@
+# Each target makes its own environment. PYTHON chooses the interpreter (3.10 or newer).
+PYTHON ?= python3
+PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: demo dev test lint clean
+
+demo: .venv/.demo
+	.venv/bin/wiro-dagster demo
+
+dev: .venv/.demo
+	.venv/bin/wiro-dagster dev
+
+test: .venv/.test
+	.venv/bin/python -m pytest --cov
+
+lint: .venv/.test
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+clean:
+	rm -rf .venv .wiro videos
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "Python 3.10 or newer is needed: make PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/.demo: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+.venv/.test: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) install --constraint constraints.txt --editable '.[test]'
+	@touch $@ .venv/.demo

@@ -1,0 +1,44 @@
+"""The command `wiro-dagster`. Each subcommand is imported when it is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+from wiro_dagster.errors import InputError, WiroError
+
+_COMMANDS = {
+    "demo": "wiro_dagster.cli.demo:demo",
+    "dev": "wiro_dagster.cli.dev:dev",
+    "emulator": "wiro_dagster.emulator.__main__:emulator_command",
+    "orders": "wiro_dagster.cli.orders:orders",
+}
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module, name = _COMMANDS[cmd_name].split(":")
+        command = getattr(import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Runs a subcommand; what goes wrong on purpose is a message, not a stack trace."""
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            raise click.ClickException("\n".join(error.problems)) from error
+        except WiroError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="wiro-dagster")
+def main() -> None:
+    """Paid, generated video as Dagster assets."""

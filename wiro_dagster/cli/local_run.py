@@ -1,0 +1,152 @@
+"""The main job in one process, with Dagster's own nouns: an instance, a run, sensor ticks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from wiro_dagster.cli.project import ProjectFolder
+from wiro_dagster.collection import VideoCollection
+from wiro_dagster.definitions import build_video_definitions
+from wiro_dagster.emulator import EMULATOR_API_KEY, EMULATOR_API_SECRET, Emulator
+from wiro_dagster.errors import ConfigurationError, InputError
+from wiro_dagster.ledger import Order
+from wiro_dagster.prompts import PromptFile
+from wiro_dagster.resources import LedgerResource, WiroResource
+from wiro_dagster.store_resources import FolderVideoStore
+
+
+@dataclass
+class LocalRun:
+    """Orders and delivers the videos of one prompt file, as a daemon would.
+
+    Args:
+        instance: Dagster's instance.
+        collection: whose videos.
+        resources: by resource key.
+        partitions: what was ordered.
+        problems: what is wrong with the prompt file.
+    """
+
+    instance: dg.DagsterInstance
+    collection: VideoCollection
+    resources: dict[str, Any]
+    partitions: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    _cursor: str | None = None
+
+    @classmethod
+    def on_emulator(
+        cls, project: ProjectFolder, emulator: Emulator, *, prompts: Path, videos: Path
+    ) -> LocalRun:
+        """Prepares a run against an emulator, on the instance of a project folder."""
+        os.environ["DAGSTER_HOME"] = str(project.dagster_home)
+        return cls(
+            instance=dg.DagsterInstance.get(),
+            collection=VideoCollection(prompt_file=prompts),
+            resources={
+                "wiro": WiroResource(
+                    api_key=EMULATOR_API_KEY,
+                    api_secret=EMULATOR_API_SECRET,
+                    base_url=emulator.base_url,
+                    cdn_hosts=[emulator.cdn_host],
+                ),
+                "wiro_ledger": LedgerResource(url=project.ledger_url),
+                "video_store": FolderVideoStore(path=str(videos)),
+            },
+        )
+
+    def bring_prompts_in(self) -> None:
+        """Ticks `prompt_file_sensor` once, and does with its result what the daemon does.
+
+        Raises:
+            InputError: the prompt file has no prompt that could be ordered.
+        """
+        result = self._tick("prompt_file_sensor", None)
+        for request in result.dynamic_partitions_requests or []:
+            self.instance.add_dynamic_partitions(
+                request.partitions_def_name, list(request.partition_keys)
+            )
+        prompts = self._load_prompts()
+        self.problems = [str(problem) for problem in prompts.problems]
+        self.partitions = list(prompts.prompts)
+        if not self.partitions:
+            raise InputError(*self.problems, f"{self.collection.prompt_file} has no prompts.")
+
+    def _load_prompts(self) -> PromptFile:
+        with dg.build_resources(self.resources) as resources:
+            return self.collection.load_prompts(resources)
+
+    def order_all(self) -> None:
+        """Materializes `video_order` for all prompts in one run.
+
+        Raises:
+            ConfigurationError: the run failed.
+        """
+        job = self._definitions.resolve_implicit_global_asset_job_def()
+        known = self.collection.partitions.get_partition_keys(
+            dynamic_partitions_store=self.instance
+        )
+        for first, last in contiguous_ranges(known, set(self.partitions)):
+            result = job.execute_in_process(
+                asset_selection=[self.collection.order_key],
+                instance=self.instance,
+                tags={
+                    "dagster/asset_partition_range_start": first,
+                    "dagster/asset_partition_range_end": last,
+                },
+                raise_on_error=False,
+            )
+            if not result.success:
+                raise ConfigurationError(
+                    f"Run {result.run_id} could not place all orders. Its log says why."
+                )
+
+    def follow(self) -> Iterator[list[Order]]:
+        """Ticks `video_order_sensor` until all is settled and reported; yields after each tick."""
+        while True:
+            result = self._tick("video_order_sensor", self._cursor)
+            for event in result.asset_events or []:
+                self.instance.report_runless_asset_event(event)
+            self._cursor = result.cursor or self._cursor
+            orders = self.orders()
+            yield orders
+            if not result.asset_events and all(order.is_settled for order in orders):
+                return
+
+    def orders(self) -> list[Order]:
+        """The orders that stand for the prompts now, in the prompt file's order."""
+        ledger = self.resources["wiro_ledger"].get_ledger()
+        found = [
+            ledger.find_latest(self.collection.ledger_name, partition)
+            for partition in self.partitions
+        ]
+        return [order for order in found if order is not None]
+
+    @property
+    def _definitions(self) -> dg.Definitions:
+        return dg.Definitions.merge(
+            build_video_definitions(self.collection), dg.Definitions(resources=self.resources)
+        )
+
+    def _tick(self, sensor: str, cursor: str | None) -> Any:
+        with dg.build_sensor_context(
+            instance=self.instance, cursor=cursor, resources=self.resources
+        ) as context:
+            return self._definitions.resolve_sensor_def(sensor).evaluate_tick(context)
+
+
+def contiguous_ranges(ordered: list[str], wanted: set[str]) -> list[tuple[str, str]]:
+    """The first and last of each run of wanted keys, in the order that Dagster has them in."""
+    ranges: list[tuple[str, str]] = []
+    is_open = False
+    for key in ordered:
+        if key in wanted:
+            ranges = [*ranges[:-1], (ranges[-1][0], key)] if is_open else [*ranges, (key, key)]
+        is_open = key in wanted
+    return ranges

@@ -1,0 +1,71 @@
+"""Where the demo and the development server keep what is theirs, and how they start the emulator."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from wiro_dagster.emulator import Emulator
+
+_API_PORT = 8377
+_FILES_PORT = 8378
+_DAGSTER_YAML = "telemetry:\n  enabled: false\n"
+
+
+@dataclass(frozen=True)
+class ProjectFolder:
+    """The folder `.wiro` of a project: the emulator's state, Dagster's home and the ledger.
+
+    Args:
+        root: the folder itself.
+    """
+
+    root: Path
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's home, made with its settings where it is missing."""
+        home = self.root / "dagster_home"
+        home.mkdir(parents=True, exist_ok=True)
+        settings = home / "dagster.yaml"
+        if not settings.exists():
+            settings.write_text(_DAGSTER_YAML)
+        return home
+
+    @property
+    def ledger_url(self) -> str:
+        """Where `definitions.py` has the ledger by default for this Dagster home."""
+        return f"sqlite:///{self.dagster_home / 'wiro_ledger.db'}"
+
+    def start_emulator(self, task_seconds: float) -> Emulator:
+        """Starts the emulator on the state that this project left, on its usual ports if free."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        return Emulator.start(
+            port=_free_port(_API_PORT),
+            files_port=_free_port(_FILES_PORT),
+            state_path=self.root / "emulator.db",
+            task_seconds=task_seconds,
+        )
+
+
+def emulator_environment(emulator: Emulator) -> dict[str, str]:
+    """The settings of `definitions.py` that make a project use the emulator."""
+    settings = {
+        "WIRO_API_KEY": emulator.api_key,
+        "WIRO_API_SECRET": emulator.api_secret or "",
+        "WIRO_BASE_URL": emulator.base_url,
+        "WIRO_CDN_HOSTS": emulator.cdn_host,
+    }
+    return {name: value for name, value in settings.items() if value}
+
+
+def _free_port(wanted: int) -> int:
+    """The wanted port where nobody has it, so that recorded URLs go on working; else 0 = any."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            return 0
+        return wanted
