@@ -1,0 +1,1 @@
+"""Wiro over HTTP: credentials, typed answers, the client, downloads and progress events."""

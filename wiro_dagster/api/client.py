@@ -1,0 +1,373 @@
+"""Wiro's endpoints as methods.
+
+with WiroClient(Credentials(api_key, api_secret)) as client:
+    submission = client.submit("minimax/hailuo-2-3", {"prompt": "a tram in the rain"})
+    task = client.get_task(submission.task_id)
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from wiro_dagster.api.answers import find_envelope, find_failure
+from wiro_dagster.api.auth import Credentials
+from wiro_dagster.api.bodies import Body, JsonBody, MultipartBody, build_body
+from wiro_dagster.api.download import Download, Downloader
+from wiro_dagster.api.model_wire import find_summary, read_model
+from wiro_dagster.api.submissions import list_url_secrets, read_submission
+from wiro_dagster.api.task_wire import read_tasks
+from wiro_dagster.api.transport import RUN_PATH, Transport
+from wiro_dagster.api.types import (
+    Folder,
+    LocalFile,
+    ModelDetail,
+    ModelSummary,
+    Submission,
+    Task,
+    TaskPage,
+    UploadedFile,
+)
+from wiro_dagster.api.wire import (
+    find_list,
+    find_name,
+    find_whole,
+    read_objects,
+    read_slug,
+    read_text,
+)
+from wiro_dagster.errors import InputError, NotFound, OutcomeUnknown
+
+DEFAULT_BASE_URL = "https://api.wiro.ai/v1"
+DEFAULT_CDN_HOSTS = ("cdn.wiro.ai", "cdn1.wiro.ai")
+
+_SLUG = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+_FOLDER_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_LARGEST_PAGE = 100
+
+
+class WiroClient:
+    """Calls Wiro's API. One client may be shared by threads.
+
+    Every call has timeouts. Calls other than `submit` are repeated after faults that may pass;
+    after that, `OutcomeUnknown` and `NothingAccepted` mean "try again".
+
+    Args:
+        credentials: of the project.
+        base_url: of the REST API.
+        cdn_hosts: hosts that files may be downloaded from, as `host` or `host:port`.
+        connect_timeout_seconds: for each connection.
+        read_timeout_seconds: for each silence, and for the body of an answer as a whole.
+        submit_timeout_seconds: the same for `submit`, which is not repeated: longer, because giving
+            up on a run leaves its outcome unknown.
+        read_attempts: how often a repeatable call is made in all.
+        longest_wait_seconds: how long a repeatable call sleeps in one go, for example because a
+            429 asks for it; where that is not enough it raises.
+        pool_size: connections kept open; as many as there are threads.
+        clock: gives seconds that never go back.
+        sleep: waits for that many seconds.
+
+    Raises:
+        ConfigurationError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        base_url: str = DEFAULT_BASE_URL,
+        cdn_hosts: Sequence[str] = DEFAULT_CDN_HOSTS,
+        connect_timeout_seconds: float = 10.0,
+        read_timeout_seconds: float = 20.0,
+        submit_timeout_seconds: float = 60.0,
+        read_attempts: int = 4,
+        longest_wait_seconds: float = 20.0,
+        pool_size: int = 16,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._credentials = credentials
+        self._transport = Transport(
+            credentials,
+            base_url=base_url,
+            connect_timeout_seconds=connect_timeout_seconds,
+            read_timeout_seconds=read_timeout_seconds,
+            submit_timeout_seconds=submit_timeout_seconds,
+            read_attempts=read_attempts,
+            longest_wait_seconds=longest_wait_seconds,
+            pool_size=pool_size,
+            clock=clock,
+            sleep=sleep,
+        )
+        self._downloader = Downloader(
+            cdn_hosts,
+            connect_timeout_seconds=connect_timeout_seconds,
+            read_timeout_seconds=read_timeout_seconds,
+            clock=clock,
+        )
+
+    def __repr__(self) -> str:
+        """Show where it calls, never as whom."""
+        return f"WiroClient(base_url={self._transport.base_url!r})"
+
+    def __enter__(self) -> WiroClient:
+        """Return the client itself."""
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close all connections."""
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._transport.close()
+        self._downloader.close()
+
+    def submit(
+        self,
+        model_slug: str,
+        inputs: Mapping[str, Any],
+        *,
+        callback_url: str | None = None,
+        project_id: str | None = None,
+    ) -> Submission:
+        """Ask Wiro to run a model, once: this costs money and is never repeated from here.
+
+        Args:
+            model_slug: `owner/project`.
+            inputs: by their wire names; text, numbers, `LocalFile`, or lists of these. With a
+                local file among them they go as a form, streamed from disk.
+            callback_url: Wiro posts to it when the task ends.
+            project_id: books the run on a project.
+
+        Raises:
+            InputError: the slug or an input cannot be sent; nothing was.
+            RequestRefused: Wiro said no; nothing was created.
+            NothingAccepted: nothing was created, and the same call may go through later.
+            OutcomeUnknown: a billable task may exist: look for it before submitting again.
+        """
+        _check_slug(model_slug)
+        options = {"callbackUrl": callback_url, "projectid": project_id}
+        given = {name: value for name, value in options.items() if value is not None}
+        body = build_body({**inputs, **given})
+        secrets = [] if callback_url is None else list_url_secrets(callback_url)
+        call = f"a run of {model_slug}"
+        answer = self._transport.post(RUN_PATH + model_slug, body, call=call)
+        return read_submission(call, answer, [*secrets, *self._list_secrets()])
+
+    def get_task(self, task_id: str) -> Task:
+        """Return a task as it is now.
+
+        Raises:
+            NotFound: there is none; right after a submission it may not be listed yet.
+        """
+        fields = self._read("Task/Detail", JsonBody({"taskid": task_id}))
+        tasks = read_tasks(fields)
+        if tasks is None:
+            raise _refuse_shape("Task/Detail", "tasklist")
+        if not tasks:
+            raise NotFound(f"Wiro knows no task {task_id}. Check its id and the API key.")
+        for task in tasks:
+            if task.id == task_id:
+                return task
+        raise OutcomeUnknown(f"Wiro answered about another task than {task_id}. Read again.")
+
+    def list_tasks(
+        self, *, model_name: str | None = None, start: int = 0, limit: int = _LARGEST_PAGE
+    ) -> TaskPage:
+        """Return one page of tasks, newest first.
+
+        Args:
+            model_name: only tasks of this model.
+            start: how many tasks to skip.
+            limit: how many to return, 100 at most.
+        """
+        fields = self._read(
+            "Task/List",
+            JsonBody(
+                {
+                    "type": "model",
+                    "sort": "id",
+                    "order": "DESC",
+                    "start": str(start),
+                    "limit": str(min(limit, _LARGEST_PAGE)),
+                    **({} if model_name is None else {"modelName": model_name}),
+                }
+            ),
+        )
+        tasks = read_tasks(fields)
+        if tasks is None:
+            raise _refuse_shape("Task/List", "tasklist")
+        return TaskPage(total=_read_total(fields, start + len(tasks)), tasks=tasks)
+
+    def cancel_task(self, task_id: str) -> None:
+        """Cancel a task that is in the queue. Confirm by reading it: it may have started.
+
+        Raises:
+            RequestRefused: it is not in the queue; `NotFound` where Wiro says so by code 1.
+        """
+        self._read("Task/Cancel", JsonBody({"taskid": task_id}))
+
+    def kill_task(self, task_id: str) -> None:
+        """Stop a task that is running. Confirm by reading it: it may have ended.
+
+        Raises:
+            RequestRefused: it is not running; `NotFound` where Wiro says so by code 1.
+        """
+        self._read("Task/Kill", JsonBody({"taskid": task_id}))
+
+    def delete_task_files(self, task_token: str) -> None:
+        """Delete the files of an ended task at Wiro; its record stays. May be called again."""
+        self._read("Task/InputOutputDelete", JsonBody({"tasktoken": task_token}), [task_token])
+
+    def get_model(self, model_slug: str) -> ModelDetail:
+        """Return a model's inputs and prices.
+
+        Raises:
+            InputError: the slug is none.
+            NotFound: there is no such model for this key.
+        """
+        _check_slug(model_slug)
+        owner, project = model_slug.split("/")
+        fields = self._read("Tool/Detail", JsonBody({"slugowner": owner, "slugproject": project}))
+        if find_list(fields.get("tool")) is None:
+            raise _refuse_shape("Tool/Detail", "tool")
+        tools = read_objects(fields["tool"])
+        if not tools:
+            raise NotFound(f"Wiro knows no model {model_slug}. Check the slug on its page.")
+        matching = [
+            tool
+            for tool in tools
+            if read_slug(tool.get("slugowner"), tool.get("slugproject")) == model_slug
+        ]
+        # The only one there is counts, even where it is spelled in another way.
+        return read_model(model_slug, (matching or tools)[0])
+
+    def list_models(
+        self,
+        search: str | None = None,
+        *,
+        start: int = 0,
+        limit: int = 20,
+        categories: Sequence[str] = (),
+    ) -> tuple[int, tuple[ModelSummary, ...]]:
+        """Return how many models there are in all, and one page of them.
+
+        Args:
+            search: text to look for.
+            start: how many models to skip.
+            limit: how many to return.
+            categories: only models of these.
+        """
+        query = {
+            "start": str(start),
+            "limit": str(limit),
+            "hideworkflows": True,
+            "summary": True,
+            **({"search": search} if search else {}),
+            **({"categories": list(categories)} if categories else {}),
+        }
+        fields = self._read("Tool/List", JsonBody(query))
+        if find_list(fields.get("tool")) is None:
+            raise _refuse_shape("Tool/List", "tool")
+        found = (find_summary(tool) for tool in read_objects(fields["tool"]))
+        models = tuple(model for model in found if model is not None)
+        return _read_total(fields, start + len(models)), models
+
+    def create_folder(self, name: str, parent_id: str | None = None) -> Folder:
+        """Make a folder for uploads.
+
+        Args:
+            name: letters, digits, `-` and `_`.
+            parent_id: the folder to make it in.
+
+        Raises:
+            InputError: the name holds something else.
+        """
+        if not _FOLDER_NAME.fullmatch(name):
+            raise InputError(f"{name!r} is no folder name: use letters, digits, '-' and '_'")
+        query = {"name": name, **({} if parent_id is None else {"parentid": parent_id})}
+        item = self._read_first("File/FolderCreate", JsonBody(query))
+        return Folder(id=read_text(item["id"]), name=read_text(item.get("name")) or name)
+
+    def upload_file(self, path: Path, folder_id: str | None = None) -> UploadedFile:
+        """Upload a file, streamed from disk.
+
+        Args:
+            path: 100 MB at most.
+            folder_id: the folder to keep it in.
+
+        Raises:
+            InputError: it cannot be read, is empty, or is too large; nothing was sent.
+        """
+        query = {} if folder_id is None else {"folderid": folder_id}
+        item = self._read_first("File/Upload", MultipartBody({**query, "file": LocalFile(path)}))
+        return UploadedFile(
+            id=read_text(item["id"]),
+            name=read_text(item.get("name")) or path.name,
+            url=find_name(item.get("url")),
+            content_type=find_name(item.get("contenttype")),
+            size_bytes=find_whole(item.get("size")),
+        )
+
+    def download(
+        self, url: str, *, max_bytes: int | None = None, longest_seconds: float = 1800.0
+    ) -> AbstractContextManager[Download]:
+        """Open a file on the CDN, without the API's headers.
+
+        Args:
+            url: on one of the client's CDN hosts, also after redirects.
+            max_bytes: the largest file to accept.
+            longest_seconds: for the whole file.
+
+        Returns:
+            A context manager that gives a `Download`; it and its chunks raise `DownloadError`.
+        """
+        return self._downloader.open(url, max_bytes=max_bytes, longest_seconds=longest_seconds)
+
+    def _read(self, path: str, body: Body, secrets: Iterable[str] = ()) -> Mapping[str, Any]:
+        """Call a repeatable endpoint and return the fields of its positive answer."""
+        answer = self._transport.post(path, body, call=path)
+        envelope = find_envelope(answer.body, [*secrets, *self._list_secrets()])
+        failure = find_failure(path, answer, envelope)
+        if failure is not None:
+            raise failure
+        return envelope.fields if envelope is not None else {}
+
+    def _read_first(self, path: str, body: Body) -> Mapping[str, Any]:
+        """Call an endpoint that answers with a `list` of one, and return that one."""
+        for item in read_objects(self._read(path, body).get("list")):
+            if find_name(item.get("id")) is not None:
+                return item
+        raise _refuse_shape(path, "list")
+
+    def _list_secrets(self) -> list[str]:
+        credentials = self._credentials
+        return [secret for secret in (credentials.api_key, credentials.api_secret) if secret]
+
+
+def _read_total(fields: Mapping[str, Any], seen: int) -> int:
+    total = find_whole(fields.get("total"))
+    return seen if total is None else total
+
+
+def _refuse_shape(call: str, name: str) -> OutcomeUnknown:
+    return OutcomeUnknown(f"Wiro's answer to {call} has no usable {name!r}. Read again.")
+
+
+def _check_slug(model_slug: str) -> None:
+    if not _SLUG.fullmatch(model_slug):
+        raise InputError(
+            f"{model_slug!r} is no model slug: it looks like minimax/hailuo-2-3, as in the "
+            "address of the model's page"
+        )

@@ -1,0 +1,135 @@
+"""When a repeatable call is made again, and how long every caller holds back after a 429.
+
+A submission never comes here: see `transport`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+from collections.abc import Callable
+from datetime import timezone
+from email.utils import parsedate_to_datetime
+
+from urllib3.exceptions import MaxRetryError
+from urllib3.util import Retry
+
+from wiro_dagster.errors import RateLimited
+
+_LONGEST_RETRY_AFTER_SECONDS = 3600.0
+_SHORTEST_SLOW_DOWN_SECONDS = 1.0
+_LONGEST_SLOW_DOWN_SECONDS = 300.0
+"""One odd header must not stop every caller for longer."""
+_SECONDS = re.compile(r"\d{1,18}(\.\d{1,9})?")
+
+_REPEATABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 525)})
+"""Server faults; 520 to 524 are a CDN's words for an origin that does not answer."""
+
+
+def build_policy(attempts: int) -> Retry:
+    """Return the rule for one call that may be repeated.
+
+    Args:
+        attempts: how often it is made in all, at least 1.
+    """
+    return Retry(
+        total=attempts - 1,
+        allowed_methods={"POST"},  # Wiro's reads are POSTs too
+        status_forcelist=_REPEATABLE_STATUSES,
+        backoff_factor=0.5,
+        backoff_jitter=0.5,
+        backoff_max=8.0,
+    )
+
+
+def plan_repeat(
+    policy: Retry,
+    *,
+    status: int | None,
+    retry_after_seconds: float | None,
+    longest_wait_seconds: float,
+) -> tuple[Retry, float] | None:
+    """Decide about another attempt.
+
+    Args:
+        policy: what is left of the rule.
+        status: the HTTP status of the answer; None where there was none.
+        retry_after_seconds: what the answer asked for.
+        longest_wait_seconds: asked for more, the call ends in place of sleeping.
+
+    Returns:
+        The rule for after the next attempt and the seconds before it; None for no more attempts.
+    """
+    if status is not None and not policy.is_retry("POST", status, retry_after_seconds is not None):
+        return None
+    try:
+        rest = policy.increment("POST")
+    except MaxRetryError:
+        return None
+    delay_seconds = max(rest.get_backoff_time(), retry_after_seconds or 0.0)
+    return None if delay_seconds > longest_wait_seconds else (rest, delay_seconds)
+
+
+def read_retry_after(header: str | None, *, now: float) -> float | None:
+    """Return what a `Retry-After` header asks for, in seconds, an hour at most.
+
+    Args:
+        header: seconds or an HTTP date.
+        now: unix seconds, to measure a date against.
+
+    Returns:
+        None where there is no header, or it says neither.
+    """
+    text = (header or "").strip()
+    seconds = float(text) if _SECONDS.fullmatch(text) else _read_date(text) - now
+    if math.isnan(seconds):
+        return None
+    return min(max(0.0, seconds), _LONGEST_RETRY_AFTER_SECONDS)
+
+
+def _read_date(text: str) -> float:
+    try:
+        moment = parsedate_to_datetime(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+    except (TypeError, ValueError, OverflowError, IndexError):
+        return math.nan
+
+
+class SlowDown:
+    """One moment, shared by all callers of a client, before which nothing is sent.
+
+    Args:
+        clock: gives seconds that never go back.
+        sleep: waits for that many seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._not_before = -math.inf
+
+    def postpone(self, retry_after_seconds: float | None) -> None:
+        """Hold back from now on, for as long as a 429 asked, or a moment where it did not say."""
+        asked_seconds = max(retry_after_seconds or 0.0, _SHORTEST_SLOW_DOWN_SECONDS)
+        seconds = min(asked_seconds, _LONGEST_SLOW_DOWN_SECONDS)
+        with self._lock:
+            self._not_before = max(self._not_before, self._clock() + seconds)
+
+    def wait(self, *, longest_seconds: float) -> None:
+        """Sleep until the moment has come.
+
+        Raises:
+            RateLimited: that would take longer than `longest_seconds`; nothing was sent.
+        """
+        with self._lock:
+            remaining_seconds = self._not_before - self._clock()
+        if remaining_seconds > longest_seconds:
+            raise RateLimited(
+                "Wiro asked this key to slow down; nothing was sent. "
+                f"Try again in {math.ceil(remaining_seconds)} s.",
+                retry_after_seconds=remaining_seconds,
+            )
+        if remaining_seconds > 0:
+            self._sleep(remaining_seconds)
