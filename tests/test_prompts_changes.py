@@ -1,0 +1,120 @@
+"""What a change of a model's inputs does to prompts that exist."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from wiro_dagster.api.model_wire import read_model
+from wiro_dagster.catalogue import (
+    Catalogue,
+    InputOption,
+    InputSpec,
+    ModelSchema,
+    schema_from_model_detail,
+)
+from wiro_dagster.prompts import Prompt, describe_change, parse_prompt_text
+
+DURATION = InputSpec(
+    "duration", "select", default="6", options=(InputOption("6"), InputOption("10"))
+)
+PROMPT_INPUT = InputSpec("prompt", "textarea", required=True)
+OLD = ModelSchema("acme/model", (PROMPT_INPUT, DURATION), "prompt")
+
+
+def prompt_of(**inputs: Any) -> Prompt:
+    wire, problems = OLD.validate({"prompt": "A fox", **inputs})
+    assert problems == ()
+    return Prompt(f"p{inputs.get('duration', '')}", OLD.slug, wire)
+
+
+SHORT, LONG = prompt_of(), prompt_of(duration="10")
+
+
+def with_inputs(*specs: InputSpec) -> ModelSchema:
+    return replace(OLD, inputs=specs)
+
+
+def test_a_lost_option_breaks_the_prompts_that_use_it() -> None:
+    """The others stay as they are."""
+    new = with_inputs(PROMPT_INPUT, replace(DURATION, options=(InputOption("6"),)))
+    change = describe_change(OLD, new, [SHORT, LONG])
+    assert change.differences == ("duration: '10' can no longer be chosen.",)
+    assert dict(change.broken) == {"p10": ("duration: '10' is not allowed. Allowed: '6'.",)}
+    assert change.renewed == ()
+    assert "- breaks p10: duration: '10' is not allowed." in str(change)
+
+
+def test_a_new_required_input_breaks_every_prompt() -> None:
+    """And an input that is gone breaks those that state it."""
+    new = with_inputs(PROMPT_INPUT, InputSpec("style", "text", required=True))
+    change = describe_change(OLD, new, [SHORT, LONG])
+    assert change.differences == ("duration is gone.", "style is new and required.")
+    assert set(change.broken) == {"p", "p10"}
+
+
+def test_an_input_that_is_gone_does_not_break_prompts_that_never_stated_it() -> None:
+    """What was only a default is left out, which makes another request."""
+    change = describe_change(OLD, with_inputs(PROMPT_INPUT), [SHORT, LONG])
+    assert set(change.broken) == {"p10"}
+    assert change.renewed == ("p",)
+
+
+def test_another_default_would_pay_for_new_videos() -> None:
+    """Prompts that leave the input out get another fingerprint; the report says so first."""
+    new = with_inputs(PROMPT_INPUT, replace(DURATION, default="10"))
+    change = describe_change(OLD, new, [SHORT, LONG])
+    assert (dict(change.broken), change.renewed) == ({}, ("p",))
+    assert "new videos would be paid for" in str(change)
+
+
+def test_a_change_that_concerns_no_prompt_says_so() -> None:
+    """New options break nothing, and prompts of other models are passed over."""
+    options = (*DURATION.options, InputOption("12"))
+    new = with_inputs(PROMPT_INPUT, replace(DURATION, options=options))
+    other = Prompt("other", "acme/other", {"x": "y"})
+    change = describe_change(OLD, new, [SHORT, LONG, other])
+    assert change.differences == ("duration: '12' can be chosen now.",)
+    assert (dict(change.broken), change.renewed) == ({}, ())
+
+
+def test_losing_the_schema_is_a_difference() -> None:
+    """Inputs that were validated no longer are."""
+    change = describe_change(OLD, replace(OLD, inputs=None), [SHORT])
+    assert change.differences == ("its inputs can no longer be validated.",)
+    assert describe_change(replace(OLD, inputs=None), OLD, []).differences == (
+        "its inputs can be validated now.",
+    )
+
+
+def test_every_kind_of_difference_is_told() -> None:
+    """Type, duty, default, range and rules."""
+    before = schema_from_model_detail(
+        read_model(OLD.slug, {"parameters": [{"id": "n", "type": "range", "min": 1, "max": 5}]})
+    )
+    after = schema_from_model_detail(
+        read_model(
+            OLD.slug,
+            {"parameters": [{"id": "n", "type": "range", "min": 1, "max": 9, "required": True}]},
+        )
+    )
+    assert describe_change(before, after, []).differences == (
+        "n: it is required now.",
+        "n: its range is another. Give a number from 1 to 9.",
+    )
+
+
+def test_a_prompt_file_tells_that_its_model_has_changed() -> None:
+    """The reader of a problem learns that it was not the file that changed."""
+    times = iter([0.0, 100_000.0, 200_000.0])
+    answers = iter(
+        read_model("acme/model", {"parameters": [{"id": name, "type": "textarea"}]})
+        for name in ("prompt", "text")
+    )
+    catalogue = Catalogue((), lambda _: next(answers), clock=lambda: next(times))
+    text = "prompts: [{id: a, model: acme/model, inputs: {prompt: x}}]"
+    first, second = (
+        parse_prompt_text(text, ".yaml", catalogue, source="prompts.yaml") for _ in range(2)
+    )
+    assert first.problems == ()
+    assert "Wiro has changed this model's inputs (seen 1970-01-02)." in str(second.problems[0])

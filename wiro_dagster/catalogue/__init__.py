@@ -1,0 +1,60 @@
+"""What models take: schemas of their inputs, and the check that inputs pass before a run.
+
+catalogue = Catalogue.builtin(lookup=client.get_model)
+schema = catalogue.get_schema("minimax/hailuo-2-3")
+inputs, problems = schema.validate({"prompt": "A fox in the snow", "duration": 10})
+"""
+
+from __future__ import annotations
+
+from wiro_dagster.catalogue.cache import CachedModel, MemorySchemaCache, SchemaCache
+from wiro_dagster.catalogue.catalogue import Catalogue, ModelLookup, SeenChange
+from wiro_dagster.catalogue.detail import schema_from_model_detail
+from wiro_dagster.catalogue.entries import (
+    entry_from_schema,
+    load_entries,
+    load_entry,
+    save_entry,
+    schema_from_entry,
+)
+from wiro_dagster.catalogue.local_file import (
+    MAX_FILE_BYTES,
+    LocalFileInput,
+    check_unchanged,
+    read_local_file,
+)
+from wiro_dagster.catalogue.page import schema_from_page
+from wiro_dagster.catalogue.schema import (
+    CheckedInputs,
+    InputProblem,
+    ModelSchema,
+    OutputKind,
+)
+from wiro_dagster.catalogue.spec import InputOption, InputRule, InputSpec
+
+__all__ = [
+    "MAX_FILE_BYTES",
+    "CachedModel",
+    "Catalogue",
+    "CheckedInputs",
+    "InputOption",
+    "InputProblem",
+    "InputRule",
+    "InputSpec",
+    "LocalFileInput",
+    "MemorySchemaCache",
+    "ModelLookup",
+    "ModelSchema",
+    "OutputKind",
+    "SchemaCache",
+    "SeenChange",
+    "check_unchanged",
+    "entry_from_schema",
+    "load_entries",
+    "load_entry",
+    "read_local_file",
+    "save_entry",
+    "schema_from_entry",
+    "schema_from_model_detail",
+    "schema_from_page",
+]

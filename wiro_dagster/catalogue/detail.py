@@ -1,0 +1,121 @@
+"""A model as Wiro describes it in Tool/Detail, as a schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from wiro_dagster.api.types import ModelDetail, Parameter
+from wiro_dagster.catalogue.near import shown
+from wiro_dagster.catalogue.schema import ModelSchema, OutputKind, find_prompt_input
+from wiro_dagster.catalogue.spec import FILE_TYPES, INPUT_TYPES, InputOption, InputSpec
+from wiro_dagster.catalogue.typed import read_value
+
+_KIND_WORDS: tuple[tuple[str, OutputKind], ...] = (
+    ("video", "video"),
+    ("image", "image"),
+    ("speech", "audio"),
+    ("audio", "audio"),
+    ("music", "audio"),
+    ("voice", "audio"),
+    ("song", "audio"),
+    ("text", "text"),
+    ("llm", "text"),
+    ("chat", "text"),
+)
+
+
+def schema_from_model_detail(detail: ModelDetail) -> ModelSchema:
+    """The schema of a model from Tool/Detail.
+
+    What Wiro states wrongly is left out, and named in the schema's notes: a second input of the
+    same name, a default that the input itself would refuse, a range whose ends are crossed.
+    """
+    kind = find_output_kind(detail.categories)
+    if detail.parameters is None:
+        return ModelSchema(
+            slug=detail.slug,
+            inputs=None,
+            prompt_input="prompt",
+            title=detail.title,
+            output_kind=kind,
+            notes=(unvalidated_note(detail.slug),),
+        )
+    notes: list[str] = []
+    specs = settled_specs(
+        (_spec_from(item) for group in detail.parameters for item in group.items), notes
+    )
+    return ModelSchema(
+        slug=detail.slug,
+        inputs=specs,
+        prompt_input=find_prompt_input(specs),
+        title=detail.title,
+        output_kind=kind,
+        notes=tuple(notes),
+    )
+
+
+def unvalidated_note(slug: str) -> str:
+    """What a person must know of a model whose inputs nobody lists."""
+    return (
+        f"the inputs of {slug} cannot be validated, because Wiro lists none. They are sent as "
+        "they are written; look at the model's page for their names."
+    )
+
+
+def find_output_kind(categories: Iterable[str]) -> OutputKind | None:
+    """What a model makes, told by its categories; `None` where they do not tell."""
+    words = [category.strip().lower() for category in categories]
+    made = [word.rpartition("-to-")[2] for word in words if "-to-" in word]
+    for candidates in (made, words):
+        for word, kind in _KIND_WORDS:
+            if any(word in candidate for candidate in candidates):
+                return kind
+    return None
+
+
+def settled_specs(found: Iterable[InputSpec], notes: list[str]) -> tuple[InputSpec, ...]:
+    """Specs as they can be relied on; what had to be left out is added to `notes`."""
+    specs: dict[str, InputSpec] = {}
+    for spec in found:
+        if spec.id in specs:
+            notes.append(f"{spec.id} is listed twice; the first counts.")
+            continue
+        specs[spec.id] = _settled(spec, notes)
+    twins = {spec.url_id for spec in specs.values()} - {None}
+    return tuple(spec for spec in specs.values() if spec.id not in twins)
+
+
+def _settled(spec: InputSpec, notes: list[str]) -> InputSpec:
+    if spec.type not in INPUT_TYPES:
+        notes.append(f"{spec.id} has the unknown type {shown(spec.type)} and is not validated.")
+    if spec.minimum is not None and spec.maximum is not None and spec.minimum > spec.maximum:
+        notes.append(f"{spec.id} has its minimum over its maximum; neither is validated.")
+        spec = replace(spec, minimum=None, maximum=None)
+    if spec.step is not None and spec.step <= 0:
+        spec = replace(spec, step=None)
+    if spec.default is None or not spec.default.strip():
+        return replace(spec, default=None)
+    if spec.type in FILE_TYPES:
+        return replace(spec, default=None)  # an example file that nobody asked for
+    try:
+        read_value(spec, spec.default)
+    except ValueError:
+        notes.append(f"{spec.id} has the default {shown(spec.default)}, which it does not take.")
+        return replace(spec, default=None)
+    return spec
+
+
+def _spec_from(parameter: Parameter) -> InputSpec:
+    return InputSpec(
+        id=parameter.id,
+        type=parameter.type,
+        required=parameter.required,
+        default=parameter.default,
+        options=tuple(InputOption(option.value, option.label) for option in parameter.options),
+        minimum=parameter.minimum,
+        maximum=parameter.maximum,
+        step=parameter.step,
+        label=parameter.label,
+        note=parameter.note,
+    )

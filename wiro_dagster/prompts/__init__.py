@@ -1,0 +1,34 @@
+"""Prompts: read from files or tables, checked against the catalogue, and fingerprinted.
+
+found = load_prompt_file(Path("prompts.yaml"), Catalogue.builtin())
+for problem in found.problems:
+    print(problem)
+for prompt in found.prompts.values():
+    print(prompt.id, prompt.model_slug, prompt.fingerprint)
+"""
+
+from __future__ import annotations
+
+from wiro_dagster.prompts.changes import SchemaChange, describe_change
+from wiro_dagster.prompts.keys import MAX_KEY_LENGTH, find_key_problem
+from wiro_dagster.prompts.load import load_prompt_file, load_prompt_rows, parse_prompt_text
+from wiro_dagster.prompts.prompt import Prompt, fingerprint_of
+from wiro_dagster.prompts.prompt_file import PromptFile, PromptProblem
+from wiro_dagster.prompts.wire import inputs_from_json, inputs_to_json, wire_inputs
+
+__all__ = [
+    "MAX_KEY_LENGTH",
+    "Prompt",
+    "PromptFile",
+    "PromptProblem",
+    "SchemaChange",
+    "describe_change",
+    "find_key_problem",
+    "fingerprint_of",
+    "inputs_from_json",
+    "inputs_to_json",
+    "load_prompt_file",
+    "load_prompt_rows",
+    "parse_prompt_text",
+    "wire_inputs",
+]

@@ -1,0 +1,175 @@
+"""The checks that turn entries of a prompt file into prompts and problems."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wiro_dagster.catalogue import Catalogue, ModelSchema
+from wiro_dagster.catalogue.near import did_you_mean, find_near, listing, shown
+from wiro_dagster.catalogue.values import is_absent
+from wiro_dagster.errors import InputError
+from wiro_dagster.prompts.draft import Draft, FileModels, read_draft
+from wiro_dagster.prompts.prompt import Prompt
+from wiro_dagster.prompts.prompt_file import PromptFile, PromptProblem
+from wiro_dagster.prompts.source import RawPrompts
+
+_DEFAULT_KEYS = ("model", "inputs")
+_TOP_KEYS = ("prompts", "defaults")
+
+
+def check_prompts(
+    raw: RawPrompts, catalogue: Catalogue, *, base_folder: Path | None = None
+) -> PromptFile:
+    """Checks all entries of a source, whatever is wrong with some of them.
+
+    A default input counts for every model that has it. A model that does not have it leaves it
+    out if another model in the file has it; if none has, it is taken for a mistake, and the
+    prompts it was meant for are refused.
+
+    What is wrong with `defaults` itself, or in its spelling, changes what every prompt means: then
+    all are held back.
+    """
+    top_problems, is_sound = _check_top(raw)
+    models = FileModels(catalogue)
+    drafts = [
+        read_draft(number, entry, raw.defaults, models)
+        for number, entry in enumerate(raw.entries, 1)
+    ]
+    _refuse_shared_ids(drafts)
+    known = frozenset[str]().union(
+        *(draft.schema.names for draft in drafts if draft.schema is not None)
+    )
+    inputs = _DefaultInputs(raw.defaults.get("inputs") or {}, known)
+    prompts = [_finish(draft, inputs, models, base_folder) for draft in drafts]
+    if not is_sound:
+        for draft in drafts:
+            if not draft.problems:
+                draft.problems.append((None, "held back until the file's defaults are corrected."))
+    return PromptFile(
+        {prompt.id: prompt for prompt in prompts if prompt is not None and is_sound},
+        (*top_problems, *(p for draft in drafts for p in _reported(draft, raw.source))),
+        models.notes(),
+    )
+
+
+def _check_top(raw: RawPrompts) -> tuple[list[PromptProblem], bool]:
+    problems, is_sound = [], True
+    for key in raw.others:
+        is_sound = is_sound and find_near(key, _TOP_KEYS) != "defaults"
+        message = (
+            f"there is no such key.{did_you_mean(key, _TOP_KEYS)} "
+            f"A prompt file takes {listing(_TOP_KEYS)}."
+        )
+        problems.append(PromptProblem(raw.source, None, key, message))
+    for key in raw.defaults:
+        if key not in _DEFAULT_KEYS:
+            is_sound = False
+            message = (
+                f"there is no such default.{did_you_mean(key, _DEFAULT_KEYS)} A default for an "
+                "input is written under defaults.inputs."
+            )
+            problems.append(PromptProblem(raw.source, None, f"defaults.{key}", message))
+    inputs = raw.defaults.get("inputs")
+    if not isinstance(inputs, (Mapping, type(None))):
+        raise InputError(
+            f"{raw.source}: defaults.inputs is {shown(inputs)}. Write inputs as 'name: value'."
+        )
+    for name in getattr(inputs, "repeated", ()):
+        raise InputError(f"{raw.source}: defaults.inputs.{name} is written twice. Keep one.")
+    return problems, is_sound
+
+
+def _refuse_shared_ids(drafts: list[Draft]) -> None:
+    by_id: dict[str, list[Draft]] = defaultdict(list)
+    for draft in drafts:
+        if draft.id is not None:
+            by_id[draft.id].append(draft)
+    for sharing in by_id.values():
+        if len(sharing) > 1:
+            numbers = ", ".join(str(draft.number) for draft in sharing)
+            message = f"entries {numbers} share this id, so none is taken. Give each its own."
+            for draft in sharing:
+                draft.problems.append(("id", message))
+
+
+@dataclass(frozen=True)
+class _DefaultInputs:
+    """The inputs under `defaults`, and every name that a model of the file knows."""
+
+    inputs: Mapping[str, Any]
+    known: frozenset[str]
+
+    def for_model(self, schema: ModelSchema, own: Mapping[str, Any]) -> dict[str, Any]:
+        """The defaults that count for a prompt with inputs of its own."""
+        taken = set(own)
+        for name in own:
+            spec = schema.find_input(name)
+            taken.update(spec.names if spec else ())  # a URL stands in for a default's file
+        return {
+            name: value
+            for name, value in self.inputs.items()
+            if name not in taken
+            and (not schema.can_validate or name in schema.names or name not in self.known)
+        }
+
+
+def _finish(
+    draft: Draft, defaults: _DefaultInputs, models: FileModels, base_folder: Path | None
+) -> Prompt | None:
+    own = draft.entry.get("inputs")
+    if own is not None and not isinstance(own, Mapping):
+        draft.problems.append(("inputs", f"{shown(own)}: write inputs as 'name: value'."))
+        own = None
+    for name in getattr(own, "repeated", ()):
+        draft.problems.append((f"inputs.{name}", "it is written twice. Keep one of them."))
+    if draft.schema is None:
+        return None
+    own = {str(name): value for name, value in (own or {}).items()}
+    _add_prompt(draft, own, draft.schema)
+    default = defaults.for_model(draft.schema, own)
+    checked = draft.schema.check({**default, **own}, base_folder=base_folder)
+    hint = models.change_hint(draft.schema.slug) if checked.problems else ""
+    for problem in checked.problems:
+        where = _field_name(draft.schema, problem.field, default)
+        draft.problems.append((where, problem.message + hint))
+    if draft.problems or draft.id is None:
+        return None
+    return Prompt(
+        id=draft.id,
+        model_slug=draft.schema.slug,
+        inputs=checked.inputs,
+        take=draft.take,
+        prompt_input=draft.schema.prompt_input,
+    )
+
+
+def _add_prompt(draft: Draft, own: dict[str, Any], schema: ModelSchema) -> None:
+    text, name = draft.entry.get("prompt"), schema.prompt_input
+    if is_absent(text):
+        return
+    if name is None:
+        message = (
+            f"{schema.slug} takes no prompt. Remove it; its inputs are {listing(schema.names)}."
+        )
+        draft.problems.append(("prompt", message))
+    elif not is_absent(own.get(name)):
+        draft.problems.append(("prompt", f"it is given as inputs.{name} too. Keep one of them."))
+    else:
+        own[name] = text
+
+
+def _field_name(schema: ModelSchema, name: str, default: Mapping[str, Any]) -> str:
+    if name in default:
+        return f"defaults.inputs.{name}"
+    return "prompt" if name == schema.prompt_input else f"inputs.{name}"
+
+
+def _reported(draft: Draft, source: str) -> Iterator[PromptProblem]:
+    name = f"{draft.number} ({draft.id})" if draft.id else str(draft.number)
+    line = getattr(draft.entry, "line", None)
+    for where, message in draft.problems:
+        yield PromptProblem(source, name, where, message, line, draft.id)

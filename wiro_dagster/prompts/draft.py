@@ -1,0 +1,140 @@
+"""Entries of a prompt file on their way to being prompts: id, model and take."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from wiro_dagster.catalogue import Catalogue, ModelSchema
+from wiro_dagster.catalogue.near import did_you_mean, listing, shown
+from wiro_dagster.catalogue.values import find_number, is_absent, wire_text
+from wiro_dagster.errors import InputError, WiroError
+from wiro_dagster.prompts.keys import find_key_problem
+
+_ENTRY_KEYS = ("id", "prompt", "model", "inputs", "take")
+
+
+@dataclass
+class Draft:
+    """An entry on its way to being a prompt.
+
+    Args:
+        number: its place in the file, from 1.
+        entry: as it was written.
+        id: the id, also a wrong one; `None` where there is none.
+        schema: its model; `None` where there is no such model.
+        take: which take it is.
+        problems: pairs of a field, or `None` for all of it, and a message.
+    """
+
+    number: int
+    entry: Mapping[str, Any]
+    id: str | None = None
+    schema: ModelSchema | None = None
+    take: int = 1
+    problems: list[tuple[str | None, str]] = field(default_factory=list)
+
+
+class FileModels:
+    """The models of one file, each looked up once."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._found: dict[str, ModelSchema | str] = {}
+
+    def find(self, slug: str) -> ModelSchema | str:
+        """The schema of a model, or why there is none."""
+        if slug not in self._found:
+            try:
+                self._found[slug] = self._catalogue.get_schema(slug)
+            except InputError as error:
+                self._found[slug] = str(error)
+            except WiroError as error:
+                self._found[slug] = f"{slug} cannot be looked up now: {error} Try again later."
+        return self._found[slug]
+
+    def change_hint(self, slug: str) -> str:
+        """A sentence about how the model has changed, or nothing."""
+        change = self._catalogue.find_change(slug)
+        if change is None:
+            return ""
+        day = dt.datetime.fromtimestamp(change.seen_at, dt.timezone.utc).date()
+        return f" Wiro has changed this model's inputs (seen {day})."
+
+    def notes(self) -> tuple[str, ...]:
+        """What should be known of the models found."""
+        found = {s.slug: s for s in self._found.values() if isinstance(s, ModelSchema)}
+        return tuple(f"{slug}: {note}" for slug, s in found.items() for note in s.notes)
+
+
+def read_draft(
+    number: int, entry: object, defaults: Mapping[str, Any], models: FileModels
+) -> Draft:
+    """Reads all of an entry but its inputs, which depend on the other entries' models."""
+    if not isinstance(entry, Mapping):
+        draft = Draft(number, {})
+        message = f"{shown(entry)} is no prompt. Write it as 'id: …' and 'prompt: …'."
+        draft.problems.append((None, message))
+        return draft
+    draft = Draft(number, entry)
+    _read_id(draft)
+    given = entry.get("model")
+    _read_model(draft, defaults.get("model") if is_absent(given) else given, models)
+    _read_take(draft)
+    for key in getattr(entry, "repeated", ()):
+        draft.problems.append((str(key), "it is written twice. Keep one of them."))
+    for key in entry:
+        if key not in _ENTRY_KEYS:
+            draft.problems.append((str(key), _unknown_key(str(key), draft.schema)))
+    return draft
+
+
+def _read_id(draft: Draft) -> None:
+    given = draft.entry.get("id")
+    try:
+        key = "" if is_absent(given) else wire_text(given)
+    except ValueError as error:
+        draft.problems.append(("id", f"{error}. Write the id as one text."))
+        return
+    draft.id = key or None
+    problem = find_key_problem(key)
+    if problem is not None:
+        draft.problems.append(("id", problem))
+
+
+def _read_model(draft: Draft, given: object, models: FileModels) -> None:
+    if is_absent(given):
+        message = "no model is given. Write it here, or as defaults.model for the whole file."
+        draft.problems.append(("model", message))
+        return
+    if not isinstance(given, str):
+        draft.problems.append(("model", f"{shown(given)} is no model. Write owner/model."))
+        return
+    found = models.find(given)
+    if isinstance(found, str):
+        draft.problems.append(("model", found))
+    else:
+        draft.schema = found
+
+
+def _read_take(draft: Draft) -> None:
+    given = draft.entry.get("take")
+    if is_absent(given):
+        return
+    number = find_number(given)
+    if number is None or number < 1 or number != number.to_integral_value():
+        message = f"{shown(given)} is not a whole number from 1. Leave it out for the first take."
+        draft.problems.append(("take", message))
+    else:
+        draft.take = int(number)
+
+
+def _unknown_key(key: str, schema: ModelSchema | None) -> str:
+    if schema is not None and key in schema.names:
+        return f"it is an input of {schema.slug}. Write it under 'inputs:'."
+    return (
+        f"there is no such key.{did_you_mean(key, _ENTRY_KEYS)} "
+        f"An entry takes {listing(_ENTRY_KEYS)}."
+    )

@@ -1,0 +1,84 @@
+"""One prompt: what is asked of which model, and the fingerprint that it is paid for under."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
+
+from wiro_dagster.catalogue import LocalFileInput
+from wiro_dagster.catalogue.values import number_text
+
+FINGERPRINT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One video to be made.
+
+    Args:
+        id: the partition key.
+        model_slug: `owner/model`.
+        inputs: as they go over the wire, the prompt's text among them; a local file is a
+            `LocalFileInput`, several values are a tuple. Read-only.
+        take: counts the videos wanted of the same inputs, from 1.
+        prompt_input: the input that carries the text; `None` where the model takes none.
+    """
+
+    id: str
+    model_slug: str
+    inputs: Mapping[str, Any] = field(hash=False)
+    take: int = 1
+    prompt_input: str | None = field(default="prompt", compare=False)
+
+    def __post_init__(self) -> None:
+        """Makes the inputs read-only."""
+        object.__setattr__(self, "inputs", MappingProxyType(dict(self.inputs)))
+
+    @property
+    def text(self) -> str:
+        """The prompt's text; empty where the model takes none."""
+        return "" if self.prompt_input is None else str(self.inputs.get(self.prompt_input, ""))
+
+    @property
+    def fingerprint(self) -> str:
+        """64 hex digits, equal for what would be the same video: see `fingerprint_of`."""
+        return fingerprint_of(self.model_slug, self.inputs, self.take)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Read-only mappings cannot be pickled by themselves."""
+        return Prompt, (self.id, self.model_slug, dict(self.inputs), self.take, self.prompt_input)
+
+
+def fingerprint_of(model_slug: str, inputs: Mapping[str, Any], take: int = 1) -> str:
+    """The sha256 of a run's canonical JSON, as 64 hex digits.
+
+    The JSON is ASCII without blanks, keys sorted by code point:
+    `{"inputs":{…},"model":"owner/model","take":1,"version":1}`. Each scalar is its text on the
+    wire (`6`, `6.0` and "6" are "6"; true is "true"), a local file is `{"sha256":"…"}` whatever
+    its path, several values are a list in their order. The partition key is no part of it.
+    """
+    canonical = {
+        "version": FINGERPRINT_VERSION,
+        "model": model_slug,
+        "inputs": {name: _canonical(value) for name, value in inputs.items()},
+        "take": take,
+    }
+    text = json.dumps(canonical, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, LocalFileInput):
+        return {"sha256": value.sha256}
+    if isinstance(value, (tuple, list)):
+        return [_canonical(item) for item in value]
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return number_text(Decimal(repr(value)))
+    return str(value)
