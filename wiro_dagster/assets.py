@@ -13,6 +13,8 @@ from wiro_dagster.events import (
     find_order_events,
     order_materialization,
     order_metadata,
+    orders_check,
+    prompts_check,
 )
 from wiro_dagster.ledger import Order, Placement
 from wiro_dagster.orders import OrderDesk
@@ -44,21 +46,24 @@ def build_video_order_asset(collection: VideoCollection) -> dg.AssetsDefinition:
     )
     def video_order(context: dg.AssetExecutionContext) -> StepEvents:
         desk = collection.open_desk(context.resources)
-        placements, failures = place_orders(context, collection, desk)
+        prompts = collection.load_prompts(context.resources)
+        placements, failures = place_orders(context, collection, desk, prompts)
         orders = [placement.order for placement in placements.values()]
         if len(context.partition_keys) == 1:
-            yield from (
-                dg.MaterializeResult(
+            for order in orders:
+                yield dg.MaterializeResult(
                     metadata=order_metadata(order),
                     data_version=dg.DataVersion(order.fingerprint),
                 )
-                for order in orders
-            )
         else:
             if not failures and has_followers(context):
                 yield dg.MaterializeResult()  # lets the steps after this one run
             for order in orders:
                 context.log_event(order_materialization(order, collection.order_key))
+        # Steps of checks are skipped where this one yields nothing: their verdict is given here.
+        failed = desk.context.ledger.list_failed(collection.ledger_name)
+        context.log_event(prompts_check(prompts, collection.order_key))
+        context.log_event(orders_check(failed, collection.order_key))
         raise_failures(failures, "were not ordered")
 
     return video_order
@@ -87,7 +92,8 @@ def build_video_asset(collection: VideoCollection) -> dg.AssetsDefinition:
     )
     def video(context: dg.AssetExecutionContext) -> StepEvents:
         desk = collection.open_desk(context.resources)
-        placements, failures = place_orders(context, collection, desk)
+        prompts = collection.load_prompts(context.resources)
+        placements, failures = place_orders(context, collection, desk, prompts)
         _record_orders(context, collection, [placed.order for placed in placements.values()])
         wait = VideoWait(context, collection, desk, list(placements.values()))
         if len(context.partition_keys) == 1:
@@ -103,14 +109,16 @@ def build_video_asset(collection: VideoCollection) -> dg.AssetsDefinition:
 
 
 def place_orders(
-    context: dg.AssetExecutionContext, collection: VideoCollection, desk: OrderDesk
+    context: dg.AssetExecutionContext,
+    collection: VideoCollection,
+    desk: OrderDesk,
+    prompts: PromptFile,
 ) -> tuple[dict[str, Placement], dict[str, str]]:
     """Orders the videos of a run's partitions. One that is wrong does not hold up the others.
 
     Returns:
         The placements, and why the other partitions could not be ordered.
     """
-    prompts = collection.load_prompts(context.resources)
     placements: dict[str, Placement] = {}
     failures: dict[str, str] = {}
     for partition in context.partition_keys:

@@ -5,8 +5,13 @@ import dagster as dg
 
 from wiro_dagster.collection import VideoCollection
 from wiro_dagster.errors import InputError
-from wiro_dagster.events import ORDERS_CHECK, PROMPTS_CHECK, orders_verdict
-from wiro_dagster.sensors import prompts_verdict
+from wiro_dagster.events import (
+    ORDERS_CHECK,
+    PROMPTS_CHECK,
+    orders_check,
+    prompts_check,
+    unreadable_check,
+)
 
 
 def build_checks(collection: VideoCollection) -> list[dg.AssetChecksDefinition]:
@@ -25,9 +30,8 @@ def _build_prompts_check(collection: VideoCollection) -> dg.AssetChecksDefinitio
         try:
             prompts = collection.load_prompts(context.resources)
         except InputError as error:
-            return dg.AssetCheckResult(**prompts_verdict(list(error.problems), 0))
-        problems = [str(problem) for problem in prompts.problems]
-        return dg.AssetCheckResult(**prompts_verdict(problems, len(prompts.prompts)))
+            return _result(unreadable_check(error, collection.order_key))
+        return _result(prompts_check(prompts, collection.order_key))
 
     return prompts_valid
 
@@ -41,6 +45,15 @@ def _build_orders_check(collection: VideoCollection) -> dg.AssetChecksDefinition
     )
     def orders_succeeded(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         ledger = collection.open_desk(context.resources).context.ledger
-        return dg.AssetCheckResult(**orders_verdict(ledger.list_failed(collection.ledger_name)))
+        failed = ledger.list_failed(collection.ledger_name)
+        return _result(orders_check(failed, collection.order_key))
 
     return orders_succeeded
+
+
+def _result(evaluation: dg.AssetCheckEvaluation) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        passed=evaluation.passed,
+        description=evaluation.description,
+        metadata=evaluation.metadata,
+    )

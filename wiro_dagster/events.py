@@ -8,7 +8,9 @@ from typing import Any
 
 import dagster as dg
 
+from wiro_dagster.errors import InputError
 from wiro_dagster.ledger import Order
+from wiro_dagster.prompts import PromptFile
 
 CODE_VERSION = "1"
 """Of `video_order` and `video`. Raised when the same inputs would give another video."""
@@ -31,17 +33,16 @@ _INPUT_EVENT = "dagster/input_event_pointer/"
 
 def order_metadata(order: Order) -> dict[str, Any]:
     """What was asked for: metadata of a `video_order` materialization, and the start of a video's."""
-    metadata: dict[str, Any] = {
-        "wiro/order_id": order.id,
-        "wiro/model": order.model_slug,
+    quote = {} if order.quote_usd is None else {"wiro/quote_usd": float(order.quote_usd)}
+    return {
         "wiro/prompt": order.prompt,
+        "wiro/model": order.model_slug,
+        **quote,
         "wiro/inputs": dg.MetadataValue.json(dict(order.inputs)),
-        "wiro/fingerprint": order.fingerprint,
         "wiro/take": order.take,
+        "wiro/order_id": order.id,
+        "wiro/fingerprint": order.fingerprint,
     }
-    if order.quote_usd is not None:
-        metadata["wiro/quote_usd"] = float(order.quote_usd)
-    return metadata
 
 
 def video_metadata(order: Order, *, preview: str | None = None) -> dict[str, Any]:
@@ -51,32 +52,28 @@ def video_metadata(order: Order, *, preview: str | None = None) -> dict[str, Any
         order: in state `stored` or `delivered`.
         preview: markdown that shows the video moving.
     """
-    metadata = order_metadata(order)
     first = order.files[0]
     media: Mapping[str, Any] = first.get("media") or {}
-    optional: dict[str, Any] = {
+    uris = [file["uri"] for file in order.files]
+    # In the order in which the UI shows them: what a person looks for first comes first.
+    metadata: dict[str, Any] = {
+        "wiro/preview": None if preview is None else dg.MetadataValue.md(preview),
         "wiro/cost_usd": None if order.cost_usd is None else float(order.cost_usd),
-        "wiro/queue_seconds": order.queue_seconds,
-        "wiro/elapsed_seconds": order.elapsed_seconds,
+        "dagster/uri": first["uri"],
+        "wiro/files": dg.MetadataValue.json(uris) if len(uris) > 1 else None,
+        "wiro/output_urls": _output_urls(order),
         "wiro/duration_seconds": media.get("duration_seconds"),
         "wiro/width": media.get("width"),
         "wiro/height": media.get("height"),
-        "wiro/ended_at": _timestamp(order.ended_at),
-        "wiro/preview": None if preview is None else dg.MetadataValue.md(preview),
-        "wiro/files": (
-            dg.MetadataValue.json([file["uri"] for file in order.files])
-            if len(order.files) > 1
-            else None
-        ),
-    }
-    metadata |= {
-        TASK_ID_KEY: dg.MetadataValue.text(str(order.task_id)),
-        "wiro/output_urls": _output_urls(order),
         "wiro/size_bytes": sum(file["size_bytes"] for file in order.files),
+        "wiro/queue_seconds": order.queue_seconds,
+        "wiro/elapsed_seconds": order.elapsed_seconds,
+        "wiro/ended_at": _timestamp(order.ended_at),
+        **order_metadata(order),
+        TASK_ID_KEY: dg.MetadataValue.text(str(order.task_id)),
         "wiro/sha256": first["sha256"],
-        "dagster/uri": first["uri"],
     }
-    return metadata | {key: value for key, value in optional.items() if value is not None}
+    return {key: value for key, value in metadata.items() if value is not None}
 
 
 def _output_urls(order: Order) -> dg.MetadataValue[Any]:
@@ -141,6 +138,37 @@ def _provenance(order: Order) -> dict[str, str]:
     }
 
 
+def prompts_check(prompts: PromptFile, order_key: dg.AssetKey) -> dg.AssetCheckEvaluation:
+    """Check `prompts_valid` on `video_order`: whether every entry of the file can be ordered."""
+    problems = [str(problem) for problem in prompts.problems]
+    return _prompts_check(problems, len(prompts.prompts), order_key)
+
+
+def unreadable_check(error: InputError, order_key: dg.AssetKey) -> dg.AssetCheckEvaluation:
+    """The same check where the prompt file cannot be read at all."""
+    return _prompts_check(list(error.problems), 0, order_key)
+
+
+def _prompts_check(
+    problems: Sequence[str], right: int, order_key: dg.AssetKey
+) -> dg.AssetCheckEvaluation:
+    metadata: dict[str, Any] = {"wiro/prompts": right, "wiro/problems": len(problems)}
+    if problems:
+        listed = "\n".join(f"- {problem}" for problem in problems[:_LISTED_FAILURES])
+        metadata["wiro/problem_list"] = dg.MetadataValue.md(listed)
+    return dg.AssetCheckEvaluation(
+        asset_key=order_key,
+        check_name=PROMPTS_CHECK,
+        passed=not problems,
+        description=(
+            f"{len(problems)} problems; {right} prompts are right and not held up."
+            if problems
+            else f"{right} prompts, all right."
+        ),
+        metadata=metadata,
+    )
+
+
 def orders_check(failed: Sequence[Order], order_key: dg.AssetKey) -> dg.AssetCheckEvaluation:
     """Check `orders_succeeded` on `video_order`: which partitions have no video, and why.
 
@@ -151,13 +179,6 @@ def orders_check(failed: Sequence[Order], order_key: dg.AssetKey) -> dg.AssetChe
         failed: the orders that stand for their partitions and ended without a video.
         order_key: the order asset's key.
     """
-    return dg.AssetCheckEvaluation(
-        asset_key=order_key, check_name=ORDERS_CHECK, **orders_verdict(failed)
-    )
-
-
-def orders_verdict(failed: Sequence[Order]) -> dict[str, Any]:
-    """Whether all orders of a collection fare well, as fields of an asset check's result."""
     metadata: dict[str, Any] = {"wiro/failed_orders": len(failed)}
     if failed:
         metadata["wiro/failures"] = dg.MetadataValue.json(
@@ -165,17 +186,18 @@ def orders_verdict(failed: Sequence[Order]) -> dict[str, Any]:
         )
     names = ", ".join(f'"{order.partition}"' for order in failed[-_NAMED_FAILURES:])
     more = " and others" if len(failed) > _NAMED_FAILURES else ""
-    return {
-        "passed": not failed,
-        "description": (
+    return dg.AssetCheckEvaluation(
+        asset_key=order_key,
+        check_name=ORDERS_CHECK,
+        passed=not failed,
+        description=(
             f"{len(failed)} partitions have no video, because their orders failed or were "
             f"cancelled: {names}{more}. Materialize video_order to order them again."
             if failed
             else "No order has failed."
         ),
-        "metadata": metadata,
-        "severity": dg.AssetCheckSeverity.ERROR,
-    }
+        metadata=metadata,
+    )
 
 
 def failure_observation(order: Order, asset_key: dg.AssetKey) -> dg.AssetObservation:

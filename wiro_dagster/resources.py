@@ -40,8 +40,17 @@ class WiroResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         default=list(DEFAULT_CDN_HOSTS),
         description="Hosts that output files may be downloaded from.",
     )
-    connect_timeout_seconds: float = Field(default=10.0, gt=0)
-    read_timeout_seconds: float = Field(default=60.0, gt=0)
+    connect_timeout_seconds: float = Field(
+        default=5.0, gt=0, description="To connect, for every request."
+    )
+    read_timeout_seconds: float = Field(
+        default=10.0, gt=0, description="To wait for an answer to anything but a run."
+    )
+    submit_timeout_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="To wait for the answer to a run; after that its outcome is unknown.",
+    )
     concurrent_requests: int = Field(
         default=8, ge=1, le=64, description="Requests to Wiro that may be under way at once."
     )
@@ -63,6 +72,7 @@ class WiroResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             tuple(self.cdn_hosts),
             self.connect_timeout_seconds,
             self.read_timeout_seconds,
+            self.submit_timeout_seconds,
             self.concurrent_requests,
         )
 
@@ -78,6 +88,7 @@ def _client(  # noqa: PLR0913
     cdn_hosts: Sequence[str],
     connect_timeout_seconds: float,
     read_timeout_seconds: float,
+    submit_timeout_seconds: float,
     pool_size: int,
 ) -> WiroClient:
     return WiroClient(
@@ -86,6 +97,10 @@ def _client(  # noqa: PLR0913
         cdn_hosts=cdn_hosts,
         connect_timeout_seconds=connect_timeout_seconds,
         read_timeout_seconds=read_timeout_seconds,
+        submit_timeout_seconds=submit_timeout_seconds,
+        # The tick asks again in any case: it must not spend itself on one stubborn answer.
+        read_attempts=2,
+        longest_wait_seconds=3.0,
         pool_size=pool_size,
     )
 

@@ -92,7 +92,8 @@ class S3Store:
     def commit(self, staged: Path, key: str, *, content_type: str | None, sha256: str) -> str:
         """Upload a staged file, and make sure that S3 has it as it was."""
         name = self._name(key)
-        size_bytes = staged.stat().st_size
+        with s3_errors(f"{key} could not be uploaded to", self._uri(self.prefix)):
+            size_bytes = staged.stat().st_size
         if size_bytes > self._part_bytes and self.prefix and not self._has_cleared_up:
             self._clear_up()
         extra = {

@@ -7,18 +7,18 @@ import json
 import os
 import time
 from collections.abc import Iterable
-from typing import Any
 
 import dagster as dg
 
 from wiro_dagster.collection import VideoCollection
 from wiro_dagster.errors import InputError
 from wiro_dagster.events import (
-    PROMPTS_CHECK,
     failure_observation,
     find_order_events,
     find_reported_tasks,
     orders_check,
+    prompts_check,
+    unreadable_check,
     video_materialization,
 )
 from wiro_dagster.ledger import Order, OrderState
@@ -64,7 +64,7 @@ def build_prompt_file_sensor(collection: VideoCollection) -> dg.SensorDefinition
             prompts = collection.load_prompts(context.resources)
         except InputError as error:
             context.log.error(str(error))
-            check = _prompts_check(collection, list(error.problems), 0)
+            check = unreadable_check(error, collection.order_key)
             return dg.SensorResult(skip_reason=str(error), asset_events=[check], cursor=digest)
         for problem in prompts.problems:
             context.log.error(str(problem))
@@ -77,13 +77,12 @@ def build_prompt_file_sensor(collection: VideoCollection) -> dg.SensorDefinition
             f"{len(prompts.prompts)} prompts, {len(new)} of them new; "
             f"{len(prompts.problems)} problems; {gone} partitions have no prompt any more."
         )
-        problems = [str(problem) for problem in prompts.problems]
         return dg.SensorResult(
             dynamic_partitions_requests=[
                 collection.partitions.build_add_request(new[start : start + _ADD_AT_ONCE])
                 for start in range(0, len(new), _ADD_AT_ONCE)
             ],
-            asset_events=[_prompts_check(collection, problems, len(prompts.prompts))],
+            asset_events=[prompts_check(prompts, collection.order_key)],
             cursor=digest,
         )
 
@@ -96,39 +95,6 @@ def _digest(collection: VideoCollection) -> str:
     except OSError as error:
         return f"unreadable: {type(error).__name__}"
     return hashlib.sha256(content).hexdigest()
-
-
-def _prompts_check(
-    collection: VideoCollection, problems: list[str], right: int
-) -> dg.AssetCheckEvaluation:
-    return dg.AssetCheckEvaluation(
-        asset_key=collection.order_key,
-        check_name=PROMPTS_CHECK,
-        **prompts_verdict(problems, right),
-    )
-
-
-def prompts_verdict(problems: list[str], right: int) -> dict[str, Any]:
-    """Whether a prompt file is in order, as fields of an asset check's result.
-
-    Args:
-        problems: one line each.
-        right: how many prompts are right.
-    """
-    listed = "\n".join(f"- {problem}" for problem in problems)
-    return {
-        "passed": not problems,
-        "description": (
-            f"{len(problems)} problems; {right} prompts are right and not held up."
-            if problems
-            else f"{right} prompts, all right."
-        ),
-        "metadata": {
-            "wiro/prompts": right,
-            "wiro/problems": len(problems),
-            **({"wiro/problem_list": dg.MetadataValue.md(listed)} if problems else {}),
-        },
-    }
 
 
 def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition:

@@ -70,8 +70,7 @@ _RUNNING_STEPS = {
 )
 def demo(prompts: Path, folder: Path, videos: Path, task_seconds: float) -> None:
     """Makes the videos of a prompt file on the emulator: no account, no cost."""
-    # Dagster's log goes to its instance; on the terminal it would tear the table apart.
-    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    logging.disable(logging.WARNING)  # sensors log to the terminal too, and would tear the table
     console = Console()
     started = time.monotonic()
     project = ProjectFolder(folder.absolute())
@@ -105,7 +104,9 @@ def demo(prompts: Path, folder: Path, videos: Path, task_seconds: float) -> None
 
 
 def _progress_table(orders: list[Order]) -> Table:
-    table = Table("prompt", "model", "status", "progress", "cost, USD")
+    table = Table("prompt", "model", "status")
+    table.add_column("progress", no_wrap=True, width=12)
+    table.add_column("cost, USD", justify="right", no_wrap=True)
     for order in orders:
         status = order.task_status if order.state == "running" else order.state
         percent = _STEPS.get(order.state, 100)
@@ -114,7 +115,7 @@ def _progress_table(orders: list[Order]) -> Table:
         cost = "" if order.cost_usd is None else f"{order.cost_usd:f}"
         note = f"{status}: {order.error}" if order.error else status or "new"
         table.add_row(
-            order.partition, order.model_slug, note, ProgressBar(100, percent, width=20), cost
+            order.partition, order.model_slug, note, ProgressBar(100, percent, width=12), cost
         )
     return table
 
@@ -128,7 +129,10 @@ def _is_in_store(run: LocalRun, order: Order) -> bool:
 
 def _video_table(orders: list[Order]) -> Table:
     total = sum((order.cost_usd or Decimal(0) for order in orders), Decimal(0))
-    table = Table("prompt", "file", "length", "size", "cost, USD", show_footer=True)
+    table = Table("prompt", show_footer=True)
+    table.add_column("file", overflow="fold", ratio=1)
+    for name in ("length", "size", "cost, USD"):
+        table.add_column(name, justify="right", no_wrap=True)
     table.columns[0].footer = "total"
     table.columns[4].footer = f"{total:f}"
     for order in orders:

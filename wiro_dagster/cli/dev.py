@@ -37,6 +37,10 @@ _STOP_SECONDS = 20.0
 )
 def dev(port: int, workspace: Path, folder: Path, task_seconds: float) -> None:
     """Opens Dagster on this project. With WIRO_API_KEY set it uses the real API, else the emulator."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Also where a shell script started us in the background, with Ctrl-C ignored: Dagster
+        # would inherit that, and neither of us could be stopped.
+        signal.signal(number, signal.default_int_handler)
     project = ProjectFolder(folder.absolute())
     environment = dict(os.environ)
     environment.setdefault("DAGSTER_HOME", str(project.dagster_home))
@@ -51,7 +55,6 @@ def dev(port: int, workspace: Path, folder: Path, task_seconds: float) -> None:
         command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-p", str(port)]
         # A session of its own: Ctrl-C reaches Dagster once, from here, also without a terminal.
         dagster = subprocess.Popen(command, env=environment, start_new_session=True)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             code = dagster.wait()
         except KeyboardInterrupt:

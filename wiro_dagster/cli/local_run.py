@@ -96,6 +96,8 @@ class LocalRun:
             result = job.execute_in_process(
                 asset_selection=[self.collection.order_key],
                 instance=self.instance,
+                # The run's log is in the instance; on a terminal it would bury everything else.
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 tags={
                     "dagster/asset_partition_range_start": first,
                     "dagster/asset_partition_range_end": last,

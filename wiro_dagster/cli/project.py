@@ -10,7 +10,7 @@ from wiro_dagster.emulator import Emulator
 
 _API_PORT = 8377
 _FILES_PORT = 8378
-_DAGSTER_YAML = "telemetry:\n  enabled: false\n"
+_DAGSTER_YAML = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
 
 
 @dataclass(frozen=True)
