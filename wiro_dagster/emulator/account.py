@@ -1,0 +1,47 @@
+"""The account's balance, and how many tasks it allows at once."""
+
+from __future__ import annotations
+
+from decimal import ROUND_FLOOR, Decimal
+
+from wiro_dagster.emulator.state import State
+
+# Below this, no run is accepted whatever its price.
+MINIMUM_BALANCE_USD = Decimal("0.50")
+_LIMITED_UP_TO_USD = Decimal(250)
+_TASKS_A_DOLLAR = Decimal("0.10")
+
+
+class Account:
+    """The balance, kept in the state.
+
+    Args:
+        state: where it is kept.
+        opening_balance_usd: the balance of a fresh state.
+    """
+
+    def __init__(self, state: State, opening_balance_usd: Decimal) -> None:
+        self._state = state
+        self._opening_balance_usd = opening_balance_usd
+
+    @property
+    def balance_usd(self) -> Decimal:
+        """What is left."""
+        return Decimal(self._state.get("balance_usd", str(self._opening_balance_usd)))
+
+    def set_balance(self, balance_usd: Decimal) -> None:
+        """Adds or takes funds."""
+        self._state.keep("balance_usd", str(balance_usd))
+
+    def charge(self, cost_usd: Decimal) -> None:
+        """Bills one task; the balance may fall below zero, as tasks end after they are allowed."""
+        if cost_usd:
+            self.set_balance(self.balance_usd - cost_usd)
+
+
+def concurrency_limit(balance_usd: Decimal) -> int | None:
+    """How many tasks may be under way with this balance; None for any number."""
+    if balance_usd > _LIMITED_UP_TO_USD:
+        return None
+    allowed = (balance_usd * _TASKS_A_DOLLAR).to_integral_value(ROUND_FLOOR)
+    return max(1, int(allowed))

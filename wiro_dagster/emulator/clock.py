@@ -1,0 +1,81 @@
+"""The emulator's clock: wall time plus an offset, which can be frozen and moved forward."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Clock:
+    """Tells the emulated time in unix seconds.
+
+    Args:
+        offset_seconds: how far ahead of the wall clock it runs.
+        frozen_at: the time it stands still at, or None while it runs.
+        remember: called with (offset_seconds, frozen_at) after each change, to keep them.
+    """
+
+    offset_seconds: float = 0.0
+    frozen_at: float | None = None
+    remember: Callable[[float, float | None], None] = lambda _offset, _frozen: None
+    _woken: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def now(self) -> float:
+        """The emulated time."""
+        if self.frozen_at is not None:
+            return self.frozen_at
+        return time.time() + self.offset_seconds
+
+    def advance(self, seconds: float) -> float:
+        """Moves the clock forward; it never goes back. Returns the new time."""
+        if seconds < 0:
+            raise ValueError(f"the clock only moves forward, not by {seconds} s")
+        if self.frozen_at is not None:
+            self.frozen_at += seconds
+        else:
+            self.offset_seconds += seconds
+        self._changed()
+        return self.now()
+
+    def freeze(self) -> float:
+        """Stops the clock. Returns the time it stands at."""
+        self.frozen_at = self.now()
+        self._changed()
+        return self.frozen_at
+
+    def resume(self) -> float:
+        """Lets a frozen clock run on from where it stood. Returns that time."""
+        if self.frozen_at is not None:
+            self.offset_seconds = self.frozen_at - time.time()
+            self.frozen_at = None
+            self._changed()
+        return self.now()
+
+    def reset(self) -> None:
+        """Returns to wall time."""
+        self.offset_seconds, self.frozen_at = 0.0, None
+        self._changed()
+
+    def wake_all(self) -> None:
+        """Wakes everything that waits on the clock, so that it looks at the state again."""
+        woken, self._woken = self._woken, asyncio.Event()
+        woken.set()
+
+    async def wait(self, until: float | None) -> None:
+        """Waits until the time is reached, or something changed, whichever is first."""
+        timeout: float | None = None
+        if until is not None and self.frozen_at is None:
+            timeout = max(0.0, until - self.now())
+        elif until is not None and until <= self.now():
+            timeout = 0.0
+        try:
+            await asyncio.wait_for(self._woken.wait(), timeout)
+        except asyncio.TimeoutError:
+            return
+
+    def _changed(self) -> None:
+        self.remember(self.offset_seconds, self.frozen_at)
+        self.wake_all()

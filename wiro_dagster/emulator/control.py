@@ -1,0 +1,272 @@
+"""The control API under ``/_emulator/``: what tests steer the emulator with.
+
+Every change is a POST of JSON; a body of another content type is refused, so that no web page
+that somebody has open can change anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from wiro_dagster.emulator.account import concurrency_limit
+from wiro_dagster.emulator.faults import rate_names
+from wiro_dagster.emulator.runs import apply_script
+from wiro_dagster.emulator.service import Service
+from wiro_dagster.emulator.task import Task, result_of
+from wiro_dagster.emulator.task_script import script_from_json
+from wiro_dagster.emulator.timeline import cut_short
+from wiro_dagster.emulator.wire import debug_error, output_path
+
+_EVERYTHING = 1_000_000
+Fields = dict[str, Any]
+
+
+class Control:
+    """Answers the control API.
+
+    Args:
+        service: the emulated service.
+        urls: where this emulator can be reached, for the start page.
+    """
+
+    def __init__(self, service: Service, urls: Mapping[str, str]) -> None:
+        self._service = service
+        self._urls = dict(urls)
+
+    def routes(self) -> list[BaseRoute]:
+        """All routes, with their full paths."""
+        reads: Mapping[str, Callable[[Request], Any]] = {
+            "ping": lambda _request: {"ok": True},
+            "summary": self._summary,
+            "tasks": self._tasks,
+            "journal": self._journal,
+            "faults": self._faults,
+        }
+        writes: Mapping[str, Callable[[Request, Fields], Any]] = {
+            "clock": self._set_clock,
+            "balance": self._set_balance,
+            "faults/add": self._add_fault,
+            "faults/clear": self._clear_faults,
+            "faults/rates": self._set_rates,
+            "scripts/add": self._add_script,
+            "settings": self._set_settings,
+            "reset": self._reset,
+            "tasks/{task_id}": self._set_task,
+        }
+        return [
+            *(Route(f"/_emulator/{path}", _reading(read)) for path, read in reads.items()),
+            *(
+                Route(f"/_emulator/{path}", _writing(write), methods=["POST"])
+                for path, write in writes.items()
+            ),
+        ]
+
+    def _settled_now(self) -> float:
+        now = self._service.clock.now()
+        self._service.settle(now)
+        return now
+
+    def _summary(self, _request: Request) -> Fields:
+        service, now = self._service, self._settled_now()
+        balance = service.account.balance_usd
+        return {
+            "now": now,
+            "is_frozen": service.clock.frozen_at is not None,
+            "offset_seconds": service.clock.offset_seconds,
+            "balance_usd": str(balance),
+            "concurrency_limit": concurrency_limit(balance),
+            "live_tasks": service.tasks.count_live(),
+            "billable_tasks": service.tasks.count(),
+            "spent_usd": str(service.tasks.spent_usd()),
+            "is_key_only": service.settings.is_key_only,
+            "seed": service.settings.seed,
+            "settings": service.settings.changeable(),
+            "fault_rates": service.faults.rates,
+            "models": [model.slug for model in service.catalogue],
+            "urls": self._urls,
+        }
+
+    def _tasks(self, request: Request) -> list[Fields]:
+        now = self._settled_now()
+        limit = int(request.query_params.get("limit", _EVERYTHING))
+        order = request.query_params.get("order", "ASC")
+        _, tasks = self._service.tasks.page(
+            # Also those that are not listed yet.
+            now=float("inf"),
+            order="DESC" if order == "DESC" else "ASC",
+            limit=limit,
+        )
+        return [self._show(task, now) for task in tasks]
+
+    def _show(self, task: Task, now: float) -> Fields:
+        outputs = self._service.left_outputs(task, now)
+        files_url = self._service.settings.files_url
+        return {
+            "id": str(task.number),
+            "model": task.slug,
+            "status": task.status(now),
+            "exit_code": result_of(task).exit_code if task.has_ended(now) else "",
+            "has_ended": task.has_ended(now),
+            "error": debug_error(task, now),
+            "cost_usd": str(task.cost_usd),
+            "parameters": task.parameters,
+            "callbackurl": task.callback_url,
+            "project_id": task.project_id,
+            "created_at": task.created_at,
+            "ends_at": task.ends_at,
+            "deleted_at": task.deleted_at,
+            "script": task.script.to_json(),
+            "outputs": [
+                {
+                    "name": plan.name,
+                    "size_bytes": plan.size_bytes,
+                    "url": f"{files_url}{output_path(task, plan)}",
+                }
+                for plan in outputs
+                if plan.kind != "raw"
+            ],
+        }
+
+    def _journal(self, request: Request) -> list[Fields]:
+        query = request.query_params
+        return self._service.journal.list(
+            kind=query.get("kind"),
+            endpoint=query.get("endpoint"),
+            task_id=query.get("task_id"),
+            after=int(query.get("after", 0)),
+            limit=int(query.get("limit", _EVERYTHING)),
+            newest_first=query.get("order") == "DESC",
+        )
+
+    def _faults(self, _request: Request) -> Fields:
+        return {
+            "scripted": self._service.faults.list(),
+            "task_scripts": self._service.scripts.list(),
+            "rates": self._service.faults.rates,
+            "rate_names": list(rate_names()),
+        }
+
+    def _set_clock(self, _request: Request, fields: Fields) -> Fields:
+        clock = self._service.clock
+        action = fields.get("action")
+        if action == "advance":
+            clock.advance(float(fields["seconds"]))
+        elif action == "freeze":
+            clock.freeze()
+        elif action == "resume":
+            clock.resume()
+        else:
+            raise ValueError("action must be advance, freeze or resume")
+        return {"now": self._settled_now()}
+
+    def _set_balance(self, _request: Request, fields: Fields) -> Fields:
+        try:
+            balance = Decimal(str(fields["balance_usd"]))
+        except InvalidOperation:
+            raise ValueError("balance_usd must be an amount such as '25.00'") from None
+        self._settled_now()
+        self._service.account.set_balance(balance)
+        return {"balance_usd": str(balance)}
+
+    def _add_fault(self, _request: Request, fields: Fields) -> Fields:
+        return {"number": self._service.faults.add(**fields)}
+
+    def _clear_faults(self, _request: Request, _fields: Fields) -> Fields:
+        self._service.faults.clear()
+        self._service.scripts.clear()
+        return {}
+
+    def _set_rates(self, _request: Request, fields: Fields) -> Fields:
+        self._service.faults.set_rates(fields["rates"])
+        return {"rates": self._service.faults.rates}
+
+    def _add_script(self, _request: Request, fields: Fields) -> Fields:
+        script = script_from_json(fields["script"])
+        number = self._service.scripts.add(
+            script, times=fields.get("times", 1), matching=fields.get("matching")
+        )
+        return {"number": number}
+
+    def _set_settings(self, _request: Request, fields: Fields) -> Fields:
+        self._service.change_settings(fields)
+        return self._service.settings.changeable()
+
+    def _reset(self, _request: Request, _fields: Fields) -> Fields:
+        self._service.reset()
+        return {}
+
+    def _set_task(self, request: Request, fields: Fields) -> Fields:
+        service, now = self._service, self._settled_now()
+        task = service.tasks.find(request.path_params["task_id"])
+        if task is None:
+            raise ValueError(f"there is no task {request.path_params['task_id']}")
+        status = fields.pop("status", None)
+        if fields:
+            script = task.script.changed(fields)
+            has_course = bool(set(fields) & _COURSE_FIELDS)
+            if has_course and task.has_ended(now):
+                raise ValueError(f"task {task.number} has ended: its course cannot be changed")
+            task = (
+                apply_script(service, task, script)
+                if has_course
+                else service.tasks.set_script(
+                    task, script, listed_at=task.listed_at, visible_at=task.visible_at
+                )
+            )
+        if status is not None:
+            course = cut_short(task.timeline, str(status), now=now, at=now)
+            task = service.tasks.set_course(task, course)
+        service.settle(now)
+        service.clock.wake_all()
+        return self._show(service.tasks.find(str(task.number)) or task, now)
+
+
+# Fields of a script that decide when a task is in which status.
+_COURSE_FIELDS = frozenset(
+    {
+        "outcome",
+        "queue_seconds",
+        "run_seconds",
+        "stuck_at",
+        "unknown_status",
+        "skip",
+        "listing_delay_seconds",
+        "detail_delay_seconds",
+    }
+)
+
+
+def _reading(read: Callable[[Request], Any]) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        try:
+            return JSONResponse(read(request))
+        except ValueError as error:
+            return _refusal(error)
+
+    return endpoint
+
+
+def _writing(
+    write: Callable[[Request, Fields], Any],
+) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        if not request.headers.get("content-type", "").startswith("application/json"):
+            return JSONResponse({"error": "send application/json"}, 415)
+        try:
+            fields = await request.json()
+            return JSONResponse(write(request, fields))
+        except (ValueError, TypeError, KeyError) as error:
+            return _refusal(error)
+
+    return endpoint
+
+
+def _refusal(error: Exception) -> Response:
+    text = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+    return JSONResponse({"error": text}, 400)

@@ -1,0 +1,21 @@
+"""Which hosts the emulator may call by itself: this machine, and those it was told of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+# Stands for every host in a list of further ones.
+ANY_HOST = "*"
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+
+
+def is_reachable(url: str, further_hosts: Sequence[str]) -> bool:
+    """Whether the emulator may call this URL: it must not reach out to the world unasked."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    is_known = host in (*_THIS_MACHINE, *further_hosts) or ANY_HOST in further_hosts
+    return parts.scheme in ("http", "https") and is_known

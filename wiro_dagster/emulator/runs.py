@@ -1,0 +1,166 @@
+"""Accepting a Run: the one call that creates something billable."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from wiro_dagster.emulator.account import MINIMUM_BALANCE_USD, concurrency_limit
+from wiro_dagster.emulator.catalogue import Model
+from wiro_dagster.emulator.refusals import (
+    INSUFFICIENT_BALANCE,
+    INVALID_BODY,
+    MODEL_NOT_ACCESSIBLE,
+    MODEL_NOT_FOUND,
+    SIGN_IN_REQUIRED,
+    Refusal,
+    Refused,
+)
+from wiro_dagster.emulator.refusals import concurrency_limit as over_limit
+from wiro_dagster.emulator.service import Service
+from wiro_dagster.emulator.task import Task, make_token, make_uuid
+from wiro_dagster.emulator.task_script import TaskScript, find_markers, script_from_json
+from wiro_dagster.emulator.timeline import build_timeline
+from wiro_dagster.emulator.uploads import SentFile
+from wiro_dagster.emulator.validation import check_inputs, files_of
+
+# Fields of the request that are not inputs of the model.
+_NOT_INPUTS = ("callbackUrl", "projectid")
+_ACCESS_REFUSALS: Mapping[str, Refusal] = {
+    "private": MODEL_NOT_ACCESSIBLE,
+    "members": SIGN_IN_REQUIRED,
+}
+
+
+def run_model(service: Service, slug: str, fields: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """Carries out ``/Run/{owner}/{model}``.
+
+    Args:
+        service: the emulated service.
+        slug: ``owner/model``.
+        fields: the request's fields; a SentFile where a file came.
+        now: the time of the call.
+
+    Raises:
+        Refused: nothing was created.
+    """
+    model = service.catalogue.find(slug)
+    if model is None:
+        raise Refused(MODEL_NOT_FOUND)
+    refusal = _ACCESS_REFUSALS.get(str(model.entry.get("access")))
+    if refusal is not None:
+        raise Refused(refusal)
+    inputs = {name: value for name, value in fields.items() if name not in _NOT_INPUTS}
+    callback_url = fields.get("callbackUrl") or None
+    if callback_url is not None and not isinstance(callback_url, str):
+        raise Refused(INVALID_BODY)
+    check_inputs(model, inputs)
+    _check_account(service)
+    with service.state.transaction():
+        task = _create(service, model, inputs, callback_url, fields.get("projectid"), now)
+    service.clock.wake_all()
+    return {"taskid": str(task.number), "socketaccesstoken": task.token}
+
+
+def _check_account(service: Service) -> None:
+    balance = service.account.balance_usd
+    if balance < MINIMUM_BALANCE_USD:
+        raise Refused(INSUFFICIENT_BALANCE)
+    limit = concurrency_limit(balance)
+    if limit is not None and service.tasks.count_live() >= limit:
+        raise Refused(over_limit(balance, limit))
+
+
+def _create(
+    service: Service,
+    model: Model,
+    inputs: Mapping[str, Any],
+    callback_url: str | None,
+    project_id: object,
+    now: float,
+) -> Task:
+    number = service.tasks.next_number()
+    echoed, files = _keep_files(service, model, inputs, number, now)
+    script = _choose_script(service, model, echoed, number)
+    task = Task(
+        number=number,
+        uuid=make_uuid(),
+        token=make_token(),
+        slug=model.slug,
+        parameters=echoed,
+        input_files=files,
+        callback_url=callback_url,
+        project_id=None if project_id is None else str(project_id),
+        created_at=now,
+        script=script,
+        **_course(service, script, now),
+    )
+    service.tasks.add(task)
+    if script.file_fault is not None:
+        service.faults.add(
+            script.file_fault, matching=f"/{task.uuid}-", times=script.file_fault_times
+        )
+    service.callbacks.plan_at_run(task)
+    return task
+
+
+def apply_script(service: Service, task: Task, script: TaskScript) -> Task:
+    """Makes a task run as the script says, counted from the time of its Run."""
+    course = _course(service, script, task.created_at)
+    timeline = course.pop("timeline")
+    return service.tasks.set_course(service.tasks.set_script(task, script, **course), timeline)
+
+
+def _course(service: Service, script: TaskScript, created_at: float) -> dict[str, Any]:
+    """When the task is listed and known, and its timeline."""
+    settings = service.settings
+    listing, detail = script.listing_delay_seconds, script.detail_delay_seconds
+    return {
+        "listed_at": created_at + (settings.listing_delay_seconds if listing is None else listing),
+        "visible_at": created_at + (settings.detail_delay_seconds if detail is None else detail),
+        "timeline": build_timeline(
+            script,
+            created_at,
+            task_seconds=settings.task_seconds,
+            queue_seconds=settings.queue_seconds,
+        ),
+    }
+
+
+def _choose_script(
+    service: Service, model: Model, inputs: Mapping[str, Any], number: int
+) -> TaskScript:
+    """Chance first, then markers in the prompt, then what a test has laid down."""
+    fields = service.faults.draw_task_script(number)
+    if service.settings.prompt_markers:
+        for value in inputs.values():
+            fields.update(find_markers(value) if isinstance(value, str) else {})
+    text = f"{model.slug} {json.dumps(inputs, ensure_ascii=False)}"
+    fields.update(service.scripts.take(text))
+    return script_from_json(fields)
+
+
+def _keep_files(
+    service: Service, model: Model, inputs: Mapping[str, Any], number: int, now: float
+) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """The inputs with URLs in place of files, and the URLs of each file input."""
+
+    def keep(value: Any) -> Any:
+        if isinstance(value, SentFile):
+            upload = service.uploads.add(value, now=now, task_number=number)
+            return f"{service.settings.files_url}{upload.url_path()}"
+        return [keep(item) for item in value] if isinstance(value, list) else value
+
+    echoed = {
+        name: "" if isinstance(value, SentFile) and not value.name else keep(value)
+        for name, value in inputs.items()
+    }
+    # A model without a schema may be given files under any name.
+    names = model.file_inputs or [
+        name for name, value in inputs.items() if isinstance(value, SentFile)
+    ]
+    files = {
+        name: [url for url in files_of(echoed, name) if isinstance(url, str)] for name in names
+    }
+    return echoed, {name: urls for name, urls in files.items() if urls}

@@ -1,0 +1,173 @@
+"""The parts of one emulated service, put together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from wiro_dagster.emulator.account import Account
+from wiro_dagster.emulator.callbacks import Callbacks
+from wiro_dagster.emulator.catalogue import Catalogue, Model
+from wiro_dagster.emulator.clock import Clock
+from wiro_dagster.emulator.faults import Faults
+from wiro_dagster.emulator.journal import Journal, Redactor
+from wiro_dagster.emulator.outputs import OutputPlan, plan_outputs
+from wiro_dagster.emulator.pricing import Work, bill
+from wiro_dagster.emulator.script_queue import ScriptQueue
+from wiro_dagster.emulator.settings import Settings
+from wiro_dagster.emulator.sounds import sound_seconds
+from wiro_dagster.emulator.state import State
+from wiro_dagster.emulator.task import Task, result_of
+from wiro_dagster.emulator.tasks import Tasks
+from wiro_dagster.emulator.uploads import Uploads
+from wiro_dagster.emulator.validation import effective_inputs
+from wiro_dagster.emulator.wire import answer_text, show_task
+
+# Assumed for input sounds that the emulator does not have itself.
+_ASSUMED_SOUND_SECONDS = Decimal(10)
+_CHARACTERS_A_TOKEN = 4
+
+
+class Service:
+    """Everything one emulator knows and remembers.
+
+    Args:
+        settings: how it behaves.
+        state: its memory.
+        catalogue: its models.
+    """
+
+    def __init__(self, settings: Settings, state: State, catalogue: Catalogue) -> None:
+        self.settings = settings.changed(state.get("settings", {}))
+        self.started_with = settings
+        self.state = state
+        self.catalogue = catalogue
+        state.keep("starts", int(state.get("starts", 0)) + 1)
+        offset, frozen_at = state.get("clock", (0.0, None))
+        self.clock = Clock(offset, frozen_at, lambda *clock: state.keep("clock", clock))
+        self.account = Account(state, settings.balance_usd)
+        self.tasks = Tasks(state)
+        self.uploads = Uploads(state)
+        self.faults = Faults(state, settings.seed)
+        self.scripts = ScriptQueue(state)
+        self.callbacks = Callbacks(state)
+        self.journal = Journal(state, Redactor((settings.api_key, settings.api_secret)))
+
+    def change_settings(self, changes: dict[str, Any]) -> None:
+        """Changes settings for good, restarts with the same state included.
+
+        Raises:
+            ValueError: a name cannot be changed, or a value is not of its kind.
+        """
+        self.settings = self.settings.changed(changes)
+        self.state.keep("settings", {**self.state.get("settings", {}), **changes})
+
+    def reset(self) -> None:
+        """Forgets everything that happened; ids already given are not given again."""
+        starts = self.state.get("starts", 1)
+        self.state.empty()
+        self.state.keep("starts", starts)
+        self.uploads.delete_all()
+        self.settings = self.started_with
+        self.faults.clear()
+        self.clock.reset()
+
+    def settle(self, now: float) -> None:
+        """Bills and announces every task that has ended by now."""
+        for task in self.tasks.to_settle(now):
+            with self.state.transaction():
+                cost = self.cost_of(task) if result_of(task).is_billed else Decimal(0)
+                self.account.charge(cost)
+                self.tasks.set_settled(task, cost)
+                self.callbacks.plan_at_end(task, task.ends_at or now)
+
+    def model_of(self, task: Task) -> Model:
+        """The model of a task; a bare stand-in where it has left the catalogue."""
+        found = self.catalogue.find(task.slug)
+        return found or Model({"slug": task.slug, "output": {"kind": "raw"}, "parameters": None})
+
+    def outputs_of(self, task: Task) -> tuple[OutputPlan, ...]:
+        """The outputs that the task has, or will have if it ends as its script says."""
+        model = self.model_of(task)
+        return plan_outputs(
+            model,
+            effective_inputs(model, task.parameters),
+            uuid=task.uuid,
+            count=task.script.outputs,
+            same_names=task.script.same_names,
+            tiny_videos=self.settings.tiny_videos,
+        )
+
+    def cost_of(self, task: Task) -> Decimal:
+        """What the task is billed at its end."""
+        if task.script.cost_usd is not None:
+            return Decimal(task.script.cost_usd)
+        model = self.model_of(task)
+        inputs = effective_inputs(model, task.parameters)
+        return bill(model, inputs, task.file_counts, self._work_of(task, model, inputs))
+
+    def show(self, task: Task, now: float) -> dict[str, Any]:
+        """The task as the API shows it."""
+        return show_task(
+            task,
+            self.model_of(task),
+            self.left_outputs(task, now),
+            now=now,
+            dialect=self.settings.dialect,
+            files_url=self.settings.files_url,
+            expires_at=self.expires_at(task),
+        )
+
+    def left_outputs(self, task: Task, now: float) -> tuple[OutputPlan, ...]:
+        """The outputs of a task that has ended with some; empty otherwise."""
+        if task.has_ended(now) and result_of(task).has_outputs:
+            return self.outputs_of(task)
+        return ()
+
+    def expires_at(self, task: Task) -> float | None:
+        """When the task's outputs can no longer be fetched."""
+        end = task.ends_at
+        return None if end is None else end + self.settings.file_lifetime_seconds
+
+    def _work_of(self, task: Task, model: Model, inputs: dict[str, Any]) -> Work:
+        outputs = () if task.script.outcome == "no_outputs" else self.outputs_of(task)
+        prompt = str(inputs.get(model.text_input or "") or "")
+        written = sum(len(answer_text(plan.text)) for plan in outputs if plan.kind == "raw")
+        tokens = -(-(len(prompt) + written) // _CHARACTERS_A_TOKEN)
+        seconds = sum(plan.seconds for plan in outputs if plan.kind == "video")
+        return Work(
+            elapsed_seconds=task.elapsed_seconds(task.ends_at or task.created_at),
+            output_files=len(outputs),
+            output_pixels=tuple(
+                plan.width * plan.height for plan in outputs if plan.kind == "image"
+            ),
+            output_video_seconds=Decimal(str(seconds)),
+            input_images=sum(task.file_counts.values()),
+            input_audio_seconds=self._sound_seconds(
+                task.input_files.get(str(model.output.get("audio")), ())
+            ),
+            prompt_characters=len(prompt),
+            tokens=tokens,
+        )
+
+    def _sound_seconds(self, urls: Sequence[str]) -> Decimal:
+        total = Decimal(0)
+        for url in urls:
+            path = self.upload_path(url)
+            seconds = None if path is None else sound_seconds(path)
+            total += _ASSUMED_SOUND_SECONDS if seconds is None else seconds
+        return total
+
+    def upload_path(self, url: str) -> Path | None:
+        """Where the bytes are, if the URL is of a file that a caller sent here."""
+        # Without the port, which may be another one since the file was sent.
+        parts, own = urlsplit(url), urlsplit(self.settings.files_url)
+        kept = re.match("/uploads/([0-9a-f]{32})/", parts.path)
+        if kept is None or parts.hostname != own.hostname:
+            return None
+        path = self.uploads.path(kept[1])
+        return path if path.is_file() else None

@@ -1,0 +1,145 @@
+"""The calls about tasks: detail, list, cancel, kill, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from wiro_dagster.emulator.refusals import (
+    INVALID_BODY,
+    NOT_CANCELLABLE,
+    NOT_ENDED,
+    TASK_IDENTIFIER_REQUIRED,
+    TASK_NOT_FOUND,
+    Refused,
+    kill_refused,
+)
+from wiro_dagster.emulator.service import Service
+from wiro_dagster.emulator.task import Task
+from wiro_dagster.emulator.timeline import cut_short
+from wiro_dagster.emulator.wire import number
+
+_DEFAULT_LIMIT = 20
+_LARGEST_LIMIT = 100
+# A persisted task_error waits for its requeue: it is in the queue as far as a cancel goes.
+_CANCELLABLE = ("task_queue", "task_error")
+# Accept and preprocess belong to neither Cancel nor Kill.
+_NOT_KILLABLE = (
+    "task_queue",
+    "task_accept",
+    "task_preprocess_start",
+    "task_preprocess_end",
+    "task_error",
+)
+
+
+def show_detail(service: Service, fields: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """Carries out ``/Task/Detail``."""
+    return _one(service, _get_task(service, fields, now), now)
+
+
+def list_tasks(service: Service, fields: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """Carries out ``/Task/List``."""
+    order: Literal["ASC", "DESC"] = (
+        "ASC" if str(fields.get("order", "DESC")).upper() == "ASC" else "DESC"
+    )
+    total, tasks = service.tasks.page(
+        now=now,
+        slugs=_wanted_slugs(service, fields.get("modelName")),
+        order=order,
+        start=whole_number(fields.get("start"), 0),
+        limit=min(_LARGEST_LIMIT, whole_number(fields.get("limit"), _DEFAULT_LIMIT)),
+    )
+    if total == 0 and service.settings.dialect == "alternate":
+        raise Refused(TASK_NOT_FOUND)
+    return {
+        "total": number(total, service.settings.dialect),
+        "tasklist": [service.show(task, now) for task in tasks],
+    }
+
+
+def cancel_task(service: Service, fields: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """Carries out ``/Task/Cancel``."""
+    task = _get_task(service, fields, now)
+    if task.status(now) not in _CANCELLABLE:
+        raise Refused(NOT_CANCELLABLE)
+    task = service.tasks.set_course(task, cut_short(task.timeline, "task_cancel", now=now, at=now))
+    return _settled(service, task, now)
+
+
+def kill_task(service: Service, fields: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """Carries out ``/Task/Kill``."""
+    task = _get_task(service, fields, now)
+    if task.has_ended(now):
+        raise Refused(kill_refused("task is already completed"))
+    if task.status(now) in _NOT_KILLABLE:
+        raise Refused(kill_refused("task is not assigned yet"))
+    at = now + task.script.kill_seconds
+    # A kill that takes longer than the task has left loses the race as well.
+    if task.script.kill != "loses" and at <= (task.ends_at or at):
+        course = cut_short(task.timeline, "task_cancel", now=now, at=at)
+        task = service.tasks.set_course(task, course, is_killed=True)
+    return _settled(service, task, now)
+
+
+def delete_files(service: Service, fields: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """Carries out ``/Task/InputOutputDelete``."""
+    task = _get_task(service, fields, now)
+    if not task.has_ended(now):
+        raise Refused(NOT_ENDED)
+    service.uploads.delete_of_task(task.number)
+    service.tasks.set_deleted(task, now)
+    return {}
+
+
+def whole_number(value: object, default: int) -> int:
+    """A number that may have been sent as text.
+
+    Raises:
+        Refused: it is not a whole number, or is negative.
+    """
+    if value in (None, ""):
+        return default
+    try:
+        wanted = int(str(value))
+    except ValueError:
+        raise Refused(INVALID_BODY) from None
+    if wanted < 0:
+        raise Refused(INVALID_BODY)
+    return wanted
+
+
+def _settled(service: Service, task: Task, now: float) -> dict[str, Any]:
+    service.settle(now)
+    service.clock.wake_all()
+    return _one(service, service.tasks.find(str(task.number)) or task, now)
+
+
+def _one(service: Service, task: Task, now: float) -> dict[str, Any]:
+    return {
+        "total": number(1, service.settings.dialect),
+        "tasklist": [service.show(task, now)],
+    }
+
+
+def _get_task(service: Service, fields: Mapping[str, Any], now: float) -> Task:
+    task_id = fields.get("taskid")
+    token = fields.get("tasktoken") or fields.get("socketaccesstoken")
+    if not task_id and not token:
+        raise Refused(TASK_IDENTIFIER_REQUIRED)
+    task = service.tasks.find(str(task_id)) if task_id else service.tasks.find_by_token(str(token))
+    if task is None or task.visible_at > now:
+        raise Refused(TASK_NOT_FOUND)
+    return task
+
+
+def _wanted_slugs(service: Service, name: object) -> list[str] | None:
+    """The models that a filter means: by slug, by its second half, or by title."""
+    if not name:
+        return None
+    wanted = str(name).lower()
+    return [
+        model.slug
+        for model in service.catalogue
+        if wanted in (model.slug, model.project, model.title.lower())
+    ]

@@ -1,0 +1,198 @@
+"""The tasks of the project, kept in the state."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Literal
+
+from wiro_dagster.emulator.state import State
+from wiro_dagster.emulator.task import Task
+from wiro_dagster.emulator.task_script import TaskScript, script_from_json
+from wiro_dagster.emulator.timeline import Moment, Timeline, ends_at
+
+_PICO = Decimal(10) ** 12
+
+
+class Tasks:
+    """Reads and writes tasks."""
+
+    def __init__(self, state: State) -> None:
+        self._connection = state.connection
+
+    def next_number(self) -> int:
+        """The id that the next task gets."""
+        row = self._connection.execute(
+            "SELECT seq FROM sqlite_sequence WHERE name = 'tasks'"
+        ).fetchone()
+        return int(row["seq"]) + 1
+
+    def add(self, task: Task) -> None:
+        """Keeps a new task."""
+        values = {
+            "number": task.number,
+            "uuid": task.uuid,
+            "token": task.token,
+            "slug": task.slug,
+            "parameters": json.dumps(task.parameters),
+            "input_files": json.dumps(task.input_files),
+            "callback_url": task.callback_url,
+            "project_id": task.project_id,
+            "created_at": task.created_at,
+            "listed_at": task.listed_at,
+            "visible_at": task.visible_at,
+            "script": json.dumps(task.script.to_json()),
+            "timeline": _timeline_json(task.timeline),
+            "ends_at": task.ends_at,
+        }
+        columns = ", ".join(values)
+        marks = ", ".join(f":{name}" for name in values)
+        self._connection.execute(f"INSERT INTO tasks ({columns}) VALUES ({marks})", values)
+
+    def set_course(self, task: Task, timeline: Timeline, *, is_killed: bool = False) -> Task:
+        """Replaces the rest of a task's course."""
+        self._connection.execute(
+            "UPDATE tasks SET timeline = ?, ends_at = ?, is_killed = ? WHERE number = ?",
+            (_timeline_json(timeline), ends_at(timeline), is_killed, task.number),
+        )
+        return self._get(task.number)
+
+    def set_script(
+        self, task: Task, script: TaskScript, *, listed_at: float, visible_at: float
+    ) -> Task:
+        """Replaces what shall happen to a task."""
+        self._connection.execute(
+            "UPDATE tasks SET script = ?, listed_at = ?, visible_at = ? WHERE number = ?",
+            (json.dumps(script.to_json()), listed_at, visible_at, task.number),
+        )
+        return self._get(task.number)
+
+    def set_settled(self, task: Task, cost_usd: Decimal) -> None:
+        """Notes that the end of a task has been billed."""
+        self._connection.execute(
+            "UPDATE tasks SET is_settled = 1, cost_pico_usd = ? WHERE number = ?",
+            (int(cost_usd * _PICO), task.number),
+        )
+
+    def set_deleted(self, task: Task, now: float) -> None:
+        """Notes that a task's files have been deleted."""
+        self._connection.execute(
+            "UPDATE tasks SET deleted_at = COALESCE(deleted_at, ?) WHERE number = ?",
+            (now, task.number),
+        )
+
+    def find(self, task_id: str) -> Task | None:
+        """The task with this id."""
+        if not task_id.isdecimal():
+            return None
+        return self._one("number = ?", int(task_id))
+
+    def find_by_token(self, token: str) -> Task | None:
+        """The task with this ``socketaccesstoken``."""
+        return self._one("token = ?", token)
+
+    def find_by_uuid(self, task_uuid: str) -> Task | None:
+        """The task whose outputs carry this uuid in their URLs."""
+        return self._one("uuid = ?", task_uuid)
+
+    def to_settle(self, now: float) -> list[Task]:
+        """The tasks that have ended and are not billed yet, in the order of their ends."""
+        rows = self._connection.execute(
+            "SELECT * FROM tasks WHERE is_settled = 0 AND ends_at <= ? ORDER BY ends_at", (now,)
+        )
+        return [_task_from(row) for row in rows]
+
+    def next_end(self) -> float | None:
+        """When the next task ends."""
+        row = self._connection.execute(
+            "SELECT MIN(ends_at) AS at FROM tasks WHERE is_settled = 0"
+        ).fetchone()
+        return None if row["at"] is None else float(row["at"])
+
+    def count_live(self) -> int:
+        """How many tasks count against the concurrency limit, once ended ones are settled."""
+        row = self._connection.execute(
+            "SELECT COUNT(*) AS live FROM tasks WHERE is_settled = 0"
+        ).fetchone()
+        return int(row["live"])
+
+    def count(self) -> int:
+        """How many Runs were accepted."""
+        return int(self._connection.execute("SELECT COUNT(*) AS all_ FROM tasks").fetchone()[0])
+
+    def spent_usd(self) -> Decimal:
+        """The sum of all bills."""
+        row = self._connection.execute(
+            "SELECT COALESCE(SUM(cost_pico_usd), 0) AS spent FROM tasks"
+        ).fetchone()
+        return Decimal(row["spent"]) / _PICO
+
+    def page(
+        self,
+        *,
+        now: float,
+        slugs: Sequence[str] | None = None,
+        order: Literal["ASC", "DESC"] = "DESC",
+        start: int = 0,
+        limit: int = 20,
+    ) -> tuple[int, list[Task]]:
+        """The number of listed tasks, and one page of them.
+
+        Args:
+            now: tasks that are listed later than this are left out.
+            slugs: the models to list; None for all.
+            order: by id.
+            start: how many to pass over.
+            limit: how many at most.
+        """
+        where = "listed_at <= ?"
+        values: list[Any] = [now]
+        if slugs is not None:
+            where += f" AND slug IN ({', '.join('?' for _ in slugs)})"
+            values.extend(slugs)
+        total = self._connection.execute(
+            f"SELECT COUNT(*) FROM tasks WHERE {where}", values
+        ).fetchone()[0]
+        rows = self._connection.execute(
+            f"SELECT * FROM tasks WHERE {where} ORDER BY number {order} LIMIT ? OFFSET ?",
+            [*values, limit, start],
+        )
+        return int(total), [_task_from(row) for row in rows]
+
+    def _one(self, where: str, value: object) -> Task | None:
+        row = self._connection.execute(f"SELECT * FROM tasks WHERE {where}", (value,)).fetchone()
+        return None if row is None else _task_from(row)
+
+    def _get(self, number: int) -> Task:
+        task = self._one("number = ?", number)
+        if task is None:
+            raise LookupError(f"task {number} is not in the state file")
+        return task
+
+
+def _timeline_json(timeline: Timeline) -> str:
+    return json.dumps([[moment.status, moment.at] for moment in timeline])
+
+
+def _task_from(row: sqlite3.Row) -> Task:
+    return Task(
+        number=row["number"],
+        uuid=row["uuid"],
+        token=row["token"],
+        slug=row["slug"],
+        parameters=json.loads(row["parameters"]),
+        input_files=json.loads(row["input_files"]),
+        callback_url=row["callback_url"],
+        project_id=row["project_id"],
+        created_at=row["created_at"],
+        listed_at=row["listed_at"],
+        visible_at=row["visible_at"],
+        script=script_from_json(json.loads(row["script"])),
+        timeline=tuple(Moment(status, at) for status, at in json.loads(row["timeline"])),
+        is_killed=bool(row["is_killed"]),
+        is_settled=bool(row["is_settled"]),
+        cost_usd=Decimal(row["cost_pico_usd"]) / _PICO,
+        deleted_at=row["deleted_at"],
+    )
