@@ -1,0 +1,24 @@
+"""Where files are kept that were paid for: a folder here, S3 in `wiro_dagster.s3_store`.
+
+Bring another store by giving a class the methods of `VideoStore`.
+"""
+
+from __future__ import annotations
+
+from wiro_dagster.store.delivery import FileSource, RemoteFile, store_download, store_text
+from wiro_dagster.store.folder import FolderStore
+from wiro_dagster.store.keys import check_key, output_key, suffix_for
+from wiro_dagster.store.protocol import StoredFile, VideoStore
+
+__all__ = [
+    "FileSource",
+    "FolderStore",
+    "RemoteFile",
+    "StoredFile",
+    "VideoStore",
+    "check_key",
+    "output_key",
+    "store_download",
+    "store_text",
+    "suffix_for",
+]

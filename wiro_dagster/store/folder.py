@@ -1,0 +1,130 @@
+"""Files in a folder of this machine, or of a share that is mounted here."""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from wiro_dagster.errors import StoreError
+from wiro_dagster.store.disk import remove_stale, store_error
+from wiro_dagster.store.keys import check_key
+
+_STAGING = ".staging"
+
+
+class FolderStore:
+    """Keeps files in a folder, which is made when the first file comes.
+
+    A file appears under its name at once and whole: it is written to a hidden folder beside,
+    flushed to the disk, then renamed.
+
+    Args:
+        root: the folder.
+    """
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root).expanduser().absolute()
+
+    def __repr__(self) -> str:
+        return f"FolderStore({str(self.root)!r})"
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """A fresh path on the same file system as the folder."""
+        folder = self.root / _STAGING
+        try:
+            _make_folder(folder)
+            remove_stale(folder)
+        except OSError as error:
+            raise store_error(error, self.root, "prepared for a new file") from error
+        staged = folder / f"{uuid.uuid4().hex}.part"
+        try:
+            yield staged
+        finally:
+            with suppress(OSError):
+                staged.unlink(missing_ok=True)
+
+    def commit(
+        self,
+        staged: Path,
+        key: str,
+        *,
+        content_type: str | None,  # noqa: ARG002 - a folder keeps names and bytes, nothing else
+        sha256: str,  # noqa: ARG002
+    ) -> str:
+        """Rename a staged file to its key, so that it survives a power cut."""
+        target = self._path(key)
+        try:
+            _make_folder(target.parent)
+            _flush(staged)
+            staged.replace(target)
+            _flush_folder(target.parent)
+        except OSError as error:
+            raise store_error(error, self.root, f"written ({key})") from error
+        return target.as_uri()
+
+    def find_size(self, key: str) -> int | None:
+        """Size in bytes; None where there is no file."""
+        path = self._path(key)
+        try:
+            size_bytes = path.stat().st_size
+            if not path.is_file():
+                raise StoreError(f"{path} is not a file. Move it out of the video store's way.")
+            # Found after a crash, its name may not have reached the disk yet: from here on it has.
+            _flush_folder(path.parent)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise store_error(error, self.root, f"read ({key})") from error
+        return size_bytes
+
+    def uri_for(self, key: str) -> str:
+        """The file's `file://` URI."""
+        return self._path(key).as_uri()
+
+    @contextmanager
+    def local_copy(self, key: str) -> Iterator[Path]:
+        """The kept file itself: read it, do not write to it."""
+        path = self._path(key)
+        if self.find_size(key) is None:
+            raise StoreError(f"{path} is gone. Order its prompt again, or restore the file.")
+        yield path
+
+    def view_url(self, key: str, *, expires_seconds: int = 3600) -> str | None:  # noqa: ARG002
+        """None: a folder serves nothing."""
+        check_key(key)
+        return None
+
+    def _path(self, key: str) -> Path:
+        return self.root.joinpath(*check_key(key).split("/"))
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _flush_folder(folder.parent)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name == "nt":
+        return  # Windows cannot open a folder, and writes its entries through by itself.
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # Some network file systems know no such thing for folders.
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
+            raise
+    finally:
+        os.close(handle)

@@ -1,0 +1,98 @@
+"""What a video store is, and what it says of a file that it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from wiro_dagster.media import MediaFacts
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file that is in the store, was read to its end, and is what it claims to be."""
+
+    key: str
+    """Its name in the store, relative and safe on every system."""
+    uri: str
+    """Where it is: `file://…` or `s3://…`."""
+    size_bytes: int
+    sha256: str
+    """Of its bytes, 64 hexadecimal digits."""
+    content_type: str | None
+    media: MediaFacts
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values, for the ledger."""
+        return {
+            "key": self.key,
+            "uri": self.uri,
+            "size_bytes": self.size_bytes,
+            "sha256": self.sha256,
+            "content_type": self.content_type,
+            "media": self.media.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> StoredFile:
+        """The reverse of `to_json`."""
+        return cls(
+            key=values["key"],
+            uri=values["uri"],
+            size_bytes=values["size_bytes"],
+            sha256=values["sha256"],
+            content_type=values["content_type"],
+            media=MediaFacts.from_json(values["media"]),
+        )
+
+
+class VideoStore(Protocol):
+    """Keeps files by key. All methods may be called from several threads at once.
+
+    All of them raise `StoreError` when the store cannot be reached or used, or the key is not a
+    safe relative name (`check_key`).
+    """
+
+    def staging(self) -> AbstractContextManager[Path]:
+        """A fresh path to write a file to; what is still there at the end is removed."""
+        ...
+
+    def commit(self, staged: Path, key: str, *, content_type: str | None, sha256: str) -> str:
+        """Keep a staged file under a key for good, all of it or nothing.
+
+        A file that is there already is replaced; committing the same bytes again is fine.
+
+        Args:
+            staged: a path that `staging` gave; it may be gone afterwards.
+            key: the file's name in the store.
+            content_type: what it is served as, where the store serves it.
+            sha256: of the file's bytes.
+
+        Returns:
+            The file's URI. It is durable by then.
+        """
+        ...
+
+    def find_size(self, key: str) -> int | None:
+        """The size in bytes of a kept file; None where there is none under this key."""
+        ...
+
+    def uri_for(self, key: str) -> str:
+        """Where the file of a key is, or would be."""
+        ...
+
+    def local_copy(self, key: str) -> AbstractContextManager[Path]:
+        """A path to read the file from; it may be the file itself: do not write to it.
+
+        Raises:
+            StoreError: there is no such file.
+            MediaError: its bytes are not those that were committed, where the store can tell.
+        """
+        ...
+
+    def view_url(self, key: str, *, expires_seconds: int = 3600) -> str | None:
+        """A URL that a browser elsewhere can open for a while; None where there is none."""
+        ...
