@@ -65,21 +65,33 @@ class DagsterDev:
         assert launched["__typename"] == "LaunchBackfillSuccess", launched
         return str(launched["backfillId"])
 
-    def backfill_status(self, backfill_id: str) -> str:
-        found = self.query(
-            "query($id: String!) { partitionBackfillOrError(backfillId: $id) "
-            "{ ... on PartitionBackfill { status numPartitions runs { id status } } } }",
-            id=backfill_id,
-        )["partitionBackfillOrError"]
-        return str(found["status"])
+    def ended_status(self, backfill_id: str) -> str | None:
+        """How a backfill ended, None while it goes on."""
+        status = str(self._backfill(backfill_id)["status"])
+        return status if status.startswith(("COMPLETED", "FAILED", "CANCELED")) else None
 
     def backfill_runs(self, backfill_id: str) -> list[str]:
-        found = self.query(
+        """The status of each of its runs."""
+        return [str(run["status"]) for run in self._backfill(backfill_id)["runs"]]
+
+    def started_run(self, backfill_id: str) -> str | None:
+        """The id of a run of it that works now."""
+        runs = self._backfill(backfill_id)["runs"]
+        return next((str(run["id"]) for run in runs if run["status"] == "STARTED"), None)
+
+    def terminate_run(self, run_id: str) -> None:
+        answer = self.query(
+            "mutation($id: String!) { terminateRun(runId: $id) { __typename } }", id=run_id
+        )
+        assert answer["terminateRun"]["__typename"] == "TerminateRunSuccess", answer
+
+    def _backfill(self, backfill_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.query(
             "query($id: String!) { partitionBackfillOrError(backfillId: $id) "
-            "{ ... on PartitionBackfill { runs { id status } } } }",
+            "{ ... on PartitionBackfill { status runs { id status } } } }",
             id=backfill_id,
         )["partitionBackfillOrError"]
-        return [str(run["status"]) for run in found["runs"]]
+        return found
 
     def materializations(self, asset: str) -> list[dict[str, Any]]:
         events: list[dict[str, Any]] = self.query(

@@ -55,6 +55,7 @@ def build_client(emulator: Emulator, credentials: Credentials | None = None) -> 
         base_url=emulator.base_url,
         cdn_hosts=[emulator.cdn_host],
         read_timeout_seconds=2.0,
+        submit_timeout_seconds=2.0,
         sleep=lambda _: None,
     )
 

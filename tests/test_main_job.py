@@ -17,7 +17,9 @@ PROMPTS = {
     "prompts": [
         {"id": "lighthouse", "prompt": "A lighthouse in a storm"},
         {"id": "market", "prompt": "A market at dawn"},
+        {"id": "harbour", "prompt": "A harbour at night"},
         {"id": "broken", "prompt": "A broken thing [fail]"},
+        {"id": "patience", "prompt": "A snail crosses a road [slow]"},
     ],
 }
 
@@ -36,40 +38,53 @@ def dev(tmp_path: Path, emulator: Emulator) -> Iterator[DagsterDev]:
 
 
 def test_the_main_job_with_a_real_daemon(dev: DagsterDev, emulator: Emulator) -> None:
-    """A backfill of `video_order` ends in seconds, the sensor delivers; one of `video` waits."""
-    keys = dev.wait_for(lambda: dev.partition_keys("video"), seconds=60, what="partitions")
-    assert sorted(keys) == ["broken", "lighthouse", "market"]
+    """A backfill of `video_order` does not wait, one of `video` does, and both tell the truth.
 
+    The sensor delivers what nobody waits for, also where a waiting run was terminated.
+    """
+    keys = dev.wait_for(lambda: dev.partition_keys("video"), seconds=90, what="partitions")
+    assert sorted(keys) == ["broken", "harbour", "lighthouse", "market", "patience"]
+    # At once: Dagster looks at its backfills every 30 s only.
     ordered = dev.launch_backfill("video_order", ["lighthouse", "market"])
-    status = dev.wait_for(
-        lambda: (found := dev.backfill_status(ordered)).startswith("COMPLETED") and found,
-        seconds=60,
-        what="the end of the backfill of video_order",
+    waited = dev.launch_backfill("video", ["harbour", "broken"])
+    terminated = dev.launch_backfill("video", ["patience"])
+
+    run_id = dev.wait_for(
+        lambda: emulator_has(emulator, "snail") and dev.started_run(terminated),
+        seconds=120,
+        what="the run that waits",
     )
-    assert status == "COMPLETED_SUCCESS"
+    dev.terminate_run(run_id)
+    emulator.advance(90)  # the minute that a slow task takes
+    ended = {
+        backfill: dev.wait_for(
+            lambda backfill=backfill: dev.ended_status(backfill), seconds=150, what="its end"
+        )
+        for backfill in (ordered, waited)
+    }
+    assert ended == {ordered: "COMPLETED_SUCCESS", waited: "COMPLETED_FAILED"}
     assert dev.backfill_runs(ordered) == ["SUCCESS"]
-    reported = dev.wait_for(
-        lambda: len(found := dev.materializations("video")) == 2 and found,
+    assert dev.backfill_runs(waited) == ["FAILURE"]
+
+    videos = dev.wait_for(
+        lambda: len(found := dev.materializations("video")) == 4 and found,
         seconds=60,
         what="the videos",
     )
-    assert {event["partition"] for event in reported} == {"lighthouse", "market"}
-    assert {event["runId"] for event in reported} == {""}
-    for event in reported:
+    runs = {event["partition"]: event["runId"] for event in videos}
+    assert {partition for partition, run in runs.items() if not run} == {
+        "lighthouse",
+        "market",
+        "patience",
+    }
+    assert runs["harbour"]
+    for event in videos:
         entries = {entry["label"]: entry for entry in event["metadataEntries"]}
         assert entries["wiro/cost_usd"]["floatValue"] == pytest.approx(0.28)
         assert entries["wiro/output_urls"]["url"].startswith("http")
         assert "data:image/webp" in entries["wiro/preview"]["mdStr"]
-    assert emulator.billable_tasks() == 2
+    assert emulator.billable_tasks() == 5
 
-    waited = dev.launch_backfill("video", ["lighthouse", "market", "broken"])
-    status = dev.wait_for(
-        lambda: (found := dev.backfill_status(waited)).startswith("COMPLETED") and found,
-        seconds=90,
-        what="the end of the backfill of video",
-    )
-    assert status == "COMPLETED_FAILED"
-    assert dev.backfill_runs(waited) == ["FAILURE"]
-    partitions = [event["partition"] for event in dev.materializations("video")]
-    assert sorted(partitions) == ["lighthouse", "lighthouse", "market", "market"]
-    assert emulator.billable_tasks() == 3
+
+def emulator_has(emulator: Emulator, words: str) -> bool:
+    return any(words in str(task["parameters"]) for task in emulator.tasks())

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from wiro_dagster.cli.project import ProjectFolder
+from wiro_dagster.cli.project import find_ledger_url
 from wiro_dagster.events import describe_state
 from wiro_dagster.ledger import Ledger, Order, OrderState
 
@@ -51,7 +49,7 @@ def orders(
     watch: bool,
 ) -> None:
     """Lists the ledger's orders, newest last; subcommands act on them."""
-    ledger = Ledger(url or _default_url())
+    ledger = Ledger(url or find_ledger_url())
     context.obj = ledger
     if context.invoked_subcommand is not None:
         return
@@ -115,13 +113,6 @@ def abandon(ledger: Ledger, order_id: int) -> None:
     if not ledger.request_stop(order_id, state="cancelled", reason="Given up by a person."):
         raise click.ClickException(f"{order.name} is {order.state}: it has ended already.")
     click.echo(f"{order.name}: is cancelled with the next tick.")
-
-
-def _default_url() -> str:
-    home = os.environ.get("DAGSTER_HOME")
-    if home:
-        return f"sqlite:///{Path(home) / 'wiro_ledger.db'}"
-    return ProjectFolder(Path(".wiro").absolute()).ledger_url
 
 
 def _orders_table(found: Sequence[Order]) -> Table:

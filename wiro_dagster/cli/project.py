@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,14 @@ class ProjectFolder:
             state_path=self.root / "emulator.db",
             task_seconds=task_seconds,
         )
+
+
+def find_ledger_url() -> str:
+    """The ledger that `definitions.py` uses by default: under DAGSTER_HOME, else that of the demo."""
+    home = os.environ.get("DAGSTER_HOME")
+    if home:
+        return f"sqlite:///{Path(home) / 'wiro_ledger.db'}"
+    return ProjectFolder(Path(".wiro").absolute()).ledger_url
 
 
 def emulator_environment(emulator: Emulator) -> dict[str, str]:
