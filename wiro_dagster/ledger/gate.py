@@ -9,18 +9,23 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from wiro_dagster.budget import Books, BudgetLimits, committed_amount, why_held
-from wiro_dagster.ledger.ledger import ORDER_COLUMNS, Ledger, order_from_row
+from wiro_dagster.ledger.ledger import Ledger
 from wiro_dagster.ledger.order import UNDER_WAY, Order
+from wiro_dagster.ledger.rows import ORDER_COLUMNS, order_from_row
 from wiro_dagster.ledger.schema import gates, orders
 
 SECONDS_A_DAY = 86400
 HELD_AGAIN_AFTER_SECONDS = 30.0
 """How soon an order that the budget holds back is looked at again."""
+
+_JUDGED_AT_ONCE = 500
+"""How many due orders one look holds against the budget, so that many held ones cost little."""
 
 
 @dataclass(frozen=True)
@@ -77,16 +82,24 @@ class Gate:
                 limit = min(limit, gate.slots - self._count_under_way(connection))
             if limit <= 0:
                 return Admission(closed_reason=gate.reason)
+            if gate.closed_until is not None:
+                # After a pause one goes first: it shows whether what stopped the others has passed.
+                limit = 1
+                self._set(connection, closed_until=None)
             due = connection.execute(
                 sa.select(orders.c.id, orders.c.ceiling_usd)
                 .where(is_due)
                 .order_by(orders.c.due_at, orders.c.id)
-                .limit(limit)
+                .limit(_JUDGED_AT_ONCE)
+                # Locked: an order that is dropped at this moment must not be bought after all.
+                .with_for_update()
             ).all()
             books = self.books(connection, collection, limits)
             admitted: list[int] = []
             held: dict[str, list[int]] = {}
             for order_id, ceiling_usd in due:
+                if len(admitted) == limit:
+                    break
                 reason = why_held(ceiling_usd, books, limits)
                 if reason is None:
                     books = books.plus(committed_amount(ceiling_usd, limits) or Decimal(0))
@@ -158,24 +171,30 @@ class Gate:
     def close(self, *, until: float, reason: str) -> None:
         """Stops submitting for the account until that time, and says why."""
         with self._ledger.writing() as connection:
-            self._lock(connection)
-            self._set(connection, closed_until=until, reason=reason)
+            gate = self._lock(connection)
+            if gate.closed_until is None or gate.closed_until < until:
+                self._set(connection, closed_until=until, reason=reason)
 
-    def learn_slots(self, slots: int | None, *, until: float, reason: str) -> None:
+    def learn_slots(self, slots: int | None, *, until: float, reason: str) -> bool:
         """Notes Wiro's limit of concurrent tasks, to be believed until that time.
 
         Args:
             slots: the limit Wiro named; `None` = as many as are under way now.
             until: when to try for more.
             reason: Wiro's words.
+
+        Returns:
+            Whether by the books a slot is free all the same: then somebody else uses the account.
         """
         with self._ledger.writing() as connection:
             self._lock(connection)
+            under_way = self._count_under_way(connection)
             if slots is None:
-                slots = max(1, self._count_under_way(connection))
+                slots = max(1, under_way)
             self._set(connection, slots=slots, slots_until=until, reason=reason)
+            return under_way < slots
 
-    def _lock(self, connection: Connection) -> sa.engine.Row[tuple[object, ...]]:
+    def _lock(self, connection: Connection) -> sa.engine.Row[Any]:
         mine = gates.c.account == self._account
         turn = sa.update(gates).where(mine).values(turn=gates.c.turn + 1)
         if connection.execute(turn).rowcount == 0:

@@ -7,15 +7,15 @@ order that the next one takes up when its lease has ended.
 
 from __future__ import annotations
 
-import hashlib
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 
 from wiro_dagster.errors import LedgerError
 from wiro_dagster.ledger.order import (
@@ -25,13 +25,12 @@ from wiro_dagster.ledger.order import (
     OrderRequest,
     OrderState,
     Placement,
-    PlacementOutcome,
     StopState,
 )
+from wiro_dagster.ledger.outcomes import note_extra_task, note_task, note_unsent
+from wiro_dagster.ledger.placing import place_order
+from wiro_dagster.ledger.rows import ORDER_COLUMNS, order_from_row
 from wiro_dagster.ledger.schema import open_engine, orders
-
-ORDER_COLUMNS = [orders.c[name] for name in Order.__dataclass_fields__]
-"""The columns that `order_from_row` reads."""
 
 
 class Ledger:
@@ -71,86 +70,20 @@ class Ledger:
 
     # ---- asking for a video ----
 
-    def place(self, request: OrderRequest) -> Placement:
+    def place(self, request: OrderRequest, *, cancel_superseded: bool = False) -> Placement:
         """Makes an order, or finds the live one that already stands for the same video.
 
         Earlier orders of the partition for another video are superseded: dropped where nothing
         was sent yet, otherwise kept on the books and set aside when they arrive.
+
+        Args:
+            request: what is asked for.
+            cancel_superseded: ask for tasks to be stopped that make a superseded video.
         """
-        key = live_key(request.collection, request.partition, request.fingerprint)
-        try:
-            with self.writing() as connection:
-                return self._place(connection, request, key)
-        except sa.exc.IntegrityError:
-            # Somebody placed the same order in between; now it is there to be found.
-            with self.writing() as connection:
-                return self._place(connection, request, key)
-
-    def _place(self, connection: Connection, request: OrderRequest, key: str) -> Placement:
-        now = self.clock()
-        found = connection.execute(
-            sa.select(*ORDER_COLUMNS).where(orders.c.live_key == key)
-        ).one_or_none()
-        if found is None:
-            order_id = self._insert(connection, request, key, now)
-            outcome: PlacementOutcome = "placed"
-        else:
-            order = order_from_row(found)
-            order_id, outcome = order.id, self._take_up(connection, order, now)
-        self._supersede_others(connection, request, order_id, now)
-        row = connection.execute(sa.select(*ORDER_COLUMNS).where(orders.c.id == order_id)).one()
-        return Placement(order_from_row(row), outcome)
-
-    def _insert(self, connection: Connection, request: OrderRequest, key: str, now: float) -> int:
-        values = {
-            **{name: getattr(request, name) for name in OrderRequest.__dataclass_fields__},
-            "live_key": key,
-            "state": "ordered",
-            "marker": uuid.uuid4().hex,
-            "created_at": now,
-            "due_at": now,
-            "outputs": [],
-            "files": [],
-        }
-        inserted = connection.execute(sa.insert(orders).values(values)).inserted_primary_key
-        if inserted is None:
-            raise LedgerError("The database did not tell the new order's id.")
-        return int(inserted[0])
-
-    def _take_up(self, connection: Connection, order: Order, now: float) -> PlacementOutcome:
-        changes: dict[str, Any] = {}
-        if order.superseded_by is not None:
-            changes["superseded_by"] = None
-            if order.state == "delivered":  # another video was shown since: report this one again
-                changes |= {"state": "stored", "due_at": now, "lease": None}
-        if order.state == "uncollected":
-            changes |= {"state": "finished", "due_at": now, "lease": None, "attempts": 0}
-        if changes:
-            connection.execute(sa.update(orders).where(orders.c.id == order.id).values(changes))
-            return "taken_up"
-        return "owned" if order.is_owned else "under_way"
-
-    def _supersede_others(
-        self, connection: Connection, request: OrderRequest, order_id: int, now: float
-    ) -> None:
-        others = (
-            (orders.c.collection == request.collection)
-            & (orders.c.partition == request.partition)
-            & (orders.c.id != order_id)
-        )
-        connection.execute(
-            sa.update(orders)
-            .where(others, orders.c.state == "ordered")
-            .values(
-                state="cancelled",
-                live_key=None,
-                due_at=None,
-                lease=None,
-                ended_at=now,
-                error=f"Superseded by order {order_id} before anything was sent.",
+        with self.writing() as connection:
+            return place_order(
+                connection, request, now=self.clock(), cancel_superseded=cancel_superseded
             )
-        )
-        connection.execute(sa.update(orders).where(others).values(superseded_by=order_id))
 
     # ---- taking a step ----
 
@@ -184,15 +117,15 @@ class Ledger:
             is_due &= orders.c.waiter_until.is_(None) | (orders.c.waiter_until <= now)
         first = orders.c.ended_at if oldest_task_first else orders.c.due_at
         due = sa.select(orders.c.id).where(is_due).order_by(first, orders.c.id).limit(limit)
-        with self.reading() as connection:
-            ids = connection.execute(due).scalars().all()
-        if not ids:
-            return []
+        with self.reading() as connection:  # which holds up nobody, and mostly finds nothing
+            if connection.execute(due.limit(1)).first() is None:
+                return []
         with self.writing() as connection:
-            # The condition is asked again: whoever came first has moved due_at on.
+            # Rows that somebody else is just changing are left to them: nobody waits in a circle.
+            ids = connection.execute(due.with_for_update(skip_locked=True)).scalars().all()
             connection.execute(
                 sa.update(orders)
-                .where(orders.c.id.in_(ids), is_due)
+                .where(orders.c.id.in_(ids))
                 .values(lease=lease, due_at=now + lease_seconds)
             )
             rows = connection.execute(
@@ -202,8 +135,17 @@ class Ledger:
 
     def renew(self, order: Order, lease_seconds: float) -> bool:
         """Keeps a claimed order for longer. False where somebody else has it by now."""
+        return self.renew_all([order], lease_seconds)[0]
+
+    def renew_all(self, claimed: Sequence[Order], lease_seconds: float) -> list[bool]:
+        """Keeps several claimed orders for longer, in one transaction; see `renew`."""
+        due_at = self.clock() + lease_seconds
         with self.writing() as connection:
-            return self._update(connection, order, {"due_at": self.clock() + lease_seconds})
+            return [
+                self._update(connection, order, {"due_at": due_at})
+                # Always in the same direction: nobody waits in a circle.
+                for order in sorted(claimed, key=lambda order: order.id)
+            ]
 
     def advance(self, order: Order, **changes: Any) -> bool:
         """Moves a claimed order on. False, and no change, where somebody else has it by now.
@@ -212,15 +154,8 @@ class Ledger:
             order: as it was claimed.
             **changes: new values of its fields, `state` and `due_at` among them.
         """
-        return self.advance_all([(order, changes)])[0]
-
-    def advance_all(self, steps: Sequence[tuple[Order, dict[str, Any]]]) -> list[bool]:
-        """Moves several claimed orders on in one transaction; see `advance`."""
         with self.writing() as connection:
-            return [
-                self._update(connection, order, {"lease": None, **changes})
-                for order, changes in steps
-            ]
+            return self._update(connection, order, {"lease": None, **changes})
 
     @staticmethod
     def _update(connection: Connection, order: Order, changes: dict[str, Any]) -> bool:
@@ -240,30 +175,38 @@ class Ledger:
     def record_task(self, order: Order, task_id: str, *, due_at: float) -> bool:
         """Notes the task that Wiro made for a submitted order. The one write that may never be lost.
 
-        It holds even where the lease has ended meanwhile and the order counts as `unknown`. False
-        where the order has a task already.
+        It holds even where the lease has ended meanwhile, and the order counts as `unknown` or as
+        never sent.
+
+        Returns:
+            False where the order has a task already, or has ended.
+
+        Raises:
+            sqlalchemy.exc.IntegrityError: another order has this task.
         """
-        now = self.clock()
         with self.writing() as connection:
-            result = connection.execute(
-                sa.update(orders)
-                .where(
-                    orders.c.id == order.id,
-                    orders.c.state.in_(("submitting", "unknown")),
-                    orders.c.task_id.is_(None),
-                )
-                .values(
-                    state="running",
-                    task_id=task_id,
-                    submitted_at=now,
-                    due_at=due_at,
-                    lease=None,
-                    attempts=0,
-                    hold=None,
-                    error=None,
-                )
-            )
-        return result.rowcount == 1
+            return note_task(connection, order, task_id, now=self.clock(), due_at=due_at)
+
+    def record_extra_task(self, order: Order, task_id: str, *, due_at: float) -> None:
+        """Notes a task that was made for an order which has another one, or which has ended.
+
+        Raises:
+            sqlalchemy.exc.IntegrityError: another order has this task.
+        """
+        with self.writing() as connection:
+            note_extra_task(connection, order, task_id, now=self.clock(), due_at=due_at)
+
+    def record_unsent(
+        self, order: Order, *, due_at: float, hold: str | None = None
+    ) -> OrderState | None:
+        """Notes that nothing was bought for a claimed order: it is submitted again at `due_at`, or
+        ends where it was asked to stop or is superseded.
+
+        Returns:
+            The order's new state; `None` where somebody else has it by now.
+        """
+        with self.writing() as connection:
+            return note_unsent(connection, order, now=self.clock(), due_at=due_at, hold=hold)
 
     def make_due(self, order_id: int) -> None:
         """Makes a task's next poll due now, because something hinted that it has news."""
@@ -329,7 +272,7 @@ class Ledger:
             return
         at_rest = {"due_at": None, "lease": None}
         with self.writing() as connection:
-            mine = orders.c.id.in_(order_ids)
+            mine = orders.c.id.in_(_lock_in_order(connection, order_ids))
             connection.execute(
                 sa.update(orders)
                 .where(mine, orders.c.state == "stored")
@@ -347,27 +290,40 @@ class Ledger:
             (orders.c.collection == collection)
             & orders.c.superseded_by.is_not(None)
             & orders.c.due_at.is_not(None)
-            & orders.c.state.in_(("stored", "failed", "cancelled", "uncollected"))
         )
+        is_stored = is_superseded & (orders.c.state == "stored")
+        has_ended = is_superseded & orders.c.state.in_(("failed", "cancelled", "uncollected"))
         with self.reading() as connection:
-            ids = connection.execute(sa.select(orders.c.id).where(is_superseded)).scalars().all()
-        self.mark_reported(ids)
+            if (
+                connection.execute(sa.select(orders.c.id).where(is_stored | has_ended)).first()
+                is None
+            ):
+                return
+        at_rest = {"due_at": None, "lease": None}
+        with self.writing() as connection:
+            # The condition is asked again: somebody may have gone back to the earlier prompt.
+            connection.execute(
+                sa.update(orders).where(is_stored).values(state="delivered", **at_rest)
+            )
+            connection.execute(sa.update(orders).where(has_ended).values(at_rest))
 
     def wait_for(self, order_ids: Collection[int], run_id: str, *, until: float) -> None:
         """Tells that a run waits for these orders and will report them itself, until that time."""
         with self.writing() as connection:
             connection.execute(
                 sa.update(orders)
-                .where(orders.c.id.in_(order_ids))
+                .where(orders.c.id.in_(_lock_in_order(connection, order_ids)))
                 .values(waiter_run_id=run_id, waiter_until=until)
             )
 
     def stop_waiting(self, run_id: str) -> None:
         """Hands the orders that a run waited for back to the sensor."""
+        mine = sa.select(orders.c.id).where(orders.c.waiter_run_id == run_id)
         with self.writing() as connection:
+            ids = _lock_in_order(connection, connection.execute(mine).scalars().all())
             connection.execute(
                 sa.update(orders)
-                .where(orders.c.waiter_run_id == run_id)
+                .where(orders.c.id.in_(ids), orders.c.waiter_run_id == run_id)
                 .values(waiter_run_id=None, waiter_until=None)
             )
 
@@ -382,11 +338,17 @@ class Ledger:
         return result.rowcount == 1
 
     def recover(self, order_id: int) -> bool:
-        """Sends an order that was given up while downloading back to be fetched again."""
+        """Sends an order that ended without its files, though Wiro has some, to be fetched again."""
+        order = self.get(order_id)
+        has_files = order.state in ("uncollected", "finished") or (
+            order.state in FREE_TO_REPEAT and order.outputs != ()
+        )
+        if not has_files:
+            return False
         with self.writing() as connection:
             result = connection.execute(
                 sa.update(orders)
-                .where(orders.c.id == order_id, orders.c.state.in_(("uncollected", "finished")))
+                .where(orders.c.id == order_id, orders.c.state == order.state)
                 .values(state="finished", due_at=self.clock(), lease=None, attempts=0)
             )
         return result.rowcount == 1
@@ -402,6 +364,7 @@ class Ledger:
                     state="cancelled",
                     live_key=None,
                     error="Its answer was lost, and a person gave it up.",
+                    cost_usd=Decimal(0),  # by that person's word nothing was bought
                     ended_at=now,
                     due_at=now,
                     lease=None,
@@ -479,6 +442,17 @@ class Ledger:
         with self.reading() as connection:
             return set(connection.execute(query).scalars())
 
+    def list_unanswered(self, account: str) -> list[Order]:
+        """Orders of an account that were or are being submitted, and have no task yet."""
+        query = (
+            sa.select(*ORDER_COLUMNS)
+            .where(orders.c.account == account)
+            .where(orders.c.state.in_(("submitting", "unknown")))
+            .order_by(orders.c.id)
+        )
+        with self.reading() as connection:
+            return [order_from_row(row) for row in connection.execute(query)]
+
     def count_unsettled(self, collection: str) -> dict[OrderState, int]:
         """How many orders of a collection are in each state that is not at rest."""
         query = (
@@ -491,15 +465,7 @@ class Ledger:
             return {row[0]: row[1] for row in connection.execute(query)}
 
 
-def live_key(collection: str, partition: str, fingerprint: str) -> str:
-    """What may exist once among live orders, as 64 hex digits."""
-    text = "\n".join((collection, partition, fingerprint))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def order_from_row(row: Row[Any]) -> Order:
-    """An order from a row of `ORDER_COLUMNS`."""
-    values = dict(row._mapping)
-    values["outputs"] = tuple(values["outputs"])
-    values["files"] = tuple(values["files"])
-    return Order(**values)
+def _lock_in_order(connection: Connection, order_ids: Collection[int]) -> list[int]:
+    """Locks several orders, always in the same direction, so that nobody waits in a circle."""
+    query = sa.select(orders.c.id).where(orders.c.id.in_(order_ids)).order_by(orders.c.id)
+    return list(connection.execute(query.with_for_update()).scalars())

@@ -92,6 +92,7 @@ class Order:
     ceiling_usd: Decimal | None = None
     cost_usd: Decimal | None = None
     claimed_at: float | None = None
+    lost_since: float | None = None
     submitted_at: float | None = None
     ended_at: float | None = None
     task_id: str | None = None

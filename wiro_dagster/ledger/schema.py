@@ -35,6 +35,28 @@ class Usd(sa.types.TypeDecorator[Decimal]):
         return None if value is None else (Decimal(value) / _PICO).normalize()
 
 
+class PlainText(sa.types.TypeDecorator[str]):
+    """Text from elsewhere, made fit for every database; cut to a length where it has one.
+
+    PostgreSQL refuses NUL characters, halves of characters and text that is too long. One odd word
+    of Wiro's must not keep an order from being noted.
+    """
+
+    impl = sa.Text
+    cache_ok = True
+
+    def __init__(self, length: int | None = None) -> None:
+        super().__init__()
+        self.length = length
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Text to text that any database takes."""
+        if value is None:
+            return None
+        text = value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+        return text[: self.length]
+
+
 metadata = sa.MetaData()
 _Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
@@ -49,7 +71,7 @@ orders = sa.Table(
     metadata,
     sa.Column("id", _Id, primary_key=True, autoincrement=True),
     sa.Column("collection", sa.String(255), nullable=False),
-    sa.Column("partition", sa.String(255), nullable=False),
+    sa.Column("partition", sa.Text, nullable=False),
     sa.Column("account", sa.String(32), nullable=False),
     sa.Column("model_slug", sa.String(255), nullable=False),
     sa.Column("inputs", sa.JSON, nullable=False),
@@ -65,26 +87,28 @@ orders = sa.Table(
     sa.Column("due_at", sa.Float(53)),
     sa.Column("lease", sa.String(32), index=True),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
-    sa.Column("hold", sa.Text),
+    sa.Column("hold", PlainText),
     sa.Column("quote_usd", Usd),
     sa.Column("ceiling_usd", Usd),
     sa.Column("cost_usd", Usd),
     sa.Column("claimed_at", sa.Float(53)),
+    # Since when Wiro does not show the order's task, though it may exist.
+    sa.Column("lost_since", sa.Float(53)),
     sa.Column("submitted_at", sa.Float(53)),
     sa.Column("ended_at", sa.Float(53)),
-    sa.Column("task_id", sa.String(64)),
-    sa.Column("task_status", sa.String(64)),
+    sa.Column("task_id", sa.String(255)),
+    sa.Column("task_status", PlainText(64)),
     sa.Column("queue_seconds", sa.Float(53)),
     sa.Column("elapsed_seconds", sa.Float(53)),
     sa.Column("polls", sa.Integer, nullable=False, default=0),
     sa.Column("outputs", sa.JSON, nullable=False),
     sa.Column("files", sa.JSON, nullable=False),
-    sa.Column("error", sa.Text),
+    sa.Column("error", PlainText),
     sa.Column("waiter_run_id", sa.String(64)),
     sa.Column("waiter_until", sa.Float(53)),
     sa.Column("superseded_by", _Id),
     sa.Column("stop_state", sa.String(16)),
-    sa.Column("stop_reason", sa.Text),
+    sa.Column("stop_reason", PlainText),
     # Two orders can never claim one task.
     sa.UniqueConstraint("account", "task_id", name="wiro_orders_task"),
     sa.Index("wiro_orders_due", "collection", "state", "due_at"),
@@ -100,7 +124,7 @@ gates = sa.Table(
     # checked by one at a time, wherever they run.
     sa.Column("account", sa.String(32), primary_key=True),
     sa.Column("closed_until", sa.Float(53)),
-    sa.Column("reason", sa.Text),
+    sa.Column("reason", PlainText),
     sa.Column("slots", sa.Integer),
     sa.Column("slots_until", sa.Float(53)),
     sa.Column("turn", sa.BigInteger, nullable=False, default=0),

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from wiro_dagster.errors import DownloadError, MediaError, StoreError
+from sqlalchemy.exc import SQLAlchemyError
+
+from wiro_dagster.errors import ApiError, DownloadError, MediaError, StoreError
+from wiro_dagster.inspection import inspect_delivery
 from wiro_dagster.ledger import Order
-from wiro_dagster.media import make_preview
+from wiro_dagster.media import make_poster, make_preview
 from wiro_dagster.orders.context import OrderContext
+from wiro_dagster.orders.lease import LeaseKeeper
 from wiro_dagster.store import (
     FileSource,
     RemoteFile,
@@ -20,17 +24,22 @@ from wiro_dagster.store import (
     store_text,
 )
 
-COLLECT_LEASE_SECONDS = 60.0
-_RENEW_SECONDS = 15.0
 _STRICT_ATTEMPTS = 5
-_PREVIEWED_KINDS = ("video", "image")
+_SURE_ATTEMPTS = 4
+"""How many tries it takes to believe that a file is late for good, or leads astray for good."""
+_PICTURED_KINDS = ("video", "image")
+_PREVIEW_BYTES = 18_000
+"""As a data URI a third more: the 24 KB that an event may carry."""
+_POSTER_BYTES = 12_000
+"""A gallery carries one for each video."""
 
 
-def collect_order(context: OrderContext, order: Order) -> str | None:
+def collect_order(context: OrderContext, leases: LeaseKeeper, order: Order) -> str | None:
     """Fetches, verifies and stores all files of one order, and notes how that went.
 
     Args:
         context: the collection's orders.
+        leases: holds the order while its files come.
         order: in state `finished`, claimed by us.
 
     Returns:
@@ -38,19 +47,41 @@ def collect_order(context: OrderContext, order: Order) -> str | None:
     """
     try:
         files = [
-            _collect_output(context, order, index, output)
+            _collect_output(context, leases, order, index, output)
             for index, output in enumerate(order.outputs)
         ]
-        files[0] |= _store_preview(context, order, files[0])
+        for index, file in enumerate(files):
+            file.update(_look_at(context, order, index, file))
     except (DownloadError, MediaError, StoreError, OSError) as error:
-        return _note_failure(context, order, error)
+        return _note_failure(context, order, error, str(error))
+    except SQLAlchemyError:
+        raise
+    except Exception as error:  # no fault of a file may keep its order from being told of
+        return _note_failure(context, order, error, f"{type(error).__name__}: {error}")
     now = context.now()
-    context.ledger.advance(order, state="stored", files=files, error=None, attempts=0, due_at=now)
+    is_noted = context.ledger.advance(
+        order, state="stored", files=files, error=None, attempts=0, due_at=now
+    )
+    if is_noted and context.policy.files_at_wiro == "delete":
+        return _delete_at_wiro(context, order)
+    return None
+
+
+def _delete_at_wiro(context: OrderContext, order: Order) -> str | None:
+    """Deletes a task's files at Wiro, where ours are stored; its record stays there."""
+    try:
+        context.client.delete_task_files(context.client.get_task(str(order.task_id)).token)
+    except ApiError as error:
+        return f"{order.name}: the files of task {order.task_id} are still at Wiro: {error}"
     return None
 
 
 def _collect_output(
-    context: OrderContext, order: Order, index: int, output: Mapping[str, Any]
+    context: OrderContext,
+    leases: LeaseKeeper,
+    order: Order,
+    index: int,
+    output: Mapping[str, Any],
 ) -> dict[str, Any]:
     base = output_key(order.partition, order.fingerprint, str(order.task_id), index)
     if output.get("url") is None:
@@ -58,7 +89,7 @@ def _collect_output(
     # A file that decodes to its end is worth more than a wrong number about it.
     announced = output.get("size_bytes") if order.attempts < _STRICT_ATTEMPTS else None
     stored = store_download(
-        _KeepingLease(context, order),
+        _WhileClaimed(context, leases, order),
         output["url"],
         context.store,
         base,
@@ -69,42 +100,57 @@ def _collect_output(
     return stored.to_json()
 
 
-def _store_preview(context: OrderContext, order: Order, file: Mapping[str, Any]) -> dict[str, str]:
-    """Stores a small moving preview beside the file. A video without one is a video all the same."""
+def _look_at(
+    context: OrderContext, order: Order, index: int, file: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Measures a video for its checks, and stores small pictures of an order's first file."""
     stored = StoredFile.from_json(file)
-    if stored.media.kind not in _PREVIEWED_KINDS:
+    if stored.media.kind not in _PICTURED_KINDS:
         return {}
+    seen: dict[str, Any] = {}
+    pictures: dict[str, bytes] = {}
+    with context.store.local_copy(stored.key) as path:
+        if stored.media.kind == "video":
+            seen["findings"] = inspect_delivery(path, order.inputs).to_json()
+        if index == 0:
+            # A video without pictures of it is a video all the same.
+            with suppress(MediaError):
+                pictures["preview"] = make_preview(path, max_bytes=_PREVIEW_BYTES)
+                pictures["poster"] = make_poster(path, max_bytes=_POSTER_BYTES)
     base = output_key(order.partition, order.fingerprint, str(order.task_id))
-    key = f"{base}.preview.webp"
-    try:
-        with context.store.local_copy(stored.key) as path:
-            preview = make_preview(path)
-    except MediaError:
-        return {}
+    for name, picture in pictures.items():
+        key = f"{base}.{name}.webp"
+        _store_bytes(context, key, picture)
+        seen[f"{name}_key"] = key
+    return seen
+
+
+def _store_bytes(context: OrderContext, key: str, content: bytes) -> None:
     with context.store.staging() as staged:
-        staged.write_bytes(preview)
-        sha256 = hashlib.sha256(preview).hexdigest()
+        staged.write_bytes(content)
+        sha256 = hashlib.sha256(content).hexdigest()
         context.store.commit(staged, key, content_type="image/webp", sha256=sha256)
-    return {"preview_key": key}
 
 
-def _note_failure(context: OrderContext, order: Order, error: Exception) -> str:
+def _note_failure(context: OrderContext, order: Order, error: Exception, reason: str) -> str:
     now = context.now()
-    late = now - (order.ended_at or now) > context.policy.download_give_up_seconds
-    if late or (isinstance(error, DownloadError) and error.is_final):
-        context.ledger.advance(order, state="uncollected", error=str(error), due_at=now)
-        return f"{order.name}: given up fetching the files of task {order.task_id}: {error}"
+    is_late = now - (order.ended_at or now) > context.policy.download_give_up_seconds
+    is_final = isinstance(error, DownloadError) and error.is_final
+    if (is_late or is_final) and order.attempts + 1 >= _SURE_ATTEMPTS:
+        context.ledger.advance(order, state="uncollected", error=reason, due_at=now)
+        return f"{order.name}: given up fetching the files of task {order.task_id}: {reason}"
     context.ledger.advance(
-        order, attempts=order.attempts + 1, error=str(error), due_at=context.retry_at(order)
+        order, attempts=order.attempts + 1, error=reason, due_at=context.retry_at(order)
     )
-    return f"{order.name}: the files of task {order.task_id} could not be fetched yet: {error}"
+    return f"{order.name}: the files of task {order.task_id} could not be fetched yet: {reason}"
 
 
-class _KeepingLease:
-    """A source of files that keeps the order's claim alive while bytes arrive."""
+class _WhileClaimed:
+    """A source of files that gives up when somebody else has taken the order over."""
 
-    def __init__(self, context: OrderContext, order: Order) -> None:
+    def __init__(self, context: OrderContext, leases: LeaseKeeper, order: Order) -> None:
         self._context = context
+        self._leases = leases
         self._order = order
 
     @contextmanager
@@ -112,20 +158,17 @@ class _KeepingLease:
         """Opens a URL; see `WiroClient.download`."""
         source: FileSource = self._context.client
         with source.download(url) as remote:
-            yield _Renewing(remote, self._renew, self._context.now)
+            yield _Claimed(remote, self._check)
 
-    def _renew(self) -> None:
-        if not self._context.ledger.renew(self._order, COLLECT_LEASE_SECONDS):
+    def _check(self) -> None:
+        if not self._leases.is_held(self._order):
             raise DownloadError(f"{self._order.name} has been taken over by another process.")
 
 
-class _Renewing:
-    def __init__(
-        self, remote: RemoteFile, renew: Callable[[], None], now: Callable[[], float]
-    ) -> None:
+class _Claimed:
+    def __init__(self, remote: RemoteFile, check: Callable[[], None]) -> None:
         self._remote = remote
-        self._renew = renew
-        self._now = now
+        self._check = check
 
     @property
     def content_length(self) -> int | None:
@@ -136,9 +179,6 @@ class _Renewing:
         return self._remote.content_type
 
     def chunks(self) -> Iterator[bytes]:
-        renewed_at = self._now()
         for chunk in self._remote.chunks():
+            self._check()
             yield chunk
-            if self._now() - renewed_at > _RENEW_SECONDS:
-                self._renew()
-                renewed_at = self._now()

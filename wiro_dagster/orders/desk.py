@@ -6,30 +6,37 @@ step is claimed in the ledger, so any number of callers share the work and none 
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import wait as wait_for_all
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from wiro_dagster.errors import ApiError, MediaError, StoreError
-from wiro_dagster.ledger import Order, OrderRequest, Placement
+from wiro_dagster.ledger import Order, OrderRequest, OrderState, Placement
 from wiro_dagster.media import preview_markdown
-from wiro_dagster.orders.collect import COLLECT_LEASE_SECONDS, collect_order
+from wiro_dagster.orders.collect import collect_order
 from wiro_dagster.orders.context import OrderContext
+from wiro_dagster.orders.crew import Crew
+from wiro_dagster.orders.lease import LeaseKeeper
 from wiro_dagster.orders.poll import poll_order
 from wiro_dagster.orders.recover import recover_orders
 from wiro_dagster.orders.submit import quote_order, submit_order
 from wiro_dagster.prompts import Prompt, inputs_to_json
 
 _POLL_BATCH = 64
-_POLL_LEASE_SECONDS = 180.0
 _RECOVER_BATCH = 200
-_RECOVER_LEASE_SECONDS = 120.0
 _QUOTE_BATCH = 50
 _DOWNLOADS = 4
 _LINGER_SECONDS = 5.0
 """How long a tick waits for a download to end before it leaves it to the background."""
+
+_Step = Callable[..., str | None]
+"""`submit_order`, `poll_order` or `collect_order`."""
 
 
 @dataclass
@@ -66,14 +73,15 @@ class OrderDesk:
     ) -> None:
         self.context = context
         self._monotonic = monotonic
-        self._requests = ThreadPoolExecutor(context.threads, thread_name_prefix="wiro-request")
-        self._downloads = ThreadPoolExecutor(_DOWNLOADS, thread_name_prefix="wiro-download")
-        self._collecting: set[Future[str | None]] = set()
+        self._requests = Crew(context.threads, "wiro-request")
+        self._downloads = Crew(_DOWNLOADS, "wiro-download")
+        self._leases = LeaseKeeper(context.ledger, context.policy.lease_seconds)
 
     def close(self) -> None:
         """Lets requests that are under way end, and starts no more."""
-        self._requests.shutdown()
-        self._downloads.shutdown()
+        self._requests.close()
+        self._downloads.close()
+        self._leases.close()
 
     def place(self, partition: str, prompt: Prompt) -> Placement:
         """Orders the video of a prompt, or finds the order that stands for it already.
@@ -100,7 +108,8 @@ class OrderDesk:
                 take=prompt.take,
                 quote_usd=quote_usd,
                 ceiling_usd=ceiling_usd,
-            )
+            ),
+            cancel_superseded=self.context.policy.superseded == "cancel",
         )
         if placement.order.is_owned and not self._is_in_store(placement.order):
             self.context.ledger.fetch_again(placement.order)
@@ -118,15 +127,17 @@ class OrderDesk:
         """Moves every order that is due one step on, as far as time allows.
 
         Args:
-            deadline: by the monotonic clock, when to start nothing more. Downloads that are under
-                way then go on in the background and are noted when they end.
+            deadline: by the monotonic clock, when to start and to wait for nothing more. Requests
+                and downloads that are under way then go on in the background and are noted when
+                they end.
         """
         report = TickReport()
-        self._recover(report)
+        self._recover(deadline)
         self._submit(report, deadline)
         self._poll(report, deadline)
         self._collect(report, deadline)
         self.context.ledger.set_aside_superseded(self.context.collection)
+        report.notices += self._requests.take_notices() + self._downloads.take_notices()
         return report
 
     def find_preview(self, order: Order) -> str | None:
@@ -143,80 +154,130 @@ class OrderDesk:
     def _has_time(self, deadline: float) -> bool:
         return self._monotonic() < deadline
 
-    def _recover(self, report: TickReport) -> None:
+    def _claim(self, states: Collection[OrderState], **options: Any) -> list[Order]:
         claimed = self.context.ledger.claim(
             self.context.collection,
-            ("submitting", "unknown"),
-            limit=_RECOVER_BATCH,
-            lease_seconds=_RECOVER_LEASE_SECONDS,
+            states,
+            lease_seconds=self.context.policy.lease_seconds,
+            **options,
         )
+        self._leases.hold(claimed)
+        return claimed
+
+    def _recover(self, deadline: float) -> None:
+        claimed = self._claim(("submitting", "unknown"), limit=_RECOVER_BATCH)
         if claimed:
-            report.notices += recover_orders(self.context, claimed)
+            step = partial(self._take_step, claimed, partial(recover_orders, self.context, claimed))
+            self._finish([self._requests.start(step)], deadline)
 
     def _submit(self, report: TickReport, deadline: float) -> None:
-        for order in self.context.ledger.list_unquoted(self.context.collection, limit=_QUOTE_BATCH):
-            quote_order(self.context, order)
+        self._quote(report, deadline)
         while self._has_time(deadline):
+            # No more than can be sent at once: what waits for a thread waits in the ledger.
+            free = self._requests.free
+            if free == 0:
+                return
             admission = self.context.gate.admit(
                 self.context.collection,
                 self.context.limits,
-                limit=self.context.threads,
-                lease_seconds=self.context.policy.submit_lease_seconds,
+                limit=free,
+                lease_seconds=self.context.policy.lease_seconds,
             )
+            self._leases.hold(admission.orders)
             report.held += admission.held
             report.closed_reason = admission.closed_reason
             if not admission.orders and not admission.held:
                 return
-            notices = self._requests.map(
-                lambda order: submit_order(self.context, order), admission.orders
-            )
-            report.notices += filter(None, notices)
             report.submitted += len(admission.orders)
+            self._finish(
+                [
+                    self._start(self._requests, submit_order, order, self._leases)
+                    for order in admission.orders
+                ],
+                deadline,
+            )
+
+    def _quote(self, report: TickReport, deadline: float) -> None:
+        for order in self.context.ledger.list_unquoted(self.context.collection, limit=_QUOTE_BATCH):
+            if not self._has_time(deadline):
+                return
+            try:
+                quote_order(self.context, order)
+            except SQLAlchemyError:
+                raise
+            except Exception as error:  # one model's odd price must not hold up the others
+                report.notices.append(
+                    f"{order.name} cannot be priced: {type(error).__name__}: {error}"
+                )
 
     def _poll(self, report: TickReport, deadline: float) -> None:
         while self._has_time(deadline):
-            claimed = self.context.ledger.claim(
-                self.context.collection,
-                ("running",),
-                limit=_POLL_BATCH,
-                lease_seconds=_POLL_LEASE_SECONDS,
-            )
+            claimed = self._claim(["running"], limit=_POLL_BATCH)
             if not claimed:
                 return
-            changes = self._requests.map(lambda order: poll_order(self.context, order), claimed)
-            self.context.ledger.advance_all(list(zip(claimed, changes, strict=True)))
             report.polled += len(claimed)
+            self._finish(
+                [self._start(self._requests, poll_order, order) for order in claimed], deadline
+            )
 
     def _collect(self, report: TickReport, deadline: float) -> None:
         while self._has_time(deadline):
-            free = _DOWNLOADS - len(self._collecting)
-            claimed = self.context.ledger.claim(
-                self.context.collection,
-                ("finished",),
-                limit=free,
-                lease_seconds=COLLECT_LEASE_SECONDS,
-                oldest_task_first=True,
-            )
-            report.collected += len(claimed)
-            self._collecting |= {
-                self._downloads.submit(collect_order, self.context, order) for order in claimed
-            }
-            if not self._collecting:
+            free = self._downloads.free
+            if free > 0:
+                claimed = self._claim(["finished"], limit=free, oldest_task_first=True)
+                report.collected += len(claimed)
+                for order in claimed:
+                    self._start(self._downloads, collect_order, order, self._leases)
+            under_way = self._downloads.list_unfinished()
+            if not under_way:
                 return
-            done, _ = wait_for_all(
-                self._collecting,
-                timeout=min(_LINGER_SECONDS, max(0.0, deadline - self._monotonic())),
-                return_when="FIRST_COMPLETED",
-            )
-            if not done:
+            linger = min(deadline, self._monotonic() + _LINGER_SECONDS)
+            if not self._finish(under_way, linger, return_when=FIRST_COMPLETED):
                 return  # slow downloads go on without us
-            self._collecting -= done
-            report.notices += filter(None, map(_notice, done))
 
+    def _start(self, crew: Crew, step: _Step, order: Order, *others: LeaseKeeper) -> Future[None]:
+        def take() -> list[str]:
+            notice = step(self.context, *others, order)
+            return [] if notice is None else [notice]
 
-def _notice(done: Future[str | None]) -> str | None:
-    error = done.exception()
-    if error is None:
-        return done.result()
-    # The order's lease ends by itself, and it is tried again.
-    return f"Fetching a file stopped unexpectedly: {type(error).__name__}: {error}"
+        return crew.start(partial(self._take_step, [order], take))
+
+    def _take_step(self, orders: Sequence[Order], step: Callable[[], list[str]]) -> list[str]:
+        """Takes one step of claimed orders. What is wrong with one must not hold up the others."""
+        try:
+            return step()
+        except SQLAlchemyError:
+            raise  # the claims end by themselves
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            for order in orders:
+                self._put_off(order, f"Stopped unexpectedly: {reason}")
+            names = ", ".join(order.name for order in orders)
+            return [f"{names}: stopped unexpectedly and tried again later: {reason}"]
+        finally:
+            for order in orders:
+                self._leases.release(order)
+
+    def _put_off(self, order: Order, reason: str) -> None:
+        # A submission may have got through: it is left to its lease, and then looked up.
+        if order.state != "submitting":
+            self.context.ledger.advance(
+                order,
+                attempts=order.attempts + 1,
+                hold=reason,
+                due_at=self.context.retry_at(order),
+            )
+
+    def _finish(
+        self,
+        steps: Collection[Future[None]],
+        deadline: float,
+        *,
+        return_when: str = ALL_COMPLETED,
+    ) -> bool:
+        """Waits for steps until the deadline. Whether any of them has ended."""
+        left = min(max(0.0, deadline - self._monotonic()), threading.TIMEOUT_MAX)
+        done, _ = wait(steps, timeout=left, return_when=return_when)
+        for step in done:
+            step.result()  # raises where the ledger cannot be used
+        return bool(done)

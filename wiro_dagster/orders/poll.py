@@ -12,22 +12,34 @@ from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.policy import changes_after_poll, why_stop
 
 
-def poll_order(context: OrderContext, order: Order) -> dict[str, Any]:
-    """Looks at one order's task and says what that changes in the order.
+def poll_order(context: OrderContext, order: Order) -> str | None:
+    """Looks at one order's task and notes what that changes in the order.
 
     A task that is past its deadline, or that somebody asked to stop, is stopped here.
 
     Args:
         context: the collection's orders.
         order: in state `running`, claimed by us.
+
+    Returns:
+        What a person should know of it, `None` where all is as expected.
     """
+    changes = _look(context, order)
+    context.ledger.advance(order, **changes)
+    if changes.get("stop_reason") not in (None, order.stop_reason):
+        return f"{order.name}: task {order.task_id} is being stopped. {changes['stop_reason']}"
+    return None
+
+
+def _look(context: OrderContext, order: Order) -> dict[str, Any]:
     try:
         task = context.client.get_task(str(order.task_id))
     except NotFound as error:
         return _after_not_found(context, order, error)
     except ApiError as error:
+        longest = context.now() + context.policy.poll_maximum_seconds
         return {
-            "due_at": context.retry_at(order),
+            "due_at": min(context.retry_at(order), longest),
             "attempts": order.attempts + 1,
             "hold": str(error),
         }
@@ -60,14 +72,17 @@ def stop_task(context: OrderContext, task: Task) -> None:
 
 
 def _after_not_found(context: OrderContext, order: Order, error: NotFound) -> dict[str, Any]:
-    now = context.now()
-    changes = {"attempts": order.attempts + 1, "hold": str(error)}
-    if now - (order.submitted_at or now) < context.policy.not_found_grace_seconds:
-        return {**changes, "due_at": now + context.policy.poll_minimum_seconds}
+    now, policy = context.now(), context.policy
+    lost_since = order.lost_since or now
+    # Another account's tasks cannot be seen with this key: that says nothing about them.
+    is_ours = order.account == context.account
+    if not is_ours or now - lost_since < policy.not_found_grace_seconds:
+        pause = policy.next_poll_seconds(now - lost_since, context.random.random())
+        return {"lost_since": lost_since, "hold": str(error), "due_at": now + pause}
     return {
-        **changes,
         "state": "failed",
         "ended_at": now,
         "due_at": now,
+        "hold": None,
         "error": f"Wiro does not know task {order.task_id} any more: {error}",
     }

@@ -1,0 +1,48 @@
+"""The project that the kill campaign runs: the product's own definitions, with shorter patience."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import dagster as dg
+
+from wiro_dagster import (
+    FolderVideoStore,
+    LedgerResource,
+    OrderPolicy,
+    VideoCollection,
+    WiroResource,
+    build_video_definitions,
+)
+
+POLICY = OrderPolicy(
+    first_poll_seconds=1.0,
+    poll_minimum_seconds=1.0,
+    poll_maximum_seconds=3.0,
+    lease_seconds=10.0,
+    first_look_seconds=0.5,
+    look_again_seconds=2.0,
+    resubmit_after_seconds=12.0,
+    pause_seconds=1.0,
+)
+
+collection = VideoCollection(prompt_file=Path(os.environ["WIRO_PROMPT_FILE"]), policy=POLICY)
+
+defs = dg.Definitions.merge(
+    build_video_definitions(collection),
+    dg.Definitions(
+        resources={
+            "wiro": WiroResource(
+                api_key=dg.EnvVar("WIRO_API_KEY"),
+                api_secret=dg.EnvVar("WIRO_API_SECRET"),
+                base_url=os.environ["WIRO_BASE_URL"],
+                cdn_hosts=[os.environ["WIRO_CDN_HOSTS"]],
+            ),
+            "wiro_ledger": LedgerResource(
+                url=os.environ["WIRO_LEDGER_URL"], daily_budget_usd="1000"
+            ),
+            "video_store": FolderVideoStore(path=os.environ["WIRO_VIDEO_STORE"]),
+        }
+    ),
+)

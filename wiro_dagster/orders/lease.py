@@ -1,0 +1,84 @@
+"""Leases: claims on orders that last as long as the process that holds them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+
+import sqlalchemy as sa
+
+from wiro_dagster.ledger import Ledger, Order
+
+_RENEWALS_A_LEASE = 4
+
+
+class LeaseKeeper:
+    """Renews the claims on orders that are being worked on, from a thread of its own.
+
+    So a lease can be short, and what a dead process was at is soon taken up, while a POST or a
+    download may take as long as it takes.
+
+    Args:
+        ledger: where the orders are.
+        lease_seconds: how long a claim lasts when it is not renewed.
+    """
+
+    def __init__(self, ledger: Ledger, lease_seconds: float) -> None:
+        self._ledger = ledger
+        self._lease_seconds = lease_seconds
+        self._held: dict[str, Order] = {}
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def hold(self, orders: Iterable[Order]) -> None:
+        """Keeps these claims until they are released."""
+        with self._lock:
+            self._held |= {_key(order): order for order in orders}
+            if self._thread is None and self._held:
+                self._thread = threading.Thread(
+                    target=self._keep_renewing, name="wiro-leases", daemon=True
+                )
+                self._thread.start()
+
+    def release(self, order: Order) -> None:
+        """Lets a claim end when its lease does."""
+        with self._lock:
+            self._held.pop(_key(order), None)
+
+    def is_held(self, order: Order) -> bool:
+        """Whether the claim is still ours, as far as we know."""
+        with self._lock:
+            return _key(order) in self._held
+
+    def confirm(self, order: Order) -> bool:
+        """Renews one claim now, and says whether it is still ours."""
+        is_ours = self._ledger.renew(order, self._lease_seconds)
+        if not is_ours:
+            self.release(order)
+        return is_ours
+
+    def close(self) -> None:
+        """Renews nothing any more."""
+        self._closed.set()
+
+    def _keep_renewing(self) -> None:
+        while not self._closed.wait(self._lease_seconds / _RENEWALS_A_LEASE):
+            # An unreachable ledger may be back before the leases end; if not, they end.
+            with suppress(sa.exc.SQLAlchemyError):
+                self._renew()
+
+    def _renew(self) -> None:
+        with self._lock:
+            held = list(self._held.values())
+        if not held:
+            return
+        renewed = self._ledger.renew_all(held, self._lease_seconds)
+        for order, is_ours in zip(sorted(held, key=lambda order: order.id), renewed, strict=True):
+            if not is_ours:
+                self.release(order)
+
+
+def _key(order: Order) -> str:
+    return f"{order.id} {order.lease}"
