@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo dev test lint clean
+.PHONY: demo dev test contract contract-live lint clean
 
 demo: .venv/.demo
 	.venv/bin/wiro-dagster demo
@@ -12,6 +12,14 @@ dev: .venv/.demo
 
 test: .venv/.test
 	.venv/bin/python -m pytest --cov
+
+# The API contract, endpoint by endpoint, as a table: against the emulator, or by hand against Wiro
+# with WIRO_API_KEY set. That reads only, unless SPEND_LIMIT=1.00 allows it to buy.
+contract: .venv/.test
+	.venv/bin/python -m tests.contract
+
+contract-live: .venv/.test
+	.venv/bin/python -m tests.contract --live $(if $(SPEND_LIMIT),--spend-limit $(SPEND_LIMIT))
 
 lint: .venv/.test
 	.venv/bin/ruff check .

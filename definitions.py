@@ -37,7 +37,8 @@ def cdn_hosts() -> list[str]:
 defs = dg.Definitions.merge(
     build_video_definitions(
         VideoCollection(
-            prompt_file=HERE / os.environ.get("WIRO_PROMPT_FILE", "examples/prompts.yaml")
+            prompt_file=HERE / os.environ.get("WIRO_PROMPT_FILE", "examples/prompts.yaml"),
+            model_folder=HERE / "models" if (HERE / "models").is_dir() else None,
         )
     ),
     dg.Definitions(
@@ -50,6 +51,7 @@ defs = dg.Definitions.merge(
                 ),
                 base_url=os.environ.get("WIRO_BASE_URL", "https://api.wiro.ai/v1"),
                 cdn_hosts=cdn_hosts(),
+                websocket_url=os.environ.get("WIRO_WEBSOCKET_URL"),
             ),
             "wiro_ledger": LedgerResource(
                 url=(

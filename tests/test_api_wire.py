@@ -422,3 +422,33 @@ def test_any_bytes_are_json_or_a_value_error(source: bytes | str) -> None:
     """Nothing else comes out of the parser."""
     with suppress(ValueError):
         parse_json(source, exact_numbers=True)
+
+
+@pytest.mark.parametrize(
+    ("stated", "seconds"),
+    [
+        (60, 60.0),
+        ("60", 60.0),
+        ("60.5", 60.5),
+        ("60 seconds", 60.0),
+        ("90s", 90.0),
+        ("1 minute", 60.0),
+        ("2 mins", 120.0),
+        ("1m30s", 90.0),
+        ("1 hour 5 min", 3900.0),
+        ("~20 sec.", 20.0),
+        ("1-2 minutes", 120.0),
+        ("30 to 60 seconds", 60.0),
+        ("about a minute", None),
+        ("fast", None),
+        ("-5", None),
+        ("9" * 400, None),
+        ("", None),
+        (0, None),
+        (True, None),
+        (None, None),
+    ],
+)
+def test_computing_times_are_read_in_any_spelling(stated: object, seconds: float | None) -> None:
+    """Numbers, units, sums, and of a range its longer end; anything else is not known."""
+    assert read_model("a/b", {"computingtime": stated}).computing_seconds == seconds

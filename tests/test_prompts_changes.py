@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from wiro_dagster.api.model_wire import read_model
+from wiro_dagster.api.types import ModelDetail
 from wiro_dagster.catalogue import (
     Catalogue,
     InputOption,
@@ -13,7 +16,7 @@ from wiro_dagster.catalogue import (
     ModelSchema,
     schema_from_model_detail,
 )
-from wiro_dagster.prompts import Prompt, describe_change, parse_prompt_text
+from wiro_dagster.prompts import Prompt, describe_change, list_changes, parse_prompt_text
 
 DURATION = InputSpec(
     "duration", "select", default="6", options=(InputOption("6"), InputOption("10"))
@@ -118,3 +121,29 @@ def test_a_prompt_file_tells_that_its_model_has_changed() -> None:
     )
     assert first.problems == ()
     assert "Wiro has changed this model's inputs (seen 1970-01-02)." in str(second.problems[0])
+
+
+def test_changes_of_a_files_models_are_listed_before_anything_is_ordered(tmp_path: Path) -> None:
+    """What breaks and what would be paid again are named; a mended file is not."""
+    select = {"id": "duration", "type": "select", "default": "6"}
+    now = [0.0]
+    stated = [{**select, "options": ["6", "10"]}]
+
+    def look_up(slug: str) -> ModelDetail:
+        prompt = {"id": "prompt", "type": "textarea", "required": True}
+        return read_model(slug, {"parameters": [{"items": [prompt, *stated]}]})
+
+    catalogue = Catalogue(lookup=look_up, max_age_seconds=100, clock=lambda: now[0])
+    file = tmp_path / "prompts.json"
+    long = {"id": "long", "prompt": "x", "model": "acme/a", "inputs": {"duration": 10}}
+    short = {"id": "short", "prompt": "x", "model": "acme/a"}
+    file.write_text(json.dumps({"prompts": [long, short]}))
+    assert list_changes(file, catalogue) == ()
+    assert list_changes(file, catalogue) == ()
+    stated[:] = [{**select, "default": "5", "options": ["5", "6"]}]
+    now[0] = 1000
+    (change,) = list_changes(file, catalogue)
+    assert set(change.broken) == {"long"}
+    assert change.renewed == ("short",)
+    file.write_text(json.dumps({"prompts": [{**long, "inputs": {"duration": 5}}]}))
+    assert list_changes(file, catalogue) == ()

@@ -10,10 +10,14 @@ from typing import Any, Literal
 
 import dagster as dg
 
+from wiro_dagster.api.client import WiroClient
+from wiro_dagster.api.watch import ProgressFeed
+from wiro_dagster.catalogue import Catalogue
 from wiro_dagster.errors import ConfigurationError
+from wiro_dagster.ledger import Ledger
 from wiro_dagster.models import Models
 from wiro_dagster.orders import OrderContext, OrderDesk, OrderPolicy
-from wiro_dagster.prompts import PromptFile, load_prompt_file
+from wiro_dagster.prompts import PromptFile, SchemaChange, list_changes, load_prompt_file
 from wiro_dagster.resources import LedgerResource, WiroResource
 from wiro_dagster.store_resources import VideoStoreResource
 
@@ -46,7 +50,8 @@ class VideoCollection:
         on_terminate: what terminating a waiting run does to its tasks.
         wait_deadline_seconds: how long a run of `video` waits at the most. What has not come by
             then is delivered by the sensor.
-        policy: timings of orders.
+        policy: timings of orders, and what becomes of files at Wiro.
+        model_folder: the project's own catalogue entries, written by `wiro-dagster models add`.
         owners: Dagster owners of the assets.
         tags: Dagster tags of the assets.
     """
@@ -60,6 +65,7 @@ class VideoCollection:
     on_terminate: OnTerminate = "leave"
     wait_deadline_seconds: float = 86400.0
     policy: OrderPolicy = field(default_factory=OrderPolicy)
+    model_folder: Path | None = None
     owners: tuple[str, ...] = ()
     tags: tuple[tuple[str, str], ...] = ()
 
@@ -124,7 +130,7 @@ class VideoCollection:
                         ledger=opened,
                         client=client,
                         store=store.get_store(),
-                        quoter=Models(opened, client).quote,
+                        quoter=self._open_models(opened, client).quote,
                         account=wiro.get_account(),
                         collection=self.ledger_name,
                         limits=limits,
@@ -140,7 +146,31 @@ class VideoCollection:
         Raises:
             InputError: the file cannot be read at all.
         """
+        return load_prompt_file(self.prompt_file, self._open_catalogue(resources))
+
+    def list_model_changes(self, resources: Any) -> tuple[SchemaChange, ...]:
+        """What Wiro has changed of models that breaks prompts, or would have them paid again.
+
+        Raises:
+            InputError: the prompt file cannot be read at all.
+        """
+        return list_changes(self.prompt_file, self._open_catalogue(resources))
+
+    def open_progress(self, resources: Any) -> ProgressFeed | None:
+        """A feed of tasks' events; `None` where the service has none."""
+        wiro: WiroResource = getattr(resources, self.wiro)
+        url = wiro.find_websocket_url()
+        return None if url is None else ProgressFeed(url)
+
+    def _open_catalogue(self, resources: Any) -> Catalogue:
         wiro: WiroResource = getattr(resources, self.wiro)
         ledger: LedgerResource = getattr(resources, self.ledger)
-        models = Models(ledger.get_ledger(), wiro.get_client())
-        return load_prompt_file(self.prompt_file, models.catalogue)
+        return self._open_models(ledger.get_ledger(), wiro.get_client()).catalogue
+
+    def _open_models(self, ledger: Ledger, client: WiroClient) -> Models:
+        return Models(
+            ledger,
+            client,
+            model_folder=self.model_folder,
+            longest_run_seconds=self.policy.run_deadline_seconds,
+        )

@@ -10,7 +10,7 @@ import dagster as dg
 
 from wiro_dagster.errors import InputError
 from wiro_dagster.ledger import Order
-from wiro_dagster.prompts import PromptFile
+from wiro_dagster.prompts import PromptFile, SchemaChange
 
 CODE_VERSION = "1"
 """Of `video_order` and `video`. Raised when the same inputs would give another video."""
@@ -138,10 +138,20 @@ def _provenance(order: Order) -> dict[str, str]:
     }
 
 
-def prompts_check(prompts: PromptFile, order_key: dg.AssetKey) -> dg.AssetCheckEvaluation:
-    """Check `prompts_valid` on `video_order`: whether every entry of the file can be ordered."""
+def prompts_check(
+    prompts: PromptFile, order_key: dg.AssetKey, changes: Sequence[SchemaChange] = ()
+) -> dg.AssetCheckEvaluation:
+    """Check `prompts_valid` on `video_order`: whether every entry of the file can be ordered.
+
+    Args:
+        prompts: the file's content.
+        order_key: the order asset's key.
+        changes: what Wiro has changed of its models; they are told, and fail nothing by themselves.
+    """
     problems = [str(problem) for problem in prompts.problems]
-    return _prompts_check(problems, len(prompts.prompts), order_key)
+    told = "\n\n".join(map(str, changes))
+    more = {"wiro/model_changes": dg.MetadataValue.md(told)} if changes else {}
+    return _prompts_check(problems, len(prompts.prompts), order_key, more)
 
 
 def unreadable_check(error: InputError, order_key: dg.AssetKey) -> dg.AssetCheckEvaluation:
@@ -150,9 +160,16 @@ def unreadable_check(error: InputError, order_key: dg.AssetKey) -> dg.AssetCheck
 
 
 def _prompts_check(
-    problems: Sequence[str], right: int, order_key: dg.AssetKey
+    problems: Sequence[str],
+    right: int,
+    order_key: dg.AssetKey,
+    more: Mapping[str, dg.MetadataValue[Any]] | None = None,
 ) -> dg.AssetCheckEvaluation:
-    metadata: dict[str, Any] = {"wiro/prompts": right, "wiro/problems": len(problems)}
+    metadata: dict[str, Any] = {
+        "wiro/prompts": right,
+        "wiro/problems": len(problems),
+        **(more or {}),
+    }
     if problems:
         listed = "\n".join(f"- {problem}" for problem in problems[:_LISTED_FAILURES])
         metadata["wiro/problem_list"] = dg.MetadataValue.md(listed)
@@ -282,6 +299,19 @@ def find_reported_tasks(
             continue
         task_id = event.metadata.get(TASK_ID_KEY)
         newest.setdefault(record.partition_key, str(task_id.value) if task_id else "")
+    return newest
+
+
+def find_video_uris(
+    instance: dg.DagsterInstance, video_key: dg.AssetKey, partitions: Collection[str]
+) -> dict[str, str]:
+    """For each of these partitions that has a video, the URI in its newest materialization."""
+    newest: dict[str, str] = {}
+    for record in _records(instance, video_key, partitions):
+        event = record.asset_materialization
+        uri = None if event is None else event.metadata.get("dagster/uri")
+        if uri is not None and record.partition_key is not None:
+            newest.setdefault(record.partition_key, str(uri.value))
     return newest
 
 

@@ -2,31 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from wiro_dagster.api.client import WiroClient
-from wiro_dagster.catalogue import CachedModel, Catalogue
+from wiro_dagster.api.types import ModelDetail
+from wiro_dagster.catalogue import CachedModel, Catalogue, LocalFileInput
+from wiro_dagster.errors import MediaError
 from wiro_dagster.ledger import Ledger
 from wiro_dagster.ledger.schema import models
-from wiro_dagster.pricing import Quote, quote
+from wiro_dagster.media import probe_media
+from wiro_dagster.pricing import Quote, RunFacts, quote
 from wiro_dagster.prompts import inputs_from_json
+
+LONGEST_RUN_SECONDS = 3600.0
+_AUDIO_METHOD = "cp-audiosecondslength"
 
 
 class Models:
-    """Schemas and prices of models: the package's own, and Wiro's through the client.
+    """Schemas and prices of models: the package's own, the project's, and Wiro's.
 
     Args:
         ledger: in its database Wiro's answers are kept, for all processes.
         client: asks Wiro.
+        model_folder: the project's own catalogue entries, which go before all others; see
+            `wiro-dagster models add`.
+        longest_run_seconds: when a run is stopped. It bounds what a run can cost that is billed by
+            the second.
+
+    Raises:
+        InputError: the folder is missing, or an entry in it is wrong.
     """
 
-    def __init__(self, ledger: Ledger, client: WiroClient) -> None:
-        self.catalogue = Catalogue.builtin(
+    def __init__(
+        self,
+        ledger: Ledger,
+        client: WiroClient,
+        *,
+        model_folder: Path | None = None,
+        longest_run_seconds: float = LONGEST_RUN_SECONDS,
+    ) -> None:
+        catalogue = Catalogue.builtin(
             client.get_model, LedgerSchemaCache(ledger), clock=ledger.clock
         )
+        self.catalogue = (
+            catalogue if model_folder is None else catalogue.with_entries_from(model_folder)
+        )
+        self._longest_run_seconds = longest_run_seconds
 
     def quote(self, model_slug: str, inputs: Mapping[str, Any]) -> Quote:
         """Prices a run.
@@ -38,10 +64,62 @@ class Models:
         Raises:
             ApiError: Wiro must be asked for the price, and cannot be.
         """
-        detail = self.catalogue.find_detail(model_slug)
-        if detail is None:
-            return Quote(None, None, "unknown", None, f"Wiro has no model {model_slug}.")
-        return quote(detail, inputs_from_json(inputs))
+        return quote_run(
+            self.catalogue,
+            model_slug,
+            inputs_from_json(inputs),
+            longest_run_seconds=self._longest_run_seconds,
+        )
+
+
+def quote_run(
+    catalogue: Catalogue,
+    model_slug: str,
+    inputs: Mapping[str, Any],
+    *,
+    longest_run_seconds: float = LONGEST_RUN_SECONDS,
+) -> Quote:
+    """Prices a run by what a catalogue knows of its model.
+
+    Args:
+        catalogue: finds the model's prices.
+        model_slug: the model.
+        inputs: as they go over the wire; a `Prompt`'s inputs.
+        longest_run_seconds: when a run is stopped.
+
+    Raises:
+        ApiError: Wiro must be asked for the price, and cannot be.
+    """
+    detail = catalogue.find_detail(model_slug)
+    if detail is None:
+        return Quote(None, None, "unknown", None, f"Wiro has no model {model_slug}.")
+    facts = RunFacts(
+        audio_seconds=_measure_audio(detail, inputs),
+        longest_run_seconds=Decimal(repr(longest_run_seconds)),
+    )
+    return quote(detail, inputs, facts)
+
+
+def _measure_audio(detail: ModelDetail, inputs: Mapping[str, Any]) -> Decimal | None:
+    """The length of a run's input audio, where it is priced by that and all of it is at hand."""
+    if not any(entry.method == _AUDIO_METHOD for entry in detail.prices or ()):
+        return None
+    files = list(_list_files(inputs))
+    if not files:
+        return None
+    try:
+        lengths = [probe_media(file.path, None).duration_seconds for file in files]
+    except (MediaError, OSError):
+        return None
+    known = [Decimal(repr(length)) for length in lengths if length is not None]
+    return sum(known, Decimal(0)) if len(known) == len(files) else None
+
+
+def _list_files(inputs: Mapping[str, Any]) -> Iterator[LocalFileInput]:
+    for value in inputs.values():
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, LocalFileInput):
+                yield item
 
 
 class LedgerSchemaCache:

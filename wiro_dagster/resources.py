@@ -17,6 +17,7 @@ from wiro_dagster.errors import ConfigurationError
 from wiro_dagster.ledger import Ledger
 
 DEFAULT_BASE_URL = "https://api.wiro.ai/v1"
+DEFAULT_WEBSOCKET_URL = "wss://socket.wiro.ai/v1"
 DEFAULT_CDN_HOSTS = ("cdn.wiro.ai", "cdn1.wiro.ai")
 
 
@@ -39,6 +40,13 @@ class WiroResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     cdn_hosts: list[str] = Field(
         default=list(DEFAULT_CDN_HOSTS),
         description="Hosts that output files may be downloaded from.",
+    )
+    websocket_url: str | None = Field(
+        default=None,
+        description=(
+            "Where waiting runs hear of their tasks' progress. Not set: Wiro's own, and none for "
+            "another service."
+        ),
     )
     connect_timeout_seconds: float = Field(
         default=5.0, gt=0, description="To connect, for every request."
@@ -75,6 +83,12 @@ class WiroResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             self.submit_timeout_seconds,
             self.concurrent_requests,
         )
+
+    def find_websocket_url(self) -> str | None:
+        """Where tasks' events come from; `None` for another service that names no such place."""
+        if self.websocket_url or self.base_url != DEFAULT_BASE_URL:
+            return self.websocket_url or None
+        return DEFAULT_WEBSOCKET_URL
 
     def get_account(self) -> str:
         """What the ledger calls this account: a short hash of its key, which reveals nothing."""

@@ -33,6 +33,7 @@ _REPORTS_PER_TICK = 80
 _REPORT_LEASE_SECONDS = 120.0
 _REPORTED_STATES: tuple[OrderState, ...] = ("stored", "failed", "cancelled", "uncollected")
 _ADD_AT_ONCE = 10_000
+_LOOK_AGAIN_SECONDS = 3600.0
 
 SensorEvent = dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation
 
@@ -62,12 +63,15 @@ def build_prompt_file_sensor(collection: VideoCollection) -> dg.SensorDefinition
             return dg.SkipReason(f"{collection.prompt_file.name} has not changed.")
         try:
             prompts = collection.load_prompts(context.resources)
+            changes = collection.list_model_changes(context.resources)
         except InputError as error:
             context.log.error(str(error))
             check = unreadable_check(error, collection.order_key)
             return dg.SensorResult(skip_reason=str(error), asset_events=[check], cursor=digest)
         for problem in prompts.problems:
             context.log.error(str(problem))
+        for change in changes:
+            context.log.warning(str(change))
         known = set(
             collection.partitions.get_partition_keys(dynamic_partitions_store=context.instance)
         )
@@ -82,7 +86,7 @@ def build_prompt_file_sensor(collection: VideoCollection) -> dg.SensorDefinition
                 collection.partitions.build_add_request(new[start : start + _ADD_AT_ONCE])
                 for start in range(0, len(new), _ADD_AT_ONCE)
             ],
-            asset_events=[prompts_check(prompts, collection.order_key)],
+            asset_events=[prompts_check(prompts, collection.order_key, changes)],
             cursor=digest,
         )
 
@@ -94,7 +98,8 @@ def _digest(collection: VideoCollection) -> str:
         content = collection.prompt_file.read_bytes()
     except OSError as error:
         return f"unreadable: {type(error).__name__}"
-    return hashlib.sha256(content).hexdigest()
+    # Models change too, without the file: it is looked at again every hour.
+    return f"{hashlib.sha256(content).hexdigest()} {int(time.time() // _LOOK_AGAIN_SECONDS)}"
 
 
 def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition:

@@ -47,6 +47,7 @@ class VideoWait:
         self._ledger = desk.context.ledger
         self._pending = {placement.order.id for placement in placements}
         self._told: dict[int, str] = {}
+        self._feed = collection.open_progress(context.resources)
         self._delivered: list[Order] = []
         self.failures: dict[str, str] = {}
 
@@ -101,12 +102,14 @@ class VideoWait:
                 if time.monotonic() > deadline:
                     self._give_up()
                 elif self._pending:
-                    time.sleep(_PAUSE_SECONDS)
+                    self._pause()
         except dg.DagsterExecutionInterruptedError:
             self._cancel_if_asked()
             raise
         finally:
             self._ledger.stop_waiting(run_id)
+            if self._feed is not None:
+                self._feed.close()
         failed = self._ledger.list_failed(self._collection.ledger_name)
         self._context.log_event(orders_check(failed, self._collection.order_key))
 
@@ -128,10 +131,32 @@ class VideoWait:
         self.failures[order.partition] = reason
 
     def _tell(self, order: Order) -> None:
-        progress = describe_state(order)
+        progress = describe_state(order) + self._find_progress(order)
         if self._told.get(order.id) != progress:
             self._told[order.id] = progress
             self._context.log.info(f"{order.name}: {progress}")
+
+    def _find_progress(self, order: Order) -> str:
+        """What the socket tells of a running task, in steps of ten per cent; empty without one."""
+        if self._feed is None or order.state != "running" or order.task_id is None:
+            return ""
+        task_id, client = order.task_id, self._desk.context.client
+        self._feed.follow(task_id, lambda: client.get_task(task_id).token)
+        event = self._feed.find_latest(task_id)
+        if event is None:
+            return ""
+        if event.is_last:
+            self._ledger.make_due(order.id)  # a hint: the poll has the word
+        if event.percentage is None:
+            return f" Now: {event.status}."
+        return f" Now: {event.status}, {event.percentage // 10 * 10:g} %."
+
+    def _pause(self) -> None:
+        """Sleeps until the next tick, or until a socket tells that a task has ended."""
+        if self._feed is None:
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            self._feed.wait(_PAUSE_SECONDS)
 
     def _give_up(self) -> None:
         seconds = self._collection.wait_deadline_seconds

@@ -115,7 +115,9 @@ def _list_errors(value: Any) -> Iterable[Any]:
 def _read_error(item: Any, secrets: Iterable[str]) -> WireError:
     fields = item if isinstance(item, dict) else {"message": item}
     message = find_text(fields.get("message")) or ""
-    return WireError(code=find_whole(fields.get("code")), message=shorten(redact(message, secrets)))
+    # Our own sentences quote it, and end by themselves.
+    told = shorten(redact(message, secrets)).removesuffix(".")
+    return WireError(code=find_whole(fields.get("code")), message=told)
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:

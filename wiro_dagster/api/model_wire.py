@@ -16,10 +16,10 @@ from wiro_dagster.api.types import (
 )
 from wiro_dagster.api.wire import (
     find_decimal,
-    find_float,
     find_list,
     find_name,
     find_object,
+    find_seconds,
     find_text,
     find_truth,
     parse_json,
@@ -41,7 +41,7 @@ def read_model(slug: str, fields: Mapping[str, Any]) -> ModelDetail:
         price_problem=price_problem,
         cost_per_second_usd=find_decimal(fields.get("cps")),
         approximate_cost_usd=find_decimal(fields.get("approximatelycost")),
-        computing_seconds=find_float(fields.get("computingtime")),
+        computing_seconds=find_seconds(fields.get("computingtime")),
         categories=read_words(fields.get("categories")),
     )
 

@@ -7,6 +7,7 @@ read becomes None, so that one odd field never costs a whole answer.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -15,6 +16,13 @@ _TRUE_WORDS = frozenset({"true", "1", "yes", "on", "required"})
 _FALSE_WORDS = frozenset({"false", "0", "no", "off", ""})
 _LARGEST_EXPONENT = 30
 """A plausible number stays under 10**30; more would cost memory when it is printed."""
+
+_UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
+_DURATION = re.compile(
+    r"(\d{1,9}(?:\.\d+)?)(?!\d)\s*"
+    r"(?:(s)(?:ecs?|econds?)?|(m)(?:ins?|inutes?)?|(h)(?:rs?|ours?)?)?(?![a-z])[\s.]*"
+)
+_RANGE = re.compile(r"(?<=[\w.])\s*(?:-|\u2013|\bto\b)\s*")
 
 
 def parse_json(source: bytes | str, *, exact_numbers: bool = False) -> Any:
@@ -96,6 +104,24 @@ def find_time(value: Any) -> float | None:
     """Return a point in time as unix seconds; Wiro's zero means "not yet"."""
     seconds = find_float(value)
     return seconds if seconds is not None and seconds > 0 else None
+
+
+def find_seconds(value: Any) -> float | None:
+    """Return a length of time: `60`, "60 seconds", "1 minute", "1-2 min" (its longer end).
+
+    Returns:
+        Seconds; None for zero, and for anything that is no length of time.
+    """
+    text = read_text(value).strip().lower().lstrip("~≈ ")
+    rest = _RANGE.split(text)[-1]
+    seconds = 0.0
+    while rest:
+        part = _DURATION.match(rest)
+        if part is None:
+            return None
+        seconds += float(part[1]) * _UNIT_SECONDS[part[2] or part[3] or part[4] or ""]
+        rest = rest[part.end() :]
+    return seconds or None
 
 
 def find_truth(value: Any) -> bool | None:

@@ -9,10 +9,13 @@ import click
 from wiro_dagster.errors import InputError, WiroError
 
 _COMMANDS = {
+    "costs": "wiro_dagster.cli.costs:costs",
     "demo": "wiro_dagster.cli.demo:demo",
     "dev": "wiro_dagster.cli.dev:dev",
-    "emulator": "wiro_dagster.emulator.__main__:emulator_command",
+    "emulator": "wiro_dagster.emulator.command:emulator_command",
+    "models": "wiro_dagster.cli.models:models",
     "orders": "wiro_dagster.cli.orders:orders",
+    "quote": "wiro_dagster.cli.quote:quote",
 }
 
 

@@ -91,6 +91,7 @@ def demo(prompts: Path, folder: Path, videos: Path, task_seconds: float) -> None
                     time.sleep(_TICK_PAUSE_SECONDS)
         billed = emulator.billable_tasks() - billed_before
     owned = [order for order in run.orders() if _is_in_store(run, order)]
+    console.print()
     console.print(_video_table(owned))
     console.print(
         f"{len(owned)} of {len(run.partitions)} videos are in the store, verified. Paid for in "
@@ -115,7 +116,7 @@ def _progress_table(orders: list[Order]) -> Table:
         cost = "" if order.cost_usd is None else f"{order.cost_usd:f}"
         note = f"{status}: {order.error}" if order.error else status or "new"
         table.add_row(
-            order.partition, order.model_slug, note, ProgressBar(100, percent, width=12), cost
+            order.partition, order.model_slug.partition("/")[2], note, ProgressBar(100, percent, width=12), cost
         )
     return table
 

@@ -65,6 +65,7 @@ def emulator_environment(emulator: Emulator) -> dict[str, str]:
         "WIRO_API_SECRET": emulator.api_secret or "",
         "WIRO_BASE_URL": emulator.base_url,
         "WIRO_CDN_HOSTS": emulator.cdn_host,
+        "WIRO_WEBSOCKET_URL": emulator.websocket_url,
     }
     return {name: value for name, value in settings.items() if value}
 

@@ -9,7 +9,7 @@ for prompt in found.prompts.values():
 
 from __future__ import annotations
 
-from wiro_dagster.prompts.changes import SchemaChange, describe_change
+from wiro_dagster.prompts.changes import SchemaChange, describe_change, list_changes
 from wiro_dagster.prompts.keys import MAX_KEY_LENGTH, find_key_problem
 from wiro_dagster.prompts.load import load_prompt_file, load_prompt_rows, parse_prompt_text
 from wiro_dagster.prompts.prompt import Prompt, fingerprint_of
@@ -27,6 +27,7 @@ __all__ = [
     "fingerprint_of",
     "inputs_from_json",
     "inputs_to_json",
+    "list_changes",
     "load_prompt_file",
     "load_prompt_rows",
     "parse_prompt_text",

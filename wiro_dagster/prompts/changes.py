@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
-from wiro_dagster.catalogue import InputSpec, ModelSchema
+from wiro_dagster.catalogue import Catalogue, InputSpec, ModelSchema, SeenChange
 from wiro_dagster.catalogue.near import listing
+from wiro_dagster.catalogue.plain_text_file import read_text_file
 from wiro_dagster.catalogue.typed import describe_range
+from wiro_dagster.errors import WiroError
+from wiro_dagster.prompts.check import check_prompts
 from wiro_dagster.prompts.prompt import Prompt, fingerprint_of
+from wiro_dagster.prompts.source import RawPrompts, raw_prompts_from_text
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,43 @@ class SchemaChange:
                 "for. State the inputs in the prompt file to keep what they were."
             )
         return "\n".join(lines)
+
+
+def list_changes(path: Path, catalogue: Catalogue) -> tuple[SchemaChange, ...]:
+    """What Wiro's changes of models mean for the prompts of a file.
+
+    The file is read once more with the models as they were: what was right then and is not now,
+    or would be another video now, was changed by Wiro and not by a person.
+
+    Args:
+        path: the prompt file.
+        catalogue: knows how models have changed; asks Wiro where what it knows is old.
+
+    Returns:
+        The changes that concern a prompt, by model.
+
+    Raises:
+        InputError: the file cannot be read or parsed.
+    """
+    raw = raw_prompts_from_text(read_text_file(path), path.suffix, str(path))
+    changes = list(_seen_changes(raw, catalogue))
+    if not changes:
+        return ()
+    before = catalogue.with_schemas(change.old for change in changes)
+    prompts = check_prompts(raw, before, base_folder=path.parent).prompts.values()
+    described = (describe_change(change.old, change.new, prompts) for change in changes)
+    return tuple(change for change in described if change.broken or change.renewed)
+
+
+def _seen_changes(raw: RawPrompts, catalogue: Catalogue) -> Iterator[SeenChange]:
+    default = raw.defaults.get("model")
+    named = (entry.get("model") or default for entry in raw.entries if isinstance(entry, Mapping))
+    for slug in sorted({model for model in named if isinstance(model, str)}):
+        with suppress(WiroError):
+            catalogue.find_schema(slug)  # Wiro is asked where the last answer is old
+        change = catalogue.find_change(slug)
+        if change is not None:
+            yield change
 
 
 def describe_change(old: ModelSchema, new: ModelSchema, prompts: Iterable[Prompt]) -> SchemaChange:

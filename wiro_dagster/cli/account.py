@@ -1,0 +1,63 @@
+"""The Wiro account that the environment names, for commands that ask Wiro something."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from wiro_dagster.api.auth import Credentials
+from wiro_dagster.api.client import DEFAULT_BASE_URL, WiroClient
+from wiro_dagster.catalogue import Catalogue
+from wiro_dagster.errors import AuthenticationRefused, ConfigurationError
+
+DEFAULT_MODEL_FOLDER = Path("models")
+
+
+@contextmanager
+def open_client() -> Iterator[WiroClient]:
+    """A client with the settings of `definitions.py`.
+
+    Raises:
+        ConfigurationError: WIRO_API_KEY is not set, or Wiro refuses it.
+    """
+    key = os.environ.get("WIRO_API_KEY")
+    if not key:
+        raise ConfigurationError(
+            "WIRO_API_KEY is not set, and this asks Wiro. Set it (and WIRO_API_SECRET for a "
+            "project of the signature kind), or point WIRO_BASE_URL at an emulator and set its key."
+        )
+    credentials = Credentials(key, os.environ.get("WIRO_API_SECRET") or None)
+    base_url = os.environ.get("WIRO_BASE_URL") or DEFAULT_BASE_URL
+    with WiroClient(credentials, base_url=base_url) as client:
+        try:
+            yield client
+        except AuthenticationRefused as error:
+            raise ConfigurationError(
+                f"{error} They come from WIRO_API_KEY and WIRO_API_SECRET; leave the secret out "
+                "for a project of the key-only kind."
+            ) from error
+
+
+def has_account() -> bool:
+    """Whether the environment names an account."""
+    return bool(os.environ.get("WIRO_API_KEY"))
+
+
+def build_catalogue(client: WiroClient | None, model_folder: Path | None) -> Catalogue:
+    """The package's models, the project's, and Wiro's where there is a client.
+
+    Args:
+        client: asks Wiro; `None` works without a network.
+        model_folder: the project's entries; `None` takes `models/` where it is there.
+
+    Raises:
+        InputError: a folder that was given is missing, or an entry is wrong.
+    """
+    catalogue = Catalogue.builtin(None if client is None else client.get_model)
+    if model_folder is not None:
+        return catalogue.with_entries_from(model_folder)
+    if DEFAULT_MODEL_FOLDER.is_dir():
+        return catalogue.with_entries_from(DEFAULT_MODEL_FOLDER)
+    return catalogue

@@ -1,0 +1,236 @@
+"""`wiro-dagster models`: what a model takes and costs, which models there are, models as data."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from wiro_dagster.api.types import ModelDetail, PriceEntry
+from wiro_dagster.catalogue import (
+    Catalogue,
+    InputSpec,
+    ModelSchema,
+    load_entry,
+    save_entry,
+    schema_from_page,
+)
+from wiro_dagster.catalogue.plain_text_file import read_text_file
+from wiro_dagster.catalogue.slugs import find_slug, guess_slug
+from wiro_dagster.catalogue.values import number_text
+from wiro_dagster.cli.account import (
+    DEFAULT_MODEL_FOLDER,
+    build_catalogue,
+    has_account,
+    open_client,
+)
+from wiro_dagster.errors import ApiError, InputError
+
+_ENTRY_SUFFIXES = {".yaml", ".yml", ".json"}
+_FILE_SUFFIXES = {*_ENTRY_SUFFIXES, ".txt", ".md"}
+
+_folder_option = click.option(
+    "--models",
+    "model_folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help=f"The project's own catalogue entries. Default: {DEFAULT_MODEL_FOLDER}/ if it is there.",
+)
+
+
+@click.group()
+def models() -> None:
+    """Shows what models take and cost, searches them, and adds them to a project as data."""
+
+
+@models.command()
+@click.argument("file_or_slug")
+@click.option("--slug", help="The model, where a saved page does not name it.")
+@_folder_option
+def show(file_or_slug: str, slug: str | None, model_folder: Path | None) -> None:
+    """Shows the inputs and prices of a model.
+
+    FILE_OR_SLUG is a slug such as minimax/hailuo-2-3, a saved llms-full.txt page, or a catalogue
+    entry. Files, and models that the catalogue knows, need no network; prices and all other models
+    are asked of Wiro.
+    """
+    with ExitStack() as stack:
+        client = stack.enter_context(open_client()) if has_account() else None
+        file = _find_file(file_or_slug)
+        if file is not None:
+            schema, detail, why_no_prices = _read_schema(file, slug), None, "a file states none"
+        else:
+            catalogue = build_catalogue(client, model_folder)
+            if find_slug(file_or_slug) not in catalogue.slugs and client is None:
+                _ask_for_account(catalogue, file_or_slug)
+            schema = catalogue.get_schema(file_or_slug)
+            detail, why_no_prices = _find_prices(catalogue, schema.slug)
+    _print_model(Console(), schema, detail, why_no_prices)
+
+
+@models.command()
+@click.argument("text")
+@click.option("--limit", default=20, show_default=True, help="How many to show.")
+def search(text: str, limit: int) -> None:
+    """Lists the models that Wiro finds for TEXT."""
+    with open_client() as client:
+        total, found = client.list_models(text, limit=limit)
+    if not found:
+        click.echo(f"Wiro finds no model for {text!r}. Try fewer or other words.")
+        return
+    table = Table("model", "title", "categories", "description")
+    for model in found:
+        table.add_row(model.slug, model.title or "", ", ".join(model.categories), model.description)
+    console = Console()
+    console.print(table)
+    if total > len(found):
+        console.print(f"{len(found)} of {total}; --limit shows more.")
+
+
+@models.command()
+@click.argument("file_or_slug")
+@click.option("--slug", help="The model, where a saved page does not name it.")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DEFAULT_MODEL_FOLDER,
+    show_default=True,
+    help="Where the entry goes.",
+)
+@click.option("--replace", is_flag=True, help="Write over an entry that is there already.")
+def add(file_or_slug: str, slug: str | None, folder: Path, replace: bool) -> None:
+    """Writes a model into the project, as a catalogue entry that can be read and edited.
+
+    FILE_OR_SLUG is a slug, which is asked of Wiro unless the package has it, or a saved
+    llms-full.txt page. What stands in the project goes before what Wiro says: add rules between
+    inputs, or take options away.
+    """
+    file = _find_file(file_or_slug)
+    schema = _look_up(file_or_slug) if file is None else _read_schema(file, slug)
+    path = folder / f"{schema.slug.replace('/', '__')}.yaml"
+    if path.exists() and not replace:
+        raise InputError(f"{path} is there already. Give --replace to write over it.")
+    written = save_entry(schema, folder)
+    for note in schema.notes:
+        click.echo(f"Note: {note}", err=True)
+    click.echo(f"{schema.slug} is in {written}. Look it over: it counts before what Wiro says.")
+
+
+def _look_up(given: str) -> ModelSchema:
+    """A model as the package has it, whose rules Wiro does not state, or else as Wiro has it."""
+    builtin = Catalogue.builtin()
+    if find_slug(given) in builtin.slugs or guess_slug(given) in builtin.slugs:
+        return builtin.get_schema(given)
+    with open_client() as client:
+        return Catalogue.builtin(client.get_model).get_schema(given)
+
+
+def _find_file(given: str) -> Path | None:
+    path = Path(given).expanduser()
+    if path.is_file():
+        return path
+    if path.suffix.lower() in _FILE_SUFFIXES:
+        raise InputError(
+            f"there is no file {given}. Correct the path, or give a slug: owner/model."
+        )
+    return None
+
+
+def _read_schema(file: Path, slug: str | None) -> ModelSchema:
+    if file.suffix.lower() in _ENTRY_SUFFIXES:
+        return load_entry(file)
+    return schema_from_page(read_text_file(file), slug)
+
+
+def _ask_for_account(catalogue: Catalogue, given: str) -> None:
+    """Says what is missing where only Wiro could know the model."""
+    if guess_slug(given) in catalogue.slugs:
+        return  # get_schema names the slug that was meant
+    with open_client():
+        pass
+
+
+def _find_prices(catalogue: Catalogue, slug: str) -> tuple[ModelDetail | None, str]:
+    if not has_account():
+        return None, "Wiro has them, and WIRO_API_KEY is not set"
+    try:
+        return catalogue.find_detail(slug), "Wiro does not know this model"
+    except ApiError as error:
+        return None, str(error)
+
+
+def _print_model(
+    console: Console, schema: ModelSchema, detail: ModelDetail | None, why_no_prices: str
+) -> None:
+    makes = f", makes {schema.output_kind}" if schema.output_kind else ""
+    title = f"{schema.title}, " if schema.title else ""
+    console.print(f"[bold]{schema.slug}[/bold] ({title}from: {schema.source}{makes})")
+    if schema.inputs is not None:
+        console.print(_input_table(schema.inputs, schema.prompt_input))
+    for rule in schema.rules:
+        given = " and ".join(f"{name} {' or '.join(values)}" for name, values in rule.when)
+        because = f": {rule.because}" if rule.because else ""
+        console.print(f"With {given}, {rule.input} must be {' or '.join(rule.allowed)}{because}.")
+    if detail is None:
+        console.print(f"Prices: not known here ({why_no_prices}).", markup=False)
+    else:
+        _print_prices(console, detail)
+    for note in schema.notes:
+        console.print(f"Note: {note}", markup=False)
+
+
+def _input_table(specs: tuple[InputSpec, ...], prompt_input: str | None) -> Table:
+    table = Table("input", "type", "required", "default", "options or range", "note")
+    for spec in specs:
+        name = f"{spec.id} or {spec.url_id}" if spec.url_id else spec.id
+        table.add_row(
+            f"{name} (the prompt)" if spec.id == prompt_input else name,
+            spec.type,
+            "yes" if spec.required else "",
+            spec.default or "",
+            _describe_values(spec),
+            spec.note,
+        )
+    return table
+
+
+def _describe_values(spec: InputSpec) -> str:
+    if spec.option_values:
+        return ", ".join(spec.option_values)
+    low, high, step = (
+        None if number is None else number_text(number)
+        for number in (spec.minimum, spec.maximum, spec.step)
+    )
+    if low is None and high is None:
+        return ""
+    text = f"{low or '…'} to {high or '…'}"
+    return f"{text}, step {step}" if step else text
+
+
+def _print_prices(console: Console, detail: ModelDetail) -> None:
+    if detail.price_problem:
+        console.print(f"Prices: Wiro's list cannot be read: {detail.price_problem}.", markup=False)
+    elif detail.prices:
+        console.print(_price_table(detail.prices))
+    elif detail.cost_per_second_usd:
+        console.print(f"Price: {detail.cost_per_second_usd:f} USD a second of processing (cps).")
+    else:
+        console.print("Prices: Wiro states none.")
+    if detail.approximate_cost_usd is not None:
+        console.print(f"Wiro's own guess for a run: {detail.approximate_cost_usd:f} USD.")
+    if detail.computing_seconds is not None:
+        console.print(f"Wiro expects a run to take {detail.computing_seconds:g} s.")
+
+
+def _price_table(prices: tuple[PriceEntry, ...]) -> Table:
+    table = Table("where", "method")
+    for name in ("price, USD", "each further", "each input"):
+        table.add_column(name, justify="right")
+    for entry in prices:
+        where = ", ".join(f"{name} {value}" for name, value in entry.inputs.items())
+        amounts = (entry.price, entry.price_extra, entry.price_input)
+        texts = ("" if amount is None else f"{amount:f}" for amount in amounts)
+        table.add_row(where or "always", entry.method, *texts)
+    return table
