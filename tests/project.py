@@ -84,7 +84,9 @@ class Project:
     def ledger(self) -> Ledger:
         return self.resources["wiro_ledger"].get_ledger()
 
-    def write_prompts(self, *prompts: dict[str, Any], defaults: dict[str, Any] | None = None) -> None:
+    def write_prompts(
+        self, *prompts: dict[str, Any], defaults: dict[str, Any] | None = None
+    ) -> None:
         """Writes the prompt file and brings it in as the sensor and the daemon do."""
         text = {"defaults": defaults or {"model": "minimax/hailuo-2-3"}, "prompts": list(prompts)}
         self.prompt_file.write_text(yaml.safe_dump(text))

@@ -357,7 +357,7 @@ def test_files_of_a_run_are_sent_as_multipart(caller: Caller) -> None:
 
 
 def test_several_files_come_in_one_field_or_as_urls(caller: Caller) -> None:
-    """multifileinput takes files and comma-separated URLs, combinefileinput both in one field."""
+    """Multifileinput takes files and comma-separated URLs, combinefileinput both in one field."""
     files = [("inputImages", (f"{n}.png", _IMAGE, "image/png")) for n in range(2)]
     run = caller.post(
         "Run/emulator/collage",

@@ -11,10 +11,10 @@ import pytest
 import sqlalchemy as sa
 
 from tests.conftest import Clock
+from wiro_dagster.budget import BudgetLimits
 from wiro_dagster.errors import ConfigurationError, LedgerError
 from wiro_dagster.ledger import Gate, Ledger, Order, OrderRequest
 from wiro_dagster.ledger.schema import parse_ledger_url, versions
-from wiro_dagster.budget import BudgetLimits
 
 NO_LIMITS = BudgetLimits()
 

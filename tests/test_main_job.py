@@ -1,4 +1,4 @@
-"""The main job as a user runs it: emulator, webserver, daemon, code server, backfills from the UI."""
+"""The main job as a user runs it: emulator, webserver, daemon, code server, backfills."""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ def test_rows_of_a_table_are_prompts() -> None:
                 "id": "b",
                 "prompt": "A hare",
                 "take": NotAvailable(),
-                "inputs": {"duration": Decimal("10")},
+                "inputs": {"duration": Decimal(10)},
             },
             {"id": "c", "prompt": "A hen", "inputs.duration": NumpyLike(10), "model": nan},
             {"id": "d", "prompt": "A dog", "durration": 10},

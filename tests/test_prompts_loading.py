@@ -198,7 +198,7 @@ def test_ids_that_cannot_be_partition_keys_are_refused(key: object, reason: str)
 
 def test_every_key_that_is_taken_is_one_that_dagster_takes() -> None:
     """The rule is Dagster's own, and stricter."""
-    from dagster import StaticPartitionsDefinition  # noqa: PLC0415
+    from dagster import StaticPartitionsDefinition
 
     keys = ["a b", "ä/ö", "1", "x" * 200, "a..b", "🦊", "[a],b|c"]
     found = read_entries(*({"id": key, "prompt": "x"} for key in keys))

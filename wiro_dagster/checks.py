@@ -1,4 +1,4 @@
-"""Asset checks on `video_order`, executable at any time; the sensors evaluate them as things happen."""
+"""Asset checks on `video_order`, executable at any time; sensors and runs evaluate them too."""
 
 # No `from __future__ import annotations`: Dagster compares the context's annotation with its class.
 import dagster as dg

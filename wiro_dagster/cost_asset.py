@@ -9,6 +9,7 @@ import dagster as dg
 from wiro_dagster.costs import COST_GROUPINGS, CostRow, add_up_costs
 from wiro_dagster.resources import LedgerResource
 
+
 def build_cost_asset(
     *, ledger: str = "wiro_ledger", key: str = "video_costs", group_name: str = "wiro"
 ) -> dg.AssetsDefinition:

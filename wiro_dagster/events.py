@@ -32,7 +32,7 @@ _INPUT_EVENT = "dagster/input_event_pointer/"
 
 
 def order_metadata(order: Order) -> dict[str, Any]:
-    """What was asked for: metadata of a `video_order` materialization, and the start of a video's."""
+    """What was asked for: metadata of a `video_order` materialization, and part of a video's."""
     quote = {} if order.quote_usd is None else {"wiro/quote_usd": float(order.quote_usd)}
     return {
         "wiro/prompt": order.prompt,
@@ -274,7 +274,7 @@ def describe_state(order: Order) -> str:
 def find_order_events(
     instance: dg.DagsterInstance, order_key: dg.AssetKey, orders: Collection[Order]
 ) -> dict[int, int]:
-    """Storage ids of the `video_order` materializations that asked for these orders, by order id."""
+    """Storage ids of the `video_order` materializations behind these orders, by order id."""
     wanted = {(order.partition, order.fingerprint): order.id for order in orders}
     found: dict[int, int] = {}
     for record in _records(instance, order_key, {order.partition for order in orders}):

@@ -96,7 +96,7 @@ class WiroResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 @lru_cache(maxsize=16)
-def _client(  # noqa: PLR0913
+def _client(
     credentials: Credentials,
     base_url: str,
     cdn_hosts: Sequence[str],

@@ -1,7 +1,10 @@
 """S3 as the video store, through dagster-aws. Needs the extra `aws`."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: Dagster reads the dependency from the annotation itself.
 
+import hashlib
+from collections.abc import Iterator
+from threading import Lock
 from urllib.parse import urlsplit
 
 import dagster as dg
@@ -13,9 +16,15 @@ from wiro_dagster.s3_store import S3Store
 from wiro_dagster.store import VideoStore
 from wiro_dagster.store_resources import VideoStoreResource
 
+# Making a client takes boto3 a tenth of a second, and sensors get new resources at every tick.
+_stores: dict[str, S3Store] = {}
+_stores_lock = Lock()
+
 
 class S3VideoStore(VideoStoreResource):
     """A bucket, or a prefix in one, as the video store.
+
+    Give secrets as `dg.EnvVar`, so that Dagster shows their names only.
 
     Example:
         S3VideoStore(s3=S3Resource(region_name="eu-central-1"), bucket="media", prefix="videos")
@@ -32,16 +41,25 @@ class S3VideoStore(VideoStoreResource):
         default=None, description='Such as "STANDARD_IA"; none leaves it to the bucket.'
     )
 
+    def __repr_args__(self) -> Iterator[tuple[str, str]]:
+        """What repr and str show: `s3` would show its secrets."""
+        yield "bucket", self.bucket
+        yield "prefix", self.prefix
+
     def get_store(self) -> VideoStore:
-        """The bucket as a store."""
-        return S3Store(
-            self.s3.get_client(),
-            self.bucket,
-            self.prefix,
-            server_side_encryption=self.server_side_encryption,
-            kms_key_id=self.kms_key_id,
-            storage_class=self.storage_class,
-        )
+        """The bucket as a store, one for each process and configuration."""
+        key = hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        with _stores_lock:
+            if key not in _stores:
+                _stores[key] = S3Store(
+                    self.s3.get_client(),
+                    self.bucket,
+                    self.prefix,
+                    server_side_encryption=self.server_side_encryption,
+                    kms_key_id=self.kms_key_id,
+                    storage_class=self.storage_class,
+                )
+            return _stores[key]
 
 
 def s3_video_store_from_uri(uri: str) -> S3VideoStore:

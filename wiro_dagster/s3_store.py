@@ -52,7 +52,7 @@ class S3Store:
         temporary_folder: where files are staged and copied to; the system's when None.
     """
 
-    def __init__(  # noqa: PLR0913 - options of an upload, all by name
+    def __init__(
         self,
         client: Any,
         bucket: str,

@@ -65,7 +65,7 @@ def build_prompt_file_sensor(collection: VideoCollection) -> dg.SensorDefinition
             prompts = collection.load_prompts(context.resources)
             changes = collection.list_model_changes(context.resources)
         except InputError as error:
-            context.log.error(str(error))
+            context.log.error(str(error))  # noqa: TRY400, the stack says nothing to a user
             check = unreadable_check(error, collection.order_key)
             return dg.SensorResult(skip_reason=str(error), asset_events=[check], cursor=digest)
         for problem in prompts.problems:

@@ -1,4 +1,4 @@
-"""A run of `video` waiting for its orders: progress in its log, each video as soon as it is there."""
+"""A run of `video` waiting for its orders: progress in its log, each video when it is there."""
 
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ class VideoWait:
         self._told: dict[int, str] = {}
         self._feed = collection.open_progress(context.resources)
         self._delivered: list[Order] = []
+        self._alive_at = 0.0
         self.failures: dict[str, str] = {}
 
     def deliver_result(self) -> Iterator[dg.MaterializeResult[Any]]:
@@ -86,6 +87,14 @@ class VideoWait:
     def _note(self, order: Order) -> None:
         self._ledger.mark_reported([order.id])
         self._delivered.append(order)
+        # Many videos at once take long to log: the sensor must not report the rest meanwhile.
+        if time.monotonic() - self._alive_at > _HEARTBEAT_SECONDS / 3:
+            self._tell_alive()
+
+    def _tell_alive(self) -> None:
+        until = self._ledger.clock() + _HEARTBEAT_SECONDS
+        self._ledger.wait_for(self._pending, self._context.run_id, until=until)
+        self._alive_at = time.monotonic()
 
     def _wait(self) -> Iterator[Order]:
         """Yields each order as its video is owned; failures are noted."""
@@ -93,8 +102,7 @@ class VideoWait:
         run_id = self._context.run_id
         try:
             while self._pending:
-                until = self._ledger.clock() + _HEARTBEAT_SECONDS
-                self._ledger.wait_for(self._pending, run_id, until=until)
+                self._tell_alive()
                 report = self._desk.tick(time.monotonic() + _TICK_SECONDS)
                 for notice in report.notices:
                     self._context.log.warning(notice)

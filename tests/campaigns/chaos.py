@@ -256,7 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.orders, options.rate, seed, options.ledger_url, options.processes
         )
         found = run_chaos(chaos)
-        print(f"chaos, seed {seed}, every fault at {options.rate:.0%}\n{found}\n", flush=True)  # noqa: T201
+        print(f"chaos, seed {seed}, every fault at {options.rate:.0%}\n{found}\n", flush=True)
         is_right &= found.is_right
     return 0 if is_right else 1
 

@@ -35,7 +35,6 @@ from wiro_dagster.ledger import Ledger
 
 _MARK = "WIRO_CAMPAIGN"
 _BATCH = 10
-_PAUSE_SECONDS = (0.5, 6.0)
 _END_SECONDS = 900.0
 _DAGSTER_YAML = {
     "telemetry": {"enabled": False},
@@ -54,6 +53,7 @@ class Kills:
         seed: of the choices and moments.
         ledger_url: an empty database; `None` for a SQLite file.
         task_seconds: how long an emulated task runs.
+        pause_seconds: the shortest and the longest time between two kills.
     """
 
     orders: int
@@ -61,6 +61,7 @@ class Kills:
     seed: int
     ledger_url: str | None = None
     task_seconds: float = 6.0
+    pause_seconds: tuple[float, float] = (0.5, 6.0)
 
 
 @dataclass(frozen=True)
@@ -242,7 +243,7 @@ def _kill_at_random(
             asset = "video" if len(batches) % 2 else "video_order"
             if _launch(dev, asset, batches[0]):
                 batches.pop(0)
-        time.sleep(chance.uniform(*_PAUSE_SECONDS))
+        time.sleep(chance.uniform(*kills.pause_seconds))
         workers = services.list_run_workers()
         what = chance.choice(["code server", "daemon", *(["run worker"] if workers else [])])
         pid = chance.choice(workers) if what == "run worker" else services.processes[what].pid
@@ -299,7 +300,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--ledger-url", help="an empty database; default: SQLite")
     options = parser.parse_args(arguments)
     found = run_kills(Kills(options.orders, options.kills, options.seed, options.ledger_url))
-    print(f"kill, seed {options.seed}\n{found}", flush=True)  # noqa: T201
+    print(f"kill, seed {options.seed}\n{found}", flush=True)
     return 0 if found.is_right else 1
 
 

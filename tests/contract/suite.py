@@ -60,7 +60,7 @@ def judge(case: Case, target: Target) -> Result:
         case.check(target)
     except Skip as reason:
         return Result(case, "not run", str(reason))
-    except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 - all are shown in the end
+    except (Exception, pytest.fail.Exception) as error:
         text = " ".join(f"{type(error).__name__}: {error}".split())[:_TEXT_LIMIT]
         return Result(case, "BROKEN", f"{text} ({_find_place(error)})")
     return Result(case, "kept")

@@ -7,8 +7,8 @@ from decimal import Decimal
 
 from wiro_dagster.api.wire import find_decimal
 
-_MONEY = re.compile(r"\$\s*(\d[\d,]*(?:\.\d+)?)|(\d[\d,]*(?:\.\d+)?)\s*(?:USD\b|\$)", re.IGNORECASE)
-_BALANCE = re.compile(r"\bbalance\b\D{0,20}(\d[\d,]*(?:\.\d+)?)()", re.IGNORECASE)
+_MONEY = re.compile(r"\$\s*(\d[\d,]*(?:\.\d+)?)|(\d[\d,]*(?:\.\d+)?)\s*(?:USD\b|\$)", re.I)
+_BALANCE = re.compile(r"\bbalance\b\D{0,20}(\d[\d,]*(?:\.\d+)?)()", re.I)
 _LIMITS = (
     re.compile(r"\b(?:up to|at most|no more than|maximum(?: of)?|max)\D{0,3}(\d{1,6})\b", re.I),
     re.compile(r"\blimit(?:ed)?(?: to| is| of| at)?\W{1,3}(\d{1,6})\b", re.I),

@@ -63,7 +63,7 @@ def follow_task(
         ConfigurationError: the package `websockets` is not installed, or the URL is none.
     """
     try:
-        import websockets.sync.client  # noqa: F401, PLC0415  (optional, and slow to import)
+        import websockets.sync.client  # noqa: F401  (optional, and slow to import)
     except ImportError:
         raise ConfigurationError(
             "Following a task needs the package websockets: install wiro-dagster[websocket]."
@@ -95,8 +95,8 @@ def _follow_connection(
     url: str, task_token: str, deadline: float, clock: Callable[[], float]
 ) -> Iterator[ProgressEvent]:
     """Yield the events of one connection; end with it, whatever ends it."""
-    from websockets.exceptions import WebSocketException  # noqa: PLC0415
-    from websockets.sync.client import connect  # noqa: PLC0415
+    from websockets.exceptions import WebSocketException
+    from websockets.sync.client import connect
 
     try:
         with connect(
@@ -118,7 +118,7 @@ def _follow_connection(
 
 def _build_silent_logger() -> logging.Logger:
     """The websockets package logs whole frames at debug level, the token among them."""
-    logger = logging.Logger("wiro_dagster.progress", level=logging.CRITICAL)
+    logger = logging.Logger("wiro_dagster.progress", level=logging.CRITICAL)  # noqa: LOG001, kept out of the tree of loggers
     logger.addHandler(logging.NullHandler())
     return logger
 

@@ -105,7 +105,7 @@ class ProgressFeed:
         self._stopped.wait(seconds)
 
 
-def watch_task(  # noqa: PLR0913 - all but three by name
+def watch_task(
     client: WiroClient,
     websocket_url: str | None,
     task_id: str,

@@ -184,9 +184,11 @@ class ModelSchema:
         problems: list[InputProblem],
     ) -> dict[str, Any]:
         known = [name for spec in specs for name in spec.names]
-        for name in given:
-            if name not in self.names:
-                problems.append(InputProblem(name, self._unknown(name, known)))
+        problems += [
+            InputProblem(name, self._unknown(name, known))
+            for name in given
+            if name not in self.names
+        ]
         wire: dict[str, Any] = {}
         for spec in specs:
             try:

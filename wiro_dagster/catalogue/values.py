@@ -46,9 +46,9 @@ def number_text(number: Decimal) -> str:
 
 
 def wire_text(value: object) -> str:
-    """A scalar as text, so that 6, 6.0 and "6" are one value, as are True and "true".
+    r"""A scalar as text, so that 6, 6.0 and "6" are one value, as are True and "true".
 
-    Text is kept but for line ends, which become `\\n`, and blanks around it, which go.
+    Text is kept but for line ends, which become `\n`, and blanks around it, which go.
 
     Raises:
         ValueError: it is a list, a mapping, bytes or the like, or text that no database keeps.

@@ -116,7 +116,11 @@ def _progress_table(orders: list[Order]) -> Table:
         cost = "" if order.cost_usd is None else f"{order.cost_usd:f}"
         note = f"{status}: {order.error}" if order.error else status or "new"
         table.add_row(
-            order.partition, order.model_slug.partition("/")[2], note, ProgressBar(100, percent, width=12), cost
+            order.partition,
+            order.model_slug.partition("/")[2],
+            note,
+            ProgressBar(100, percent, width=12),
+            cost,
         )
     return table
 

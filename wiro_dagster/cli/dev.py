@@ -1,4 +1,4 @@
-"""`wiro-dagster dev`: Dagster's UI and daemon on this project, with the emulator if there is no key."""
+"""`wiro-dagster dev`: Dagster on this project, with the emulator where there is no API key."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _STOP_SECONDS = 20.0
     "--task-seconds", default=8.0, show_default=True, help="How long an emulated task runs."
 )
 def dev(port: int, workspace: Path, folder: Path, task_seconds: float) -> None:
-    """Opens Dagster on this project. With WIRO_API_KEY set it uses the real API, else the emulator."""
+    """Opens Dagster on this project: on the real API with WIRO_API_KEY, else on the emulator."""
     for number in (signal.SIGINT, signal.SIGTERM):
         # Also where a shell script started us in the background, with Ctrl-C ignored: Dagster
         # would inherit that, and neither of us could be stopped.

@@ -92,7 +92,7 @@ class LocalRun:
         known = self.collection.partitions.get_partition_keys(
             dynamic_partitions_store=self.instance
         )
-        for first, last in contiguous_ranges(known, set(self.partitions)):
+        for first, last in contiguous_ranges(list(known), set(self.partitions)):
             result = job.execute_in_process(
                 asset_selection=[self.collection.order_key],
                 instance=self.instance,

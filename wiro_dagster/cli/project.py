@@ -1,4 +1,4 @@
-"""Where the demo and the development server keep what is theirs, and how they start the emulator."""
+"""Where the demo and `make dev` keep what is theirs, and how they start the emulator."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class ProjectFolder:
 
 
 def find_ledger_url() -> str:
-    """The ledger that `definitions.py` uses by default: under DAGSTER_HOME, else that of the demo."""
+    """The ledger that `definitions.py` uses: under DAGSTER_HOME, else that of the demo."""
     home = os.environ.get("DAGSTER_HOME")
     if home:
         return f"sqlite:///{Path(home) / 'wiro_ledger.db'}"

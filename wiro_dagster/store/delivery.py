@@ -49,7 +49,7 @@ class FileSource(Protocol):
         ...
 
 
-def store_download(  # noqa: PLR0913 - what was announced, all by name
+def store_download(
     source: FileSource,
     url: str,
     store: VideoStore,

@@ -1,0 +1,111 @@
+"""From a collection's orders to the gallery's cards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import quote
+
+from wiro_dagster.errors import MediaError, StoreError
+from wiro_dagster.gallery.page import Card
+from wiro_dagster.ledger import Ledger, Order
+from wiro_dagster.store import VideoStore
+from wiro_dagster.verdicts import VideoChecks, judge_order
+
+LINK_SECONDS = 7 * 24 * 3600
+"""How long links into a remote store are good for: as long as S3 signs at the most."""
+
+_POSTERS = 500
+"""The page stays under some 8 MB; older videos show their first frame instead."""
+_READERS = 8
+
+
+def list_cards(
+    ledger: Ledger, collection: str, store: VideoStore, checks: VideoChecks
+) -> list[Card]:
+    """A collection's videos, earlier versions of them and failed orders, the newest first.
+
+    Raises:
+        StoreError: the store cannot be used.
+    """
+    owned = ledger.list_orders(collection=collection, states=("stored", "delivered"))
+    ended = [*owned, *ledger.list_failed(collection)]
+    ended.sort(key=lambda order: (order.ended_at or 0, order.id), reverse=True)
+    posters = _read_posters(store, ended)
+    return [
+        _card_of_video(order, store, checks, posters.get(order.id))
+        if order.is_owned
+        else _card_of_failure(order)
+        for order in ended
+    ]
+
+
+def _card_of_failure(order: Order) -> Card:
+    reason = order.error or "No reason given."
+    return Card(
+        name=order.partition,
+        state="failed",
+        prompt=order.prompt,
+        model=order.model_slug,
+        cost_usd=order.cost_usd,
+        ended_at=order.ended_at,
+        notes=(reason,),
+    )
+
+
+def _card_of_video(
+    order: Order, store: VideoStore, checks: VideoChecks, poster: bytes | None
+) -> Card:
+    first, *others = order.files
+    media: Mapping[str, Any] = first.get("media") or {}
+    others_urls = (_link(store, file["key"]) for file in others)
+    return Card(
+        name=order.partition,
+        state="video" if order.superseded_by is None else "earlier",
+        prompt=order.prompt,
+        model=order.model_slug,
+        cost_usd=order.cost_usd,
+        ended_at=order.ended_at,
+        kind=media.get("kind"),
+        source=_link(store, first["key"]),
+        others=tuple(url for url in others_urls if url is not None),
+        poster=poster,
+        seconds=media.get("duration_seconds"),
+        width=media.get("width"),
+        height=media.get("height"),
+        size_bytes=first["size_bytes"],
+        notes=tuple(text for text in judge_order(order, checks).values() if text),
+    )
+
+
+def _link(store: VideoStore, key: str) -> str | None:
+    """Beside the page where it lies in a folder, so that both may move; else a link for a while."""
+    if store.uri_for(key).startswith("file:"):
+        return quote(key)
+    return store.view_url(key, expires_seconds=LINK_SECONDS)
+
+
+def _read_posters(store: VideoStore, ended: Iterable[Order]) -> dict[int, bytes]:
+    keys = {order.id: key for order in ended for key in _poster_keys(order)}
+    newest = dict(list(keys.items())[:_POSTERS])
+    with ThreadPoolExecutor(_READERS) as readers:
+        posters = readers.map(lambda key: _read_poster(store, key), newest.values())
+        return {
+            order_id: poster
+            for order_id, poster in zip(newest, posters, strict=True)
+            if poster is not None
+        }
+
+
+def _poster_keys(order: Order) -> Iterator[str]:
+    if order.is_owned and order.files[0].get("poster_key"):
+        yield order.files[0]["poster_key"]
+
+
+def _read_poster(store: VideoStore, key: str) -> bytes | None:
+    try:
+        with store.local_copy(key) as path:
+            return path.read_bytes()
+    except (StoreError, MediaError):  # a page without one picture is a page all the same
+        return None
