@@ -56,9 +56,7 @@ def test_a_limit_may_be_used_up_to_its_last_cent() -> None:
 @pytest.mark.parametrize(
     ("policy", "expected"), [("refuse", None), ("allow", Decimal(0)), ("assume", Decimal(2))]
 )
-def test_an_unknown_price_counts_as_the_policy_says(
-    policy: str, expected: Decimal | None
-) -> None:
+def test_an_unknown_price_counts_as_the_policy_says(policy: str, expected: Decimal | None) -> None:
     """Refused, uncounted until it is known, or counted at an assumption."""
     limits = BudgetLimits(unknown_price=policy, assumed_usd=Decimal(2))  # type: ignore[arg-type]
     assert committed_amount(None, limits) == expected

@@ -86,7 +86,7 @@ def test_a_queued_task_is_cancelled(bench: Bench) -> None:
     order_id = start(bench, queue_seconds=1000.0)
     bench.ledger.request_stop(order_id, state="cancelled", reason="enough")
     (order,) = bench.settle()
-    assert (order.state, order.error, order.cost_usd) == ("cancelled", "enough", 0)
+    assert (order.state, order.error, order.cost_usd) == ("cancelled", "enough", Decimal(0))
     assert bench.calls("Task/Cancel") == 1
 
 

@@ -198,8 +198,8 @@ def test_orders_that_differ_in_a_file_only_are_left_to_a_person(
     for name in "ab":
         path = tmp_path / f"{name}.png"
         path.write_bytes(name.encode())
-        inputs = {"prompt": "same", "inputImageFirst": LocalFile(path)}
-        made.append(client.submit("minimax/hailuo-2-3", inputs).task_id)
+        sent: dict[str, Any] = {"prompt": "same", "inputImageFirst": LocalFile(path)}
+        made.append(client.submit("minimax/hailuo-2-3", sent).task_id)
     for _ in range(40):
         bench.tick()
         bench.advance(60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
@@ -19,7 +20,7 @@ from hypothesis.stateful import (
 
 from tests.conftest import Clock
 from wiro_dagster.budget import BudgetLimits
-from wiro_dagster.ledger import Gate, Ledger, Order, OrderRequest
+from wiro_dagster.ledger import Gate, Ledger, Order, OrderRequest, OrderState
 from wiro_dagster.ledger.schema import gates, orders
 
 PRICE = Decimal("0.30")
@@ -40,6 +41,7 @@ ARROWS: dict[str, set[str]] = {
     "failed": {"finished"},
     "cancelled": {"finished"},
 }
+_MOVING: tuple[OrderState, ...] = ("running", "finished")
 MAY_REST = {"delivered", "failed", "cancelled", "uncollected"}
 FILES = [{"key": "k", "size_bytes": 1, "sha256": "s", "uri": "u"}]
 
@@ -104,13 +106,11 @@ class LedgerMachine(RuleBasedStateMachine):
     # ---- submitting ----
 
     @rule(target=posts, limit=st.integers(1, 3))
-    def admit(self, limit: int):  # type: ignore[no-untyped-def]
-        return multiple(
-            *self.gate.admit("video", LIMITS, limit=limit, lease_seconds=LEASE).orders
-        )
+    def admit(self, limit: int) -> Any:
+        return multiple(*self.gate.admit("video", LIMITS, limit=limit, lease_seconds=LEASE).orders)
 
     @rule(target=answers, order=consumes(posts))
-    def post(self, order: Order):  # type: ignore[no-untyped-def]
+    def post(self, order: Order) -> Any:
         """A process sends what it holds, if it still holds it."""
         if not self.ledger.renew(order, LEASE):
             return multiple()
@@ -171,16 +171,14 @@ class LedgerMachine(RuleBasedStateMachine):
             self.wiro[task_id] = (self.wiro[task_id][0], state)
 
     @rule(target=claimed, state=st.sampled_from(["running", "finished"]))
-    def claim(self, state):  # type: ignore[no-untyped-def]
+    def claim(self, state: OrderState) -> Any:
         return multiple(*self.ledger.claim("video", [state], limit=2, lease_seconds=LEASE))
 
     @rule(order=consumes(claimed), succeeds=st.booleans())
     def take_step(self, order: Order, succeeds: bool) -> None:
         now = self.clock()
         if order.state == "finished":
-            changes = (
-                {"state": "stored", "files": FILES} if succeeds else {"state": "uncollected"}
-            )
+            changes = {"state": "stored", "files": FILES} if succeeds else {"state": "uncollected"}
             self.ledger.advance(order, **changes, due_at=now)
             return
         state = self.wiro[str(order.task_id)][1]
@@ -255,7 +253,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.clock.advance(GRACE + 1)
             self.look_up(lists=True)
             self.states_follow_the_arrows_and_nothing_vanishes()
-            for state in ("running", "finished"):
+            for state in _MOVING:
                 for order in self.ledger.claim("video", [state], limit=99, lease_seconds=1):
                     self.take_step(order, succeeds=True)
                 self.states_follow_the_arrows_and_nothing_vanishes()
@@ -277,7 +275,7 @@ def _is_reachable(before: str, after: str) -> bool:
 
 def test_any_interleaving_keeps_the_invariants(ledger_url: str) -> None:
     """One live order a video, one order a task, spent within the budget, nothing vanishes."""
-    run_state_machine_as_test(
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
         lambda: LedgerMachine(ledger_url),
         settings=settings(
             max_examples=25,

@@ -98,9 +98,7 @@ def test_both_assets_in_one_run(project: Project) -> None:
 def test_each_video_of_a_run_is_there_even_when_others_fail(project: Project) -> None:
     """A run over several partitions materializes what succeeds, then fails naming what did not."""
     project.write_prompts(CAT, FAILING, DOG)
-    result = project.materialize(
-        project.collection.video_key, partitions=["cat", "broken", "dog"]
-    )
+    result = project.materialize(project.collection.video_key, partitions=["cat", "broken", "dog"])
     assert not result.success
     assert [len(project.videos(key)) for key in ("cat", "broken", "dog")] == [1, 0, 1]
     failure = result.get_step_failure_events()[0].event_specific_data
@@ -283,8 +281,6 @@ def test_no_secret_is_in_the_event_log_or_the_ledger(project: Project) -> None:
         *(client.get_task(task["id"]).token for task in project.emulator.tasks()),
     ]
     assert len(secrets) == 4
-    kept = b"".join(
-        path.read_bytes() for path in project.folder.rglob("*") if path.is_file()
-    )
+    kept = b"".join(path.read_bytes() for path in project.folder.rglob("*") if path.is_file())
     assert [secret for secret in secrets if secret.encode() in kept] == []
     assert [secret for secret in secrets if secret in repr(project.resources)] == []

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
         VideoStoreResource,
         build_video_store,
     )
+    from wiro_dagster.verdicts import VideoChecks
 
 _HOMES = {
     "BudgetLimits": "wiro_dagster.budget",
     "FolderVideoStore": "wiro_dagster.store_resources",
     "LedgerResource": "wiro_dagster.resources",
     "OrderPolicy": "wiro_dagster.orders.policy",
+    "VideoChecks": "wiro_dagster.verdicts",
     "VideoCollection": "wiro_dagster.collection",
     "VideoStoreResource": "wiro_dagster.store_resources",
     "WiroResource": "wiro_dagster.resources",
@@ -41,6 +43,7 @@ __all__ = [
     "FolderVideoStore",
     "LedgerResource",
     "OrderPolicy",
+    "VideoChecks",
     "VideoCollection",
     "VideoStoreResource",
     "WiroResource",

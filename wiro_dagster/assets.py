@@ -74,6 +74,7 @@ def build_video_asset(collection: VideoCollection) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=collection.video_key,
+        io_manager_key=collection.io_manager,
         deps=[collection.order_key],
         partitions_def=collection.partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),

@@ -20,6 +20,7 @@ from wiro_dagster.orders import OrderContext, OrderDesk, OrderPolicy
 from wiro_dagster.prompts import PromptFile, SchemaChange, list_changes, load_prompt_file
 from wiro_dagster.resources import LedgerResource, WiroResource
 from wiro_dagster.store_resources import VideoStoreResource
+from wiro_dagster.verdicts import VideoChecks
 
 OnTerminate = Literal["leave", "cancel"]
 """What terminating a run that waits for videos does to their tasks: nothing (the sensor delivers
@@ -52,6 +53,7 @@ class VideoCollection:
             then is delivered by the sensor.
         policy: timings of orders, and what becomes of files at Wiro.
         model_folder: the project's own catalogue entries, written by `wiro-dagster models add`.
+        checks: how much each check on the videos matters.
         owners: Dagster owners of the assets.
         tags: Dagster tags of the assets.
     """
@@ -66,6 +68,7 @@ class VideoCollection:
     wait_deadline_seconds: float = 86400.0
     policy: OrderPolicy = field(default_factory=OrderPolicy)
     model_folder: Path | None = None
+    checks: VideoChecks = field(default_factory=VideoChecks)
     owners: tuple[str, ...] = ()
     tags: tuple[tuple[str, str], ...] = ()
 
@@ -102,6 +105,11 @@ class VideoCollection:
     def ledger_name(self) -> str:
         """What the ledger calls this collection."""
         return self.video_key.to_user_string()
+
+    @property
+    def io_manager(self) -> str:
+        """Resource key of the IO manager that gives videos to other assets."""
+        return self.prefixed("video_io_manager")
 
     @property
     def resource_keys(self) -> set[str]:

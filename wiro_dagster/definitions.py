@@ -9,7 +9,10 @@ import dagster as dg
 from wiro_dagster.assets import build_video_asset, build_video_order_asset
 from wiro_dagster.checks import build_checks
 from wiro_dagster.collection import VideoCollection
+from wiro_dagster.gallery.asset import build_gallery_asset, build_gallery_sensor
+from wiro_dagster.io_manager import build_video_io_manager
 from wiro_dagster.sensors import build_prompt_file_sensor, build_video_order_sensor
+from wiro_dagster.video_checks import build_video_checks
 
 
 def build_video_definitions(collection: VideoCollection) -> dg.Definitions:
@@ -32,7 +35,16 @@ def build_video_definitions(collection: VideoCollection) -> dg.Definitions:
         # Backfill policies are marked as beta in Dagster; using them is our choice, not our users'.
         warnings.simplefilter("ignore", dg.BetaWarning)
         return dg.Definitions(
-            assets=[build_video_order_asset(collection), build_video_asset(collection)],
-            asset_checks=build_checks(collection),
-            sensors=[build_prompt_file_sensor(collection), build_video_order_sensor(collection)],
+            assets=[
+                build_video_order_asset(collection),
+                build_video_asset(collection),
+                build_gallery_asset(collection),
+            ],
+            asset_checks=[*build_checks(collection), *build_video_checks(collection)],
+            resources={collection.io_manager: build_video_io_manager(collection.store)},
+            sensors=[
+                build_prompt_file_sensor(collection),
+                build_video_order_sensor(collection),
+                build_gallery_sensor(collection),
+            ],
         )

@@ -5,6 +5,7 @@
 import hashlib
 from collections.abc import Iterator
 from threading import Lock
+from typing import Any
 from urllib.parse import urlsplit
 
 import dagster as dg
@@ -51,8 +52,10 @@ class S3VideoStore(VideoStoreResource):
         key = hashlib.sha256(self.model_dump_json().encode()).hexdigest()
         with _stores_lock:
             if key not in _stores:
+                client = self.s3.get_client()
+                client.meta.events.register_first("choose-signer.s3.GetObject", _sign_links_anew)
                 _stores[key] = S3Store(
-                    self.s3.get_client(),
+                    client,
                     self.bucket,
                     self.prefix,
                     server_side_encryption=self.server_side_encryption,
@@ -60,6 +63,13 @@ class S3VideoStore(VideoStoreResource):
                     storage_class=self.storage_class,
                 )
             return _stores[key]
+
+
+def _sign_links_anew(signature_version: Any, **_context: Any) -> str | None:
+    # boto3 signs links in the old way in some regions. Buckets made since 2020, and objects under
+    # KMS, do not take that.
+    is_link = isinstance(signature_version, str) and signature_version.endswith("-query")
+    return "s3v4-query" if is_link else None
 
 
 def s3_video_store_from_uri(uri: str) -> S3VideoStore:

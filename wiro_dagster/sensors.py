@@ -23,6 +23,7 @@ from wiro_dagster.events import (
 )
 from wiro_dagster.ledger import Order, OrderState
 from wiro_dagster.orders import OrderDesk, TickReport
+from wiro_dagster.video_checks import evaluate_video_checks
 
 _DAEMON_TIMEOUT_SECONDS = 60.0
 _TICK_SHARE = 2 / 3
@@ -184,6 +185,9 @@ def build_events(
     if events:
         failed = desk.context.ledger.list_failed(collection.ledger_name)
         events.append(orders_check(failed, collection.order_key))
+        owned = [order.id for order in ended if order.is_owned]
+        if owned:
+            events += evaluate_video_checks(collection, desk.context.ledger, changed=owned)
     return events
 
 

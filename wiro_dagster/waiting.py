@@ -19,6 +19,7 @@ from wiro_dagster.events import (
 )
 from wiro_dagster.ledger import Order, Placement
 from wiro_dagster.orders import OrderDesk
+from wiro_dagster.video_checks import evaluate_video_checks
 
 _HEARTBEAT_SECONDS = 60.0
 """How long the sensor leaves a silent run's orders alone."""
@@ -120,6 +121,9 @@ class VideoWait:
                 self._feed.close()
         failed = self._ledger.list_failed(self._collection.ledger_name)
         self._context.log_event(orders_check(failed, self._collection.order_key))
+        owned = [order.id for order in self._delivered]
+        for evaluation in evaluate_video_checks(self._collection, self._ledger, changed=owned):
+            self._context.log_event(evaluation)
 
     def _settle(self) -> Iterator[Order]:
         for order in self._ledger.list_orders(ids=self._pending):

@@ -123,9 +123,7 @@ def run_chaos(chaos: Chaos) -> ChaosFigures:
             tick(calm, 5.0)
             report_all(ledger)
         calm.close()
-        figures = compare(
-            emulator, ledger.list_orders(), folder / "videos", prompts=chaos.orders
-        )
+        figures = compare(emulator, ledger.list_orders(), folder / "videos", prompts=chaos.orders)
         ledger.close()
     seconds = time.monotonic() - started
     return ChaosFigures(figures, budget, max(peak), recovered, seconds)
@@ -140,7 +138,7 @@ def _work(
     ledger: Ledger,
     started: float,
 ) -> list[Decimal]:
-    """Lets the processes work until all orders are at rest. What was spent and committed, over time."""
+    """Lets the processes work until all is at rest. What was spent and committed, over time."""
     context = multiprocessing.get_context("spawn")
     enough = context.Event()
     urls = (emulator.start_page_url, emulator.base_url, emulator.cdn_host)
@@ -221,7 +219,9 @@ def _committed(ledger: Ledger) -> Decimal:
     counted = sa.func.coalesce(orders.c.cost_usd, orders.c.ceiling_usd)
     query = sa.select(sa.func.sum(counted, type_=orders.c.cost_usd.type))
     with ledger.reading() as connection:
-        return connection.execute(query.where(orders.c.claimed_at.is_not(None))).scalar() or Decimal(0)
+        return connection.execute(
+            query.where(orders.c.claimed_at.is_not(None))
+        ).scalar() or Decimal(0)
 
 
 def _count_orders(ledger: Ledger) -> int:
@@ -252,9 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     is_right = True
     for seed in map(int, options.seeds.split(",")):
-        chaos = Chaos(
-            options.orders, options.rate, seed, options.ledger_url, options.processes
-        )
+        chaos = Chaos(options.orders, options.rate, seed, options.ledger_url, options.processes)
         found = run_chaos(chaos)
         print(f"chaos, seed {seed}, every fault at {options.rate:.0%}\n{found}\n", flush=True)
         is_right &= found.is_right

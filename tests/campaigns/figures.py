@@ -84,7 +84,7 @@ def compare(
     tasks = {task["id"]: task for task in emulator.tasks()}
     by_task = {order.task_id: order for order in orders if order.task_id}
     owned = [order for order in orders if order.state == "delivered"]
-    others = Counter(order.state for order in orders if order.state != "delivered")
+    others = Counter(str(order.state) for order in orders if order.state != "delivered")
     compared = different = 0
     for order in owned:
         urls = [output["url"] for output in tasks.get(str(order.task_id), {}).get("outputs", [])]

@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -189,11 +190,20 @@ def running_services(folder: Path, emulator: Emulator, ledger_url: str) -> Itera
     location = {"host": "127.0.0.1", "port": services.code_port, "location_name": "wiro"}
     workspace = {"load_from": [{"grpc_server": location}]}
     (home / "workspace.yaml").write_text(yaml.safe_dump(workspace))
+    _prepare_storage(home)
     services.start()
     try:
         yield services
     finally:
         services.stop()
+
+
+def _prepare_storage(home: Path) -> None:
+    """Makes Dagster's SQLite tables: processes that start together would race to make them."""
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        instance.get_run_records(limit=1)
+        instance.get_dynamic_partitions("prompts")
+        instance.all_instigator_state()
 
 
 def run_kills(kills: Kills) -> KillFigures:
@@ -222,9 +232,7 @@ def run_kills(kills: Kills) -> KillFigures:
             killed = _kill_at_random(kills, services, dev, partitions)
             _run_to_the_end(ledger, services, dev, partitions)
             shown = _count_shown(services.home)
-        figures = compare(
-            emulator, ledger.list_orders(), folder / "videos", prompts=kills.orders
-        )
+        figures = compare(emulator, ledger.list_orders(), folder / "videos", prompts=kills.orders)
         ledger.close()
     twice = sum(count - 1 for count in shown.values())
     return KillFigures(figures, dict(killed), len(shown), twice, time.monotonic() - started)
@@ -252,7 +260,7 @@ def _kill_at_random(
         time.sleep(0.1)
         services.start()
     for batch in batches:
-        dev.wait_for(lambda batch=batch: _launch(dev, "video", batch), seconds=120, what="a launch")
+        dev.wait_for(partial(_launch, dev, "video", batch), seconds=120, what="a launch")
     return killed
 
 

@@ -136,8 +136,7 @@ def fetch_sha256(url: str) -> str:
 def stored_sha256(folder: Path, order: Order) -> list[str]:
     """Of the files that an order has in the store, read from the disk."""
     return [
-        hashlib.sha256((folder / str(file["key"])).read_bytes()).hexdigest()
-        for file in order.files
+        hashlib.sha256((folder / str(file["key"])).read_bytes()).hexdigest() for file in order.files
     ]
 
 

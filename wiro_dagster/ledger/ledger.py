@@ -173,7 +173,7 @@ class Ledger:
         return result.rowcount == 1
 
     def record_task(self, order: Order, task_id: str, *, due_at: float) -> bool:
-        """Notes the task that Wiro made for a submitted order. The one write that may never be lost.
+        """Notes the task that Wiro made for an order: the one write that may never be lost.
 
         It holds even where the lease has ended meanwhile, and the order counts as `unknown` or as
         never sent.
@@ -199,8 +199,9 @@ class Ledger:
     def record_unsent(
         self, order: Order, *, due_at: float, hold: str | None = None
     ) -> OrderState | None:
-        """Notes that nothing was bought for a claimed order: it is submitted again at `due_at`, or
-        ends where it was asked to stop or is superseded.
+        """Notes that nothing was bought for a claimed order.
+
+        It is submitted again at `due_at`, or ends where it was asked to stop or is superseded.
 
         Returns:
             The order's new state; `None` where somebody else has it by now.
@@ -338,7 +339,7 @@ class Ledger:
         return result.rowcount == 1
 
     def recover(self, order_id: int) -> bool:
-        """Sends an order that ended without its files, though Wiro has some, to be fetched again."""
+        """Sends an order that ended without its files, though Wiro has some, to fetch them."""
         order = self.get(order_id)
         has_files = order.state in ("uncollected", "finished") or (
             order.state in FREE_TO_REPEAT and order.outputs != ()

@@ -76,8 +76,9 @@ def note_extra_task(
 def note_unsent(
     connection: Connection, order: Order, *, now: float, due_at: float, hold: str | None
 ) -> OrderState | None:
-    """Returns a claimed order of which nothing was bought: to be submitted again, unless nobody
-    wants it any more.
+    """Returns a claimed order of which nothing was bought.
+
+    It is to be submitted again, unless nobody wants it any more.
 
     Args:
         connection: of a transaction that may write.

@@ -52,7 +52,7 @@ def place_order(
 
 def live_key(collection: str, partition: str, fingerprint: str) -> str:
     """What may exist once among live orders, as 64 hex digits."""
-    text = "\n".join((collection, partition, fingerprint))
+    text = f"{collection}\n{partition}\n{fingerprint}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 

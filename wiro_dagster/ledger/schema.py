@@ -141,7 +141,7 @@ models = sa.Table(
 
 
 def parse_ledger_url(url: str) -> URL:
-    """Reads a SQLAlchemy URL, taking a bare `postgresql://` or `postgres://` for the driver at hand.
+    """Reads a SQLAlchemy URL; a bare `postgresql://` or `postgres://` gets the driver at hand.
 
     Raises:
         ConfigurationError: the URL cannot be read, or PostgreSQL's driver is not installed.

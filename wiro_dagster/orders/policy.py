@@ -190,7 +190,7 @@ def _holds_file(value: object) -> bool:
 
 
 def _as_sent(value: object) -> str:
-    """A value as text that is the same however Wiro spells it: 5 or "5.0", with or without \r."""
+    """A value as text that is the same however Wiro spells it: 5 or "5.0", one line or more."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):

@@ -73,7 +73,9 @@ def list_tasks_since(context: OrderContext, created_after: float) -> Listing:
     return Listing(tuple(_oldest_first(tasks)), reached_back=False)
 
 
-def _list_page(context: OrderContext, start: int, *, tries: int = _TRIES_A_PAGE) -> tuple[Task, ...]:
+def _list_page(
+    context: OrderContext, start: int, *, tries: int = _TRIES_A_PAGE
+) -> tuple[Task, ...]:
     try:
         return context.client.list_tasks(start=start, limit=_PAGE).tasks
     except NotFound:
