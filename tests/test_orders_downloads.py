@@ -16,6 +16,7 @@ from tests.campaigns.workshop import Workshop
 from wiro_dagster.emulator import Emulator
 from wiro_dagster.errors import StoreError
 from wiro_dagster.ledger import Order
+from wiro_dagster.orders import OrderPolicy
 from wiro_dagster.store import FolderStore
 
 FAULTS = [
@@ -273,3 +274,21 @@ def test_no_api_header_goes_to_the_file_host(bench: Bench) -> None:
     bench.place("cat")
     bench.settle()
     assert "leak" not in str(bench.emulator.journal(kind="download")).lower()
+
+
+@pytest.mark.parametrize("kind", ["file_short", "file_no_length_cut"])
+def test_a_short_file_is_refused_however_many_tries_failed_before(bench: Bench, kind: str) -> None:
+    """Half a file may still play: faults of another kind are no reason to believe it."""
+    bench.emulator.script_fault("file_http_500", times=6)
+    bench.emulator.script_fault(kind, times=2)
+    bench.place("cat")
+    bench.settle()
+    assert bench.state("cat") == "delivered"
+    bench.check_books()
+
+
+def test_a_wrong_number_about_a_file_does_not_lose_it() -> None:
+    """Wiro's size counts for half the time there is; after that, decoding to the end does."""
+    policy = OrderPolicy(download_give_up_seconds=100)
+    assert policy.believes_size(49)
+    assert not policy.believes_size(51)

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.campaigns.workshop import fetch_sha256, spent_by_ledger, stored_sha256
 from wiro_dagster.emulator import EmulatorControl
-from wiro_dagster.ledger import Order
+from wiro_dagster.ledger import FREE_TO_REPEAT, Order
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Figures:
 
     Args:
         prompts: how many videos were ordered.
+        reordered: how often one that had failed or was cancelled was ordered again.
         tasks: how many runs the emulator accepted; each may be billed.
         duplicates: accepted runs beyond one for each order that was sent.
         lost: tasks that no order knows, videos that Wiro made and we do not own, and orders that
@@ -33,6 +34,7 @@ class Figures:
     """
 
     prompts: int
+    reordered: int
     tasks: int
     duplicates: int
     lost: int
@@ -57,6 +59,7 @@ class Figures:
     def __str__(self) -> str:
         rows = (
             ("prompts ordered", self.prompts),
+            ("ordered again after a failure", self.reordered),
             ("tasks billed by the emulator", self.tasks),
             ("duplicates", self.duplicates),
             ("lost", self.lost),
@@ -95,6 +98,7 @@ def compare(
     restless = sum(order.due_at is not None for order in orders)
     return Figures(
         prompts=prompts,
+        reordered=len(_list_asked(orders)) - prompts,
         tasks=len(tasks),
         duplicates=_count_duplicates(tasks, orders),
         lost=sum(_is_lost(task, by_task.get(task_id)) for task_id, task in tasks.items())
@@ -109,18 +113,29 @@ def compare(
 
 
 def _count_duplicates(tasks: dict[str, Any], orders: Sequence[Order]) -> int:
-    """Runs beyond one an order, counted by prompt: equal orders may have any of their tasks.
+    """Runs beyond one for each order that somebody asked for, counted by prompt.
 
-    An order that failed may be placed again; that is another order. One that the ledger made itself
-    for a task that nobody wanted is younger than its submission, and counts for nothing here.
+    By prompt, as equal orders may have any of their tasks.
     """
-    asked = Counter(
-        order.prompt
-        for order in orders
-        if order.claimed_at is None or order.created_at <= order.claimed_at
-    )
+    asked = Counter(order.prompt for order in _list_asked(orders))
     made = Counter(str(task["parameters"].get("prompt", "")) for task in tasks.values())
     return sum(max(0, count - asked[prompt]) for prompt, count in made.items())
+
+
+def _list_asked(orders: Sequence[Order]) -> list[Order]:
+    """Orders that were placed: the first of each video, and those after one that ended without it.
+
+    Any other order of the same video stands for a task that nobody wanted.
+    """
+    asked: list[Order] = []
+    latest: dict[tuple[str, str], Order] = {}
+    for order in sorted(orders, key=lambda order: order.id):
+        video = (order.partition, order.fingerprint)
+        before = latest.get(video)
+        if before is None or before.state in FREE_TO_REPEAT:
+            asked.append(order)
+            latest[video] = order
+    return asked
 
 
 def _is_lost(task: dict[str, Any], order: Order | None) -> bool:

@@ -24,7 +24,6 @@ from wiro_dagster.store import (
     store_text,
 )
 
-_STRICT_ATTEMPTS = 5
 _SURE_ATTEMPTS = 4
 """How many tries it takes to believe that a file is late for good, or leads astray for good."""
 _PICTURED_KINDS = ("video", "image")
@@ -86,8 +85,8 @@ def _collect_output(
     base = output_key(order.partition, order.fingerprint, str(order.task_id), index)
     if output.get("url") is None:
         return store_text(str(output.get("content") or ""), context.store, base).to_json()
-    # A file that decodes to its end is worth more than a wrong number about it.
-    announced = output.get("size_bytes") if order.attempts < _STRICT_ATTEMPTS else None
+    since_end = context.now() - (order.ended_at or context.now())
+    announced = output.get("size_bytes") if context.policy.believes_size(since_end) else None
     stored = store_download(
         _WhileClaimed(context, leases, order),
         output["url"],

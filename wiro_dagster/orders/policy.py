@@ -68,6 +68,15 @@ class OrderPolicy:
     superseded: Literal["keep", "cancel"] = "keep"
     files_at_wiro: Literal["keep", "delete"] = "keep"
 
+    def believes_size(self, seconds_since_end: float) -> bool:
+        """Whether a file must still be as long as Wiro announced.
+
+        A cut file can decode to its end, so the number counts at first. When no download has
+        matched it for half the time that there is, the number is wrong, and a video that decodes is
+        worth more.
+        """
+        return seconds_since_end < self.download_give_up_seconds / 2
+
     def next_poll_seconds(self, age_seconds: float, jitter: float) -> float:
         """How long to wait for the next poll of a task.
 
