@@ -14,6 +14,7 @@ from wiro_dagster import (
     LedgerResource,
     VideoCollection,
     WiroResource,
+    build_prompt_source,
     build_video_definitions,
     build_video_store,
 )
@@ -37,7 +38,9 @@ def cdn_hosts() -> list[str]:
 defs = dg.Definitions.merge(
     build_video_definitions(
         VideoCollection(
-            prompt_file=HERE / os.environ.get("WIRO_PROMPT_FILE", "examples/prompts.yaml"),
+            prompt_source=build_prompt_source(
+                os.environ.get("WIRO_PROMPT_FILE", "examples/prompts.yaml"), HERE
+            ),
             model_folder=HERE / "models" if (HERE / "models").is_dir() else None,
         )
     ),

@@ -18,7 +18,9 @@ from wiro_dagster.events import (
 )
 from wiro_dagster.ledger import Order, Placement
 from wiro_dagster.orders import OrderDesk
+from wiro_dagster.prompt_sources import asset_loader
 from wiro_dagster.prompts import PromptFile
+from wiro_dagster.provenance import add_tags, observe_prompts, order_inputs
 from wiro_dagster.waiting import VideoWait
 
 StepEvents = Iterator[dg.MaterializeResult[Any]]
@@ -31,6 +33,7 @@ def build_video_order_asset(collection: VideoCollection) -> dg.AssetsDefinition:
         key=collection.order_key,
         partitions_def=collection.partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
+        deps=[collection.prompt_key],
         output_required=False,
         required_resource_keys=collection.resource_keys,
         code_version=CODE_VERSION,
@@ -46,20 +49,23 @@ def build_video_order_asset(collection: VideoCollection) -> dg.AssetsDefinition:
     )
     def video_order(context: dg.AssetExecutionContext) -> StepEvents:
         desk = collection.open_desk(context.resources)
-        prompts = collection.load_prompts(context.resources)
+        prompts = collection.load_prompts(context.resources, asset_loader(context))
         placements, failures = place_orders(context, collection, desk, prompts)
         orders = [placement.order for placement in placements.values()]
+        inputs = order_inputs(context.instance, collection, orders)
         if len(context.partition_keys) == 1:
             for order in orders:
                 yield dg.MaterializeResult(
                     metadata=order_metadata(order),
                     data_version=dg.DataVersion(order.fingerprint),
+                    tags=inputs[order.id],
                 )
         else:
             if not failures and has_followers(context):
                 yield dg.MaterializeResult()  # lets the steps after this one run
             for order in orders:
-                context.log_event(order_materialization(order, collection.order_key))
+                event = order_materialization(order, collection.order_key)
+                context.log_event(add_tags(event, inputs[order.id]))
         # Steps of checks are skipped where this one yields nothing: their verdict is given here.
         failed = desk.context.ledger.list_failed(collection.ledger_name)
         context.log_event(prompts_check(prompts, collection.order_key))
@@ -75,11 +81,12 @@ def build_video_asset(collection: VideoCollection) -> dg.AssetsDefinition:
     @dg.asset(
         key=collection.video_key,
         io_manager_key=collection.io_manager,
-        deps=[collection.order_key],
+        deps=[collection.prompt_key, collection.order_key],
         partitions_def=collection.partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         output_required=False,
         required_resource_keys=collection.resource_keys,
+        pool=collection.pool,
         code_version=CODE_VERSION,
         group_name=collection.group_name,
         kinds={"wiro", "video"},
@@ -93,7 +100,7 @@ def build_video_asset(collection: VideoCollection) -> dg.AssetsDefinition:
     )
     def video(context: dg.AssetExecutionContext) -> StepEvents:
         desk = collection.open_desk(context.resources)
-        prompts = collection.load_prompts(context.resources)
+        prompts = collection.load_prompts(context.resources, asset_loader(context))
         placements, failures = place_orders(context, collection, desk, prompts)
         _record_orders(context, collection, [placed.order for placed in placements.values()])
         wait = VideoWait(context, collection, desk, list(placements.values()))
@@ -120,6 +127,9 @@ def place_orders(
     Returns:
         The placements, and why the other partitions could not be ordered.
     """
+    # The sensor may not have seen the newest text yet.
+    here = [prompts.prompts[key] for key in context.partition_keys if key in prompts.prompts]
+    observe_prompts(context.instance, collection, here, context.log_event)
     placements: dict[str, Placement] = {}
     failures: dict[str, str] = {}
     for partition in context.partition_keys:
@@ -139,7 +149,7 @@ def place_orders(
 def _why_no_prompt(prompts: PromptFile, partition: str, collection: VideoCollection) -> str:
     problems = [str(problem) for problem in prompts.problems if problem.id == partition]
     return "\n".join(problems) or (
-        f'{collection.prompt_file.name} has no prompt with the id "{partition}". '
+        f'{collection.source.name} has no prompt with the id "{partition}". '
         "Add it again, or delete the partition."
     )
 
@@ -165,9 +175,11 @@ def _record_orders(
 ) -> None:
     """Tells the event log of orders that were placed by a run of `video` itself."""
     recorded = find_order_events(context.instance, collection.order_key, orders)
-    for order in orders:
-        if order.id not in recorded:
-            context.log_event(order_materialization(order, collection.order_key))
+    missing = [order for order in orders if order.id not in recorded]
+    inputs = order_inputs(context.instance, collection, missing)
+    for order in missing:
+        event = order_materialization(order, collection.order_key)
+        context.log_event(add_tags(event, inputs[order.id]))
 
 
 def has_followers(context: dg.AssetExecutionContext) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 import dagster as dg
 
@@ -17,7 +17,8 @@ from wiro_dagster.errors import ConfigurationError
 from wiro_dagster.ledger import Ledger
 from wiro_dagster.models import Models
 from wiro_dagster.orders import OrderContext, OrderDesk, OrderPolicy
-from wiro_dagster.prompts import PromptFile, SchemaChange, list_changes, load_prompt_file
+from wiro_dagster.prompt_sources import FilePrompts, LoadAsset, PromptSource
+from wiro_dagster.prompts import PromptFile, SchemaChange, list_changes
 from wiro_dagster.resources import LedgerResource, WiroResource
 from wiro_dagster.store_resources import VideoStoreResource
 from wiro_dagster.verdicts import VideoChecks
@@ -25,6 +26,16 @@ from wiro_dagster.verdicts import VideoChecks
 OnTerminate = Literal["leave", "cancel"]
 """What terminating a run that waits for videos does to their tasks: nothing (the sensor delivers
 them), or cancel them at Wiro. A worker that is merely restarted never cancels."""
+
+OrderBy = Literal["manual", "new", "new_and_changed"]
+"""What orders videos.
+
+manual           a person, a schedule, or a condition of your own
+new              the sensor, as soon as it sees a prompt that was never ordered
+new_and_changed  the same, and prompts whose text, model or inputs have changed since
+
+What failed or was cancelled is not ordered again by the sensor. The budget holds in every case.
+"""
 
 # Sensors get new resources at every tick; connections, thread pools and downloads that are under
 # way outlive them here.
@@ -36,13 +47,15 @@ _desks_lock = Lock()
 class VideoCollection:
     """One set of prompts and the Dagster definitions that make its videos.
 
-    The default collection has the asset keys `video_order` and `video`, the partitions `prompts`
-    and the sensors `prompt_file_sensor` and `video_order_sensor`. A collection named `ads` has
-    `ads/video_order`, `ads/video`, `ads_prompts`, `ads_prompt_file_sensor` and so on, so that
-    several live side by side.
+    The default collection has the asset keys `prompt`, `video_order` and `video`, the partitions
+    `prompts` and the sensors `prompt_file_sensor` and `video_order_sensor`. A collection named
+    `ads` has `ads/video_order`, `ads/video`, `ads_prompts`, `ads_prompt_file_sensor` and so on, so
+    that several live side by side.
 
     Args:
         prompt_file: YAML, JSON or CSV; see the README.
+        prompt_source: where the prompts come from instead of a file: an `AssetPrompts`, an
+            `S3Prompts`, or your own.
         name: empty for the default collection; else letters, digits and `_`.
         group_name: asset group in Dagster.
         wiro: resource key of the `WiroResource`.
@@ -56,9 +69,12 @@ class VideoCollection:
         checks: how much each check on the videos matters.
         owners: Dagster owners of the assets.
         tags: Dagster tags of the assets.
+        orders: what orders videos by itself.
+        pool: Dagster concurrency pool of the step that waits for videos, to limit how many
+            workers wait at once.
     """
 
-    prompt_file: Path
+    prompt_file: Path | None = None
     name: str = ""
     group_name: str = "wiro"
     wiro: str = "wiro"
@@ -71,13 +87,36 @@ class VideoCollection:
     checks: VideoChecks = field(default_factory=VideoChecks)
     owners: tuple[str, ...] = ()
     tags: tuple[tuple[str, str], ...] = ()
+    orders: OrderBy = "manual"
+    pool: str | None = None
+    prompt_source: PromptSource | None = None
 
     def __post_init__(self) -> None:
-        """Refuses a name that Dagster would refuse later, and less clearly."""
+        """Refuses what Dagster would refuse later, and less clearly."""
+        if (self.prompt_file is None) == (self.prompt_source is None):
+            raise ConfigurationError(
+                "A collection's prompts come from one place. Give either prompt_file or "
+                "prompt_source."
+            )
+        if self.orders not in get_args(OrderBy):
+            choices = ", ".join(f'"{choice}"' for choice in get_args(OrderBy))
+            raise ConfigurationError(f'orders is "{self.orders}". Write one of {choices}.')
         if self.name and not self.name.replace("_", "a").isalnum():
             raise ConfigurationError(
                 f'The collection name "{self.name}" may have letters, digits and "_" only.'
             )
+
+    @property
+    def source(self) -> PromptSource:
+        """Where the prompts come from."""
+        if self.prompt_file is not None:
+            return FilePrompts(self.prompt_file)
+        return cast("PromptSource", self.prompt_source)  # one of the two is given
+
+    @property
+    def prompt_key(self) -> dg.AssetKey:
+        """Asset key of the prompts."""
+        return self._key("prompt")
 
     @property
     def order_key(self) -> dg.AssetKey:
@@ -114,7 +153,7 @@ class VideoCollection:
     @property
     def resource_keys(self) -> set[str]:
         """Resources that this collection's definitions need."""
-        return {self.wiro, self.ledger, self.store}
+        return {self.wiro, self.ledger, self.store, *self.source.resource_keys}
 
     def open_desk(self, resources: Any) -> OrderDesk:
         """The order desk of this collection, one for each process and configuration.
@@ -148,21 +187,30 @@ class VideoCollection:
                 )
             return _desks[key]
 
-    def load_prompts(self, resources: Any) -> PromptFile:
-        """Reads and checks the prompt file.
+    def load_prompts(self, resources: Any, load_asset: LoadAsset | None = None) -> PromptFile:
+        """Reads and checks the prompts.
+
+        Args:
+            resources: of a Dagster context.
+            load_asset: gives values of other assets, for prompts that come from one; see
+                `asset_loader`.
 
         Raises:
-            InputError: the file cannot be read at all.
+            InputError: they cannot be read at all.
         """
-        return load_prompt_file(self.prompt_file, self._open_catalogue(resources))
+        return self.source.load(self._open_catalogue(resources), resources, load_asset)
 
     def list_model_changes(self, resources: Any) -> tuple[SchemaChange, ...]:
         """What Wiro has changed of models that breaks prompts, or would have them paid again.
 
+        Told for prompt files of this machine.
+
         Raises:
             InputError: the prompt file cannot be read at all.
         """
-        return list_changes(self.prompt_file, self._open_catalogue(resources))
+        if not isinstance(self.source, FilePrompts):
+            return ()
+        return list_changes(self.source.path, self._open_catalogue(resources))
 
     def open_progress(self, resources: Any) -> ProgressFeed | None:
         """A feed of tasks' events; `None` where the service has none."""

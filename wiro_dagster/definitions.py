@@ -11,7 +11,9 @@ from wiro_dagster.checks import build_checks
 from wiro_dagster.collection import VideoCollection
 from wiro_dagster.gallery.asset import build_gallery_asset, build_gallery_sensor
 from wiro_dagster.io_manager import build_video_io_manager
-from wiro_dagster.sensors import build_prompt_file_sensor, build_video_order_sensor
+from wiro_dagster.prompt_sensor import build_prompt_file_sensor
+from wiro_dagster.provenance import build_prompt_spec
+from wiro_dagster.sensors import build_video_order_sensor
 from wiro_dagster.video_checks import build_video_checks
 
 
@@ -36,6 +38,7 @@ def build_video_definitions(collection: VideoCollection) -> dg.Definitions:
         warnings.simplefilter("ignore", dg.BetaWarning)
         return dg.Definitions(
             assets=[
+                build_prompt_spec(collection),
                 build_video_order_asset(collection),
                 build_video_asset(collection),
                 build_gallery_asset(collection),

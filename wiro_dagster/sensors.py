@@ -1,8 +1,7 @@
-"""The two sensors: one brings prompts in, the other follows their orders to the end."""
+"""The sensor that follows orders to the end, and how long a tick may take."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -11,18 +10,17 @@ from collections.abc import Iterable
 import dagster as dg
 
 from wiro_dagster.collection import VideoCollection
-from wiro_dagster.errors import InputError
 from wiro_dagster.events import (
     failure_observation,
     find_order_events,
     find_reported_tasks,
+    order_materialization,
     orders_check,
-    prompts_check,
-    unreadable_check,
     video_materialization,
 )
 from wiro_dagster.ledger import Order, OrderState
 from wiro_dagster.orders import OrderDesk, TickReport
+from wiro_dagster.provenance import add_tags, order_inputs, video_inputs
 from wiro_dagster.video_checks import evaluate_video_checks
 
 _DAEMON_TIMEOUT_SECONDS = 60.0
@@ -33,8 +31,6 @@ _TICK_MAXIMUM_SECONDS = 20.0
 _REPORTS_PER_TICK = 80
 _REPORT_LEASE_SECONDS = 120.0
 _REPORTED_STATES: tuple[OrderState, ...] = ("stored", "failed", "cancelled", "uncollected")
-_ADD_AT_ONCE = 10_000
-_LOOK_AGAIN_SECONDS = 3600.0
 
 SensorEvent = dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation
 
@@ -46,63 +42,6 @@ def tick_seconds() -> float:
     return min((limit or _DAEMON_TIMEOUT_SECONDS) * _TICK_SHARE, _TICK_MAXIMUM_SECONDS)
 
 
-def build_prompt_file_sensor(collection: VideoCollection) -> dg.SensorDefinition:
-    """The sensor that turns new prompts of the prompt file into partitions."""
-
-    @dg.sensor(
-        name=collection.prefixed("prompt_file_sensor"),
-        minimum_interval_seconds=4,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        required_resource_keys=collection.resource_keys,
-        description=f"Adds a partition for every new prompt in {collection.prompt_file.name}.",
-    )
-    def prompt_file_sensor(
-        context: dg.SensorEvaluationContext,
-    ) -> dg.SensorResult | dg.SkipReason:
-        digest = _digest(collection)
-        if digest == context.cursor:
-            return dg.SkipReason(f"{collection.prompt_file.name} has not changed.")
-        try:
-            prompts = collection.load_prompts(context.resources)
-            changes = collection.list_model_changes(context.resources)
-        except InputError as error:
-            context.log.error(str(error))  # noqa: TRY400, the stack says nothing to a user
-            check = unreadable_check(error, collection.order_key)
-            return dg.SensorResult(skip_reason=str(error), asset_events=[check], cursor=digest)
-        for problem in prompts.problems:
-            context.log.error(str(problem))
-        for change in changes:
-            context.log.warning(str(change))
-        known = set(
-            collection.partitions.get_partition_keys(dynamic_partitions_store=context.instance)
-        )
-        new = [prompt_id for prompt_id in prompts.prompts if prompt_id not in known]
-        gone = len(known - prompts.prompts.keys())
-        context.log.info(
-            f"{len(prompts.prompts)} prompts, {len(new)} of them new; "
-            f"{len(prompts.problems)} problems; {gone} partitions have no prompt any more."
-        )
-        return dg.SensorResult(
-            dynamic_partitions_requests=[
-                collection.partitions.build_add_request(new[start : start + _ADD_AT_ONCE])
-                for start in range(0, len(new), _ADD_AT_ONCE)
-            ],
-            asset_events=[prompts_check(prompts, collection.order_key, changes)],
-            cursor=digest,
-        )
-
-    return prompt_file_sensor
-
-
-def _digest(collection: VideoCollection) -> str:
-    try:
-        content = collection.prompt_file.read_bytes()
-    except OSError as error:
-        return f"unreadable: {type(error).__name__}"
-    # Models change too, without the file: it is looked at again every hour.
-    return f"{hashlib.sha256(content).hexdigest()} {int(time.time() // _LOOK_AGAIN_SECONDS)}"
-
-
 def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition:
     """The sensor that submits, polls, collects and reports a collection's orders."""
 
@@ -111,6 +50,7 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
         minimum_interval_seconds=4,
         default_status=dg.DefaultSensorStatus.RUNNING,
         required_resource_keys=collection.resource_keys,
+        tags={"wiro/collection": collection.ledger_name},
         description=(
             "Submits orders to Wiro as budget and limits allow, follows their tasks, fetches and "
             "verifies the files, and reports the videos. Keep it running: it is what moves orders."
@@ -167,28 +107,41 @@ def build_events(
 ) -> list[SensorEvent]:
     """What the event log is to say of orders that have ended."""
     ended = list(orders)
-    order_events = find_order_events(instance, collection.order_key, ended)
+    owned = [order for order in ended if order.is_owned]
+    _record_unrecorded(instance, collection, owned)
+    inputs = video_inputs(instance, collection, owned)
     events: list[SensorEvent] = []
     for order in ended:
         if order.is_owned:
-            events.append(
-                video_materialization(
-                    order,
-                    collection.video_key,
-                    order_key=collection.order_key,
-                    order_event=order_events.get(order.id),
-                    preview=desk.find_preview(order),
-                )
+            event = video_materialization(
+                order,
+                collection.video_key,
+                order_key=collection.order_key,
+                order_event=None,
+                preview=desk.find_preview(order),
             )
+            events.append(add_tags(event, inputs[order.id]))
         else:
             events.append(failure_observation(order, collection.video_key))
     if events:
         failed = desk.context.ledger.list_failed(collection.ledger_name)
         events.append(orders_check(failed, collection.order_key))
-        owned = [order.id for order in ended if order.is_owned]
         if owned:
-            events += evaluate_video_checks(collection, desk.context.ledger, changed=owned)
+            changed = [order.id for order in owned]
+            events += evaluate_video_checks(collection, desk.context.ledger, changed=changed)
     return events
+
+
+def _record_unrecorded(
+    instance: dg.DagsterInstance, collection: VideoCollection, orders: list[Order]
+) -> None:
+    """Materializes `video_order` where whoever placed the order died before it could."""
+    recorded = find_order_events(instance, collection.order_key, orders)
+    missing = [order for order in orders if order.id not in recorded]
+    inputs = order_inputs(instance, collection, missing)
+    for order in missing:
+        event = order_materialization(order, collection.order_key)
+        instance.report_runless_asset_event(add_tags(event, inputs[order.id]))
 
 
 def _summary(desk: OrderDesk, report: TickReport) -> str:

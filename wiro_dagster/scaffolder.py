@@ -1,0 +1,70 @@
+"""What `dg scaffold defs wiro_dagster.WiroVideoComponent NAME` writes."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import dagster as dg
+
+_DEFS_YAML = """\
+type: {type_name}
+
+attributes:
+  # One entry of this file is one video. A file on S3 works too: s3://bucket/prompts.yaml
+  prompt_file: prompts.yaml
+
+  # Part of the names of assets, partitions and sensors, so that collections live side by side.
+  name: {name}
+
+  # What orders videos: manual (you do), new, or new_and_changed. The budget holds in every case.
+  orders: manual
+
+  account:
+    api_key: "{{{{ env.WIRO_API_KEY }}}}"
+    # Leave this out for a project of the key-only kind.
+    api_secret: "{{{{ env.WIRO_API_SECRET }}}}"
+
+  # What was ordered and paid for, and the most that may be spent in a day, in USD.
+  ledger:
+    url: sqlite:///.wiro/ledger.db
+    daily_budget_usd: 10
+
+  # A folder of this project, or s3://bucket/prefix
+  video_store: videos
+
+requirements:
+  env:
+    - WIRO_API_KEY
+    - WIRO_API_SECRET
+"""
+
+_PROMPTS_YAML = """\
+# Each entry becomes one partition and one video. Images are meant relative to this file.
+defaults:
+  model: minimax/hailuo-2-3
+
+prompts:
+  - id: lighthouse-dawn
+    prompt: >-
+      A white lighthouse on a cliff at dawn, gulls circling, long waves rolling in below. The camera
+      rises slowly from the rocks to the lamp.
+"""
+
+
+class WiroVideoScaffolder(dg.Scaffolder[Any]):
+    """Writes a `defs.yaml` that works once the credentials are set, and a first prompt."""
+
+    def scaffold(self, request: dg.ScaffoldRequest[Any]) -> None:
+        """Writes both files; a prompt file that is there already is kept."""
+        if request.scaffold_format != "yaml" or request.append:
+            dg.scaffold_component(request, {"prompt_file": "prompts.yaml"})
+            folder = request.target_path.parent if request.append else request.target_path
+        else:
+            folder = request.target_path
+            name = re.sub(r"\W", "_", folder.name, flags=re.ASCII)
+            text = _DEFS_YAML.format(type_name=request.type_name, name=name)
+            (folder / "defs.yaml").write_text(text, encoding="utf-8")
+        prompts = folder / "prompts.yaml"
+        if not prompts.exists():
+            prompts.write_text(_PROMPTS_YAML, encoding="utf-8")
