@@ -12,6 +12,7 @@ from wiro_dagster.events import (
     prompts_check,
     unreadable_check,
 )
+from wiro_dagster.prompt_sources import asset_loader
 
 
 def build_checks(collection: VideoCollection) -> list[dg.AssetChecksDefinition]:
@@ -28,7 +29,7 @@ def _build_prompts_check(collection: VideoCollection) -> dg.AssetChecksDefinitio
     )
     def prompts_valid(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         try:
-            prompts = collection.load_prompts(context.resources)
+            prompts = collection.load_prompts(context.resources, asset_loader(context))
         except InputError as error:
             return _result(unreadable_check(error, collection.order_key))
         return _result(prompts_check(prompts, collection.order_key))

@@ -12,13 +12,13 @@ from wiro_dagster.collection import VideoCollection
 from wiro_dagster.events import (
     describe_state,
     failure_observation,
-    find_order_events,
     orders_check,
     video_materialization,
     video_metadata,
 )
 from wiro_dagster.ledger import Order, Placement
 from wiro_dagster.orders import OrderDesk
+from wiro_dagster.provenance import add_tags, video_inputs
 from wiro_dagster.video_checks import evaluate_video_checks
 
 _HEARTBEAT_SECONDS = 60.0
@@ -59,6 +59,8 @@ class VideoWait:
             yield dg.MaterializeResult(
                 metadata=video_metadata(order, preview=self._desk.find_preview(order)),
                 data_version=dg.DataVersion(order.fingerprint),
+                # What this step's own order event is, Dagster looked up before it was written.
+                tags=self._inputs(order),
             )
             self._note(order)
 
@@ -74,16 +76,17 @@ class VideoWait:
             self._log_video(order)
 
     def _log_video(self, order: Order) -> None:
-        instance, order_key = self._context.instance, self._collection.order_key
-        self._context.log_event(
-            video_materialization(
-                order,
-                self._collection.video_key,
-                order_key=order_key,
-                order_event=find_order_events(instance, order_key, [order]).get(order.id),
-                preview=self._desk.find_preview(order),
-            )
+        event = video_materialization(
+            order,
+            self._collection.video_key,
+            order_key=self._collection.order_key,
+            order_event=None,
+            preview=self._desk.find_preview(order),
         )
+        self._context.log_event(add_tags(event, self._inputs(order)))
+
+    def _inputs(self, order: Order) -> dict[str, str]:
+        return video_inputs(self._context.instance, self._collection, [order])[order.id]
 
     def _note(self, order: Order) -> None:
         self._ledger.mark_reported([order.id])
