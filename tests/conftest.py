@@ -10,10 +10,15 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import sqlalchemy as sa
+from hypothesis import HealthCheck, settings
 
 from tests.project import Project
 from wiro_dagster.emulator import Emulator
 from wiro_dagster.ledger import Ledger
+
+# How fast a machine is decides nothing here.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 
 class Clock:
