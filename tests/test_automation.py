@@ -228,12 +228,8 @@ def test_a_changed_prompt_makes_its_order_and_video_out_of_date(delivered: Proje
     project.collection_options = {}
     project.write_prompts(SLEEPING_CAT, DOG)
     order_key, video_key = project.collection.order_key, project.collection.video_key
-    assert stale_reasons(project, order_key, "cat") == [
-        "has a new dependency data version: prompt"
-    ]
-    assert stale_reasons(project, video_key, "cat") == [
-        "has a new dependency data version: prompt"
-    ]
+    assert stale_reasons(project, order_key, "cat") == ["has a new dependency data version: prompt"]
+    assert stale_reasons(project, video_key, "cat") == ["has a new dependency data version: prompt"]
     assert is_fresh(project, "dog")
     assert project.materialize(video_key, partitions=["cat"]).success
     assert is_fresh(project, "cat")
