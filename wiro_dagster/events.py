@@ -27,8 +27,6 @@ _LISTED_FAILURES = 200
 _DATA_VERSION = "dagster/data_version"
 _DATA_VERSION_IS_OURS = "dagster/data_version_is_user_provided"
 _CODE_VERSION = "dagster/code_version"
-_INPUT_DATA_VERSION = "dagster/input_data_version/"
-_INPUT_EVENT = "dagster/input_event_pointer/"
 
 
 def order_metadata(order: Order) -> dict[str, Any]:
@@ -100,33 +98,20 @@ def order_materialization(order: Order, asset_key: dg.AssetKey) -> dg.AssetMater
 
 
 def video_materialization(
-    order: Order,
-    asset_key: dg.AssetKey,
-    *,
-    order_key: dg.AssetKey,
-    order_event: int | None,
-    preview: str | None = None,
+    order: Order, asset_key: dg.AssetKey, *, preview: str | None = None
 ) -> dg.AssetMaterialization:
     """`video[partition]`: we own it; it cost this much.
 
     Args:
         order: in state `stored` or `delivered`.
         asset_key: the video asset's.
-        order_key: the order asset's.
-        order_event: storage id of the `video_order` materialization that asked for it, where there
-            is one; staleness is judged against it.
         preview: markdown that shows the video moving.
     """
-    tags = _provenance(order)
-    if order_event is not None:
-        upstream = order_key.to_user_string()
-        tags[_INPUT_DATA_VERSION + upstream] = order.fingerprint
-        tags[_INPUT_EVENT + upstream] = str(order_event)
     return dg.AssetMaterialization(
         asset_key=asset_key,
         partition=order.partition,
         metadata=video_metadata(order, preview=preview),
-        tags=tags,
+        tags=_provenance(order),
     )
 
 

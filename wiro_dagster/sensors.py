@@ -114,11 +114,7 @@ def build_events(
     for order in ended:
         if order.is_owned:
             event = video_materialization(
-                order,
-                collection.video_key,
-                order_key=collection.order_key,
-                order_event=None,
-                preview=desk.find_preview(order),
+                order, collection.video_key, preview=desk.find_preview(order)
             )
             events.append(add_tags(event, inputs[order.id]))
         else:

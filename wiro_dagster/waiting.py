@@ -77,11 +77,7 @@ class VideoWait:
 
     def _log_video(self, order: Order) -> None:
         event = video_materialization(
-            order,
-            self._collection.video_key,
-            order_key=self._collection.order_key,
-            order_event=None,
-            preview=self._desk.find_preview(order),
+            order, self._collection.video_key, preview=self._desk.find_preview(order)
         )
         self._context.log_event(add_tags(event, self._inputs(order)))
 
