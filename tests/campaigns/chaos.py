@@ -1,6 +1,6 @@
 """Thousands of orders while everything goes wrong that the emulator can make go wrong.
 
-    python -m tests.campaigns.chaos --orders 2000 --rate 0.05 --seeds 1,2,3
+    python -m tests.campaigns.chaos --orders 2000 --rate 0.05 --seeds 1,2,3 [--postgres]
 
 Several processes share one ledger; each places most of the orders, so that they race, and ticks.
 Every fault of the emulator happens at the same rate. Exit status 1 if anything is off.
@@ -24,6 +24,7 @@ import sqlalchemy as sa
 
 from tests.campaigns.figures import Figures, compare
 from tests.campaigns.workshop import Workshop, make_prompt, report_all, tick
+from tests.postgres import chosen_database
 from wiro_dagster.budget import BudgetLimits
 from wiro_dagster.emulator import Emulator, EmulatorControl
 from wiro_dagster.ledger import Ledger
@@ -248,13 +249,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, default=0.05, help="of each fault")
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--processes", type=int, default=3)
-    parser.add_argument("--ledger-url", help="an empty database; default: SQLite (one seed only)")
+    parser.add_argument("--postgres", action="store_true", help="the ledger; default: SQLite")
     options = parser.parse_args(arguments)
     is_right = True
     for seed in map(int, options.seeds.split(",")):
-        chaos = Chaos(options.orders, options.rate, seed, options.ledger_url, options.processes)
-        found = run_chaos(chaos)
-        print(f"chaos, seed {seed}, every fault at {options.rate:.0%}\n{found}\n", flush=True)
+        with chosen_database(is_postgres=options.postgres) as url:
+            found = run_chaos(Chaos(options.orders, options.rate, seed, url, options.processes))
+        database = "PostgreSQL" if options.postgres else "SQLite"
+        print(
+            f"chaos, seed {seed}, every fault at {options.rate:.0%}, {database}\n{found}\n",
+            flush=True,
+        )
         is_right &= found.is_right
     return 0 if is_right else 1
 

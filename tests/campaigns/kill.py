@@ -1,6 +1,6 @@
 """Real runs, daemon and code server, killed at random moments while orders are made.
 
-    python -m tests.campaigns.kill --orders 100 --kills 200 --seed 1
+    python -m tests.campaigns.kill --orders 100 --kills 200 --seed 1 [--postgres]
 
 Each kill is a SIGKILL to a process chosen at random: a run worker, the code server or the daemon.
 What a service manager would restart is restarted. Then everything runs to its end. Exit status 1 if
@@ -31,6 +31,7 @@ import yaml
 
 from tests.campaigns.figures import Figures, compare
 from tests.dagster_dev import ROOT, DagsterDev, free_port
+from tests.postgres import chosen_database
 from wiro_dagster.emulator import EMULATOR_API_KEY, EMULATOR_API_SECRET, Emulator
 from wiro_dagster.ledger import Ledger
 
@@ -305,10 +306,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--orders", type=int, default=100)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--ledger-url", help="an empty database; default: SQLite")
+    parser.add_argument("--postgres", action="store_true", help="the ledger; default: SQLite")
     options = parser.parse_args(arguments)
-    found = run_kills(Kills(options.orders, options.kills, options.seed, options.ledger_url))
-    print(f"kill, seed {options.seed}\n{found}", flush=True)
+    with chosen_database(is_postgres=options.postgres) as url:
+        found = run_kills(Kills(options.orders, options.kills, options.seed, url))
+    database = "PostgreSQL" if options.postgres else "SQLite"
+    print(f"kill, seed {options.seed}, {database}\n{found}", flush=True)
     return 0 if found.is_right else 1
 
 
