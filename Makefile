@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo dev test contract contract-live lint clean
+.PHONY: demo dev test coverage screenshots contract contract-live lint clean
 
 demo: .venv/.demo
 	.venv/bin/wiro-dagster demo
@@ -11,7 +11,14 @@ dev: .venv/.demo
 	.venv/bin/wiro-dagster dev
 
 test: .venv/.test
+	.venv/bin/python -m pytest
+
+coverage: .venv/.test
 	.venv/bin/python -m pytest --cov
+
+# The pictures in docs/images, taken by the tests that click through Dagster's UI.
+screenshots: .venv/.test
+	WIRO_SCREENSHOTS=docs/images .venv/bin/python -m pytest tests/test_ui.py -n 0
 
 # The API contract, endpoint by endpoint, as a table: against the emulator, or by hand against Wiro
 # with WIRO_API_KEY set. That reads only, unless SPEND_LIMIT=1.00 allows it to buy.

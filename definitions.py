@@ -65,7 +65,8 @@ defs = dg.Definitions.merge(
                 daily_budget_usd=os.environ.get("WIRO_DAILY_BUDGET_USD", "10"),
             ),
             "video_store": build_video_store(
-                os.environ.get("WIRO_VIDEO_STORE", str(HERE / "videos"))
+                os.environ.get("WIRO_VIDEO_STORE", str(HERE / "videos")),
+                base_url=os.environ.get("WIRO_VIDEO_BASE_URL"),
             ),
         }
     ),

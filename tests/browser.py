@@ -2,62 +2,82 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from selenium.webdriver import Chrome
+import pytest
 
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+WIDE = (1400, 900)
+TELEPHONE = (390, 844)
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
 _SWITCHES = (
-    "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
     "--disable-dev-shm-usage",
     "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
     "--autoplay-policy=no-user-gesture-required",
 )
 
 
+def _find_chromium() -> str | None:
+    return next((path for path in map(shutil.which, _NAMES) if path), None)
+
+
 def why_no_browser() -> str | None:
     """What is missing for browser tests, `None` where nothing is."""
-    if find_spec("selenium") is None:
-        return "selenium is not installed (pip install selenium)"
-    if _find(_BROWSERS) is None or shutil.which("chromedriver") is None:
-        return "no Chromium with its driver (apt-get install chromium chromium-driver)"
+    if find_spec("playwright") is None:
+        return "playwright is not installed (pip install playwright)"
+    if _find_chromium() is None:
+        return "no Chromium (apt-get install chromium)"
     return None
 
 
+# In CI nothing is skipped: there `open_browser` fails where something is missing.
+needs_browser = pytest.mark.skipif(
+    why_no_browser() is not None and os.environ.get("CI") != "true", reason=why_no_browser() or ""
+)
+
+
 @contextmanager
-def browser(width: int, height: int, *, is_dark: bool = False) -> Iterator[Chrome]:
-    """A window of this many CSS pixels, with all of the page's own log kept."""
-    from selenium import webdriver
+def open_browser() -> Iterator[Browser]:
+    """The machine's own Chromium; nothing is downloaded."""
+    assert why_no_browser() is None, why_no_browser()
+    from playwright.sync_api import sync_playwright
 
-    options = webdriver.ChromeOptions()
-    options.binary_location = _find(_BROWSERS) or ""
-    for switch in _SWITCHES:
-        options.add_argument(switch)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(shutil.which("chromedriver"))
-    driver = webdriver.Chrome(options=options, service=service)
-    try:
-        # Windows have a smallest width; a telephone's must be pretended.
-        driver.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride",
-            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600},
-        )
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
-        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-        yield driver
-    finally:
-        driver.quit()
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=_find_chromium(), args=_SWITCHES) as browser,
+    ):
+        yield browser
 
 
-def _find(names: tuple[str, ...]) -> str | None:
-    return next((path for path in map(shutil.which, names) if path), None)
+@contextmanager
+def open_page(
+    browser: Browser, size: tuple[int, int] = WIDE, *, is_dark: bool = False
+) -> Iterator[Page]:
+    """A window of this many CSS pixels, with cookies and a cache of its own."""
+    with browser.new_context(
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme="dark" if is_dark else "light",
+        is_mobile=size == TELEPHONE,
+        has_touch=size == TELEPHONE,
+        locale="en-GB",
+        timezone_id="UTC",
+    ) as context:
+        yield context.new_page()
+
+
+def list_messages(page: Page) -> list[str]:
+    """What the page says on its console, and its errors; it grows while the page is open."""
+    messages: list[str] = []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    return messages

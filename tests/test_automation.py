@@ -130,7 +130,7 @@ def test_a_tick_that_died_after_ordering_is_made_good(project: Project) -> None:
     project.write_prompts(CAT)
     with dg.build_sensor_context(instance=project.instance, resources=project.resources) as context:
         resources = context.resources
-        prompts = project.collection.load_prompts(resources)
+        prompts = project.collection.load_prompts(resources, project.instance)
         project.collection.open_desk(resources).place("cat", prompts.prompts["cat"])
     # Here the process dies.
     watch(automatic(project, "new"))

@@ -2,132 +2,114 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import dagster as dg
 import pytest
 
-from tests.browser import browser, why_no_browser
+from tests.browser import TELEPHONE, WIDE, list_messages, needs_browser, open_browser, open_page
 from tests.project import Project
 from tests.test_gallery import materialize_gallery
+from wiro_dagster.emulator import Emulator
 
 if TYPE_CHECKING:
-    from selenium.webdriver import Chrome
+    from playwright.sync_api import Browser, Page
 
-pytestmark = pytest.mark.skipif(why_no_browser() is not None, reason=why_no_browser() or "")
+pytestmark = needs_browser
 
-WIDE = (1400, 900)
-TELEPHONE = (390, 844)
 WORDS = '<img src=x onerror="document.title=1"></p><script>document.title=2</script>'
 PROMPTS = (
     {"id": "cat", "prompt": "A cat on a windowsill"},
     {"id": "dog", "prompt": f"A dog in the surf {WORDS}", "inputs": {"duration": 10}},
     {"id": "broken", "prompt": "A broken thing [fail]"},
 )
-PLAY = """
-const video = document.querySelector('[data-name="cat"] video'), done = arguments[0];
-video.muted = true;
-video.ontimeupdate = () => { if (video.currentTime > 0.3) { done(video.videoWidth); } };
-video.onerror = () => done(video.error.message);
-video.play().catch((error) => done(String(error)));
-"""
 
 
-@pytest.fixture
-def page(project: Project) -> str:
-    """The gallery of two videos and a failure, as a file."""
-    project.write_prompts(*PROMPTS)
-    for prompt in PROMPTS:
-        project.order(str(prompt["id"]))
-    project.settle()
-    return Path(materialize_gallery(project)["wiro/gallery_file"]).as_uri()
+@pytest.fixture(scope="module")
+def gallery(shared_emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of two videos and a failure."""
+    shared_emulator.reset()
+    folder = tmp_path_factory.mktemp("gallery")
+    with dg.instance_for_test(temp_dir=str(tmp_path_factory.mktemp("home"))) as instance:
+        project = Project(folder, shared_emulator, instance)
+        project.write_prompts(*PROMPTS)
+        project.order(*(str(prompt["id"]) for prompt in PROMPTS))
+        project.settle()
+        return Path(materialize_gallery(project)["wiro/gallery_file"])
 
 
-@pytest.fixture(params=[WIDE, TELEPHONE], ids=["wide", "telephone"])
-def chrome(request: pytest.FixtureRequest) -> Iterator[Chrome]:
-    with browser(*request.param) as driver:
-        yield driver
+@pytest.fixture(scope="module")
+def browser(gallery: Path) -> Iterator[Browser]:
+    # After the gallery: Dagster's runs and the browser's driver both want the thread's event loop.
+    with open_browser() as started:
+        yield started
 
 
-def find(driver: Chrome, css: str) -> Any:
-    return driver.find_element("css selector", css)
+def shown(page: Page) -> list[str | None]:
+    cards = page.locator("article").all()
+    return [card.get_attribute("data-name") for card in cards if card.is_visible()]
 
 
-def shown(driver: Chrome) -> list[str]:
-    cards = driver.find_elements("css selector", "article")
-    return [str(card.get_attribute("data-name")) for card in cards if card.is_displayed()]
-
-
-def choose(driver: Chrome, name: str, label: str) -> None:
-    from selenium.webdriver.support.ui import Select
-
-    Select(find(driver, f"select[name={name}]")).select_by_visible_text(label)
-
-
-def eventually(look: Callable[[], Any], wanted: Any) -> None:
-    deadline = time.monotonic() + 10
-    while look() != wanted:
-        assert time.monotonic() < deadline, (look(), wanted)
-        time.sleep(0.1)
-
-
-def test_the_gallery_plays_filters_and_fits(page: str, chrome: Chrome) -> None:
+def test_the_gallery_plays_filters_and_fits(gallery: Path, browser: Browser) -> None:
     """Without a network, on a wide screen and on a telephone."""
-    chrome.set_script_timeout(20)
-    chrome.get(page)
-    assert sorted(shown(chrome)) == ["broken", "cat", "dog"]
-    assert chrome.execute_async_script(PLAY) == 64
+    for size in (WIDE, TELEPHONE):
+        with open_page(browser, size) as page:
+            messages = list_messages(page)
+            page.goto(gallery.as_uri())
+            assert sorted(map(str, shown(page))) == ["broken", "cat", "dog"]
+            film = page.locator('[data-name="cat"] video')
+            film.evaluate("(film) => { film.muted = true; return film.play(); }")
+            page.wait_for_function("(film) => film.currentTime > 0.3", arg=film.element_handle())
+            assert film.evaluate("(film) => film.videoWidth") == 64
 
-    find(chrome, "input[name=words]").send_keys("WINDOWSILL")
-    assert shown(chrome) == ["cat"]
-    find(chrome, "input[name=words]").clear()
-    find(chrome, "input[name=words]").send_keys("no such words")
-    assert shown(chrome) == []
-    assert find(chrome, ".none").is_displayed()
-    find(chrome, "input[name=words]").clear()
-    find(chrome, "input[name=words]").send_keys(" ")
-    choose(chrome, "state", "Failed")
-    assert shown(chrome) == ["broken"]
-    assert "could not make anything" in find(chrome, ".failed .note").text
-    choose(chrome, "state", "All")
-    choose(chrome, "order", "Dearest first")
-    assert shown(chrome)[0] == "dog"
-    choose(chrome, "order", "By name")
-    assert shown(chrome) == ["broken", "cat", "dog"]
+            words = page.get_by_role("searchbox")
+            words.fill("WINDOWSILL")
+            assert shown(page) == ["cat"]
+            words.fill("no such words")
+            assert shown(page) == []
+            assert page.locator(".none").is_visible()
+            words.fill("")
+            page.get_by_label("Show").select_option("Failed")
+            assert shown(page) == ["broken"]
+            assert "could not make anything" in page.locator(".failed .note").inner_text()
+            page.get_by_label("Show").select_option("All")
+            page.get_by_label("Sort by").select_option("Dearest first")
+            assert shown(page)[0] == "dog"
+            page.get_by_label("Sort by").select_option("By name")
+            assert shown(page) == ["broken", "cat", "dog"]
 
-    width = chrome.execute_script("return document.documentElement.scrollWidth - innerWidth")
-    assert width <= 0
-    assert [entry["message"] for entry in chrome.get_log("browser")] == []  # type: ignore[no-untyped-call]
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            assert messages == []
 
 
-def test_hostile_words_stay_words(page: str, chrome: Chrome) -> None:
+def test_hostile_words_stay_words(gallery: Path, browser: Browser) -> None:
     """A prompt with markup is read, not run."""
-    chrome.get(page)
-    assert chrome.title == "Videos"
-    assert WORDS in find(chrome, '[data-name="dog"] .prompt').text
-    assert chrome.find_elements("css selector", 'img[src="x"]') == []
+    with open_page(browser) as page:
+        page.goto(gallery.as_uri())
+        assert page.title() == "Videos"
+        assert WORDS in page.locator('[data-name="dog"] .prompt').inner_text()
+        assert page.locator('img[src="x"]').count() == 0
 
 
-def test_a_video_that_is_not_there_says_so(page: str, project: Project) -> None:
+def test_a_video_that_is_not_there_says_so(gallery: Path, browser: Browser, tmp_path: Path) -> None:
     """A page that was moved without its videos tells why nothing plays."""
-    for path in (project.folder / "videos").glob("*.mp4"):
-        path.unlink()
-    with browser(*WIDE) as chrome:
-        chrome.get(page)
-        chrome.execute_script("document.querySelectorAll('video').forEach((v) => v.load())")
-        chrome.execute_script("document.querySelectorAll('video').forEach((v) => v.play())")
-        eventually(
-            lambda: "not beside the page" in find(chrome, '[data-name="cat"] .frame').text, True
-        )
+    moved = shutil.copy(gallery, tmp_path)
+    with open_page(browser) as page:
+        page.goto(Path(moved).as_uri())
+        page.evaluate("document.querySelectorAll('video').forEach((film) => film.load())")
+        page.evaluate("document.querySelectorAll('video').forEach((film) => { film.play(); })")
+        frame = page.locator('[data-name="cat"] .frame')
+        frame.get_by_text("not beside the page").wait_for()
 
 
-def test_a_dark_screen_gets_a_dark_page(page: str) -> None:
+def test_a_dark_screen_gets_a_dark_page(gallery: Path, browser: Browser) -> None:
     """As the system prefers."""
     colours = []
     for is_dark in (False, True):
-        with browser(*WIDE, is_dark=is_dark) as chrome:
-            chrome.get(page)
-            colours.append(find(chrome, "body").value_of_css_property("background-color"))
-    assert colours == ["rgba(246, 246, 244, 1)", "rgba(21, 21, 22, 1)"]
+        with open_page(browser, is_dark=is_dark) as page:
+            page.goto(gallery.as_uri())
+            colours.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    assert colours == ["rgb(246, 246, 244)", "rgb(21, 21, 22)"]

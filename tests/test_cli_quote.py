@@ -78,6 +78,20 @@ def test_prices_that_cannot_be_known_are_named_with_their_method() -> None:
     assert row(output, "total")[2].endswith("+ ?")
 
 
+def test_a_prompt_with_the_file_of_an_asset_is_priced_without_that_file(folder: Path) -> None:
+    """No price depends on the bytes of an image, only on how many there are."""
+    image = {"asset": "portraits", "partition": "anna"}
+    ad = {"id": "ad", "model": "emulator/collage", "inputs": {"inputImages": [image, image]}}
+    text = {"prompts": [ad, {**PROMPTS["prompts"][0], "model": "minimax/hailuo-2-3"}]}
+    (folder / "prompts.yaml").write_text(yaml.safe_dump(text))
+    result = run("prompts.yaml")
+    assert result.exit_code == 0, result.output
+    urls = ["https://example.org/a.png"] * 2
+    ad["inputs"] = {"inputImages": urls}
+    (folder / "prompts.yaml").write_text(yaml.safe_dump(text))
+    assert row(run("prompts.yaml").output, "ad") == row(result.output, "ad")
+
+
 def test_the_prompt_file_comes_from_the_environment_too(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

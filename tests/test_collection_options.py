@@ -56,7 +56,7 @@ def test_a_waiting_run_tells_the_progress_that_the_socket_tells(
     result = heard.materialize(heard.collection.video_key, partitions=["cat"])
     assert result.success
     told = [entry.user_message for entry in project.instance.all_logs(result.run_id)]
-    assert any(" %." in message for message in told)
+    assert any(" %)." in message for message in told)
     client = heard.resources["wiro"].get_client()
     token = client.get_task(project.emulator.tasks()[0]["id"]).token
     assert not any(token in message for message in told)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +19,17 @@ from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._serdes import serialize_value
 from dagster.components.core.component_tree import ComponentTreeException
 from dagster.components.testing.utils import DefsFolderSandbox, create_defs_folder_sandbox
+from dagster_aws.s3 import S3Resource
+from jsonschema import Draft202012Validator
 
 from wiro_dagster import (
     AssetPrompts,
     FilePrompts,
     FolderVideoStore,
     LedgerResource,
+    OrderPolicy,
     S3Prompts,
+    S3VideoStore,
     VideoChecks,
     VideoCollection,
     WiroResource,
@@ -88,57 +96,127 @@ def snapshot(defs: dg.Definitions) -> Mapping[str, Any]:
     }
 
 
+# Every setting, with a value that is not its default.
+SETTINGS: dict[str, Any] = {
+    "prompt_file": "prompts.yaml",
+    "name": "ads",
+    "orders": "new",
+    "group_name": "marketing",
+    "owners": ["team:marketing"],
+    "tags": {"campaign": "spring"},
+    "pool": "waiting",
+    "on_terminate": "cancel",
+    "wait_deadline_seconds": 600,
+    "model_folder": "models",
+    "input_assets": ["portraits"],
+    "checks": {"frozen": False, "black_share": 0.5},  # as YAML reads a bare `off`
+    "policy": {"run_deadline_seconds": 60, "superseded": "cancel"},
+    "order_missing": {"cron_schedule": "0 6 * * *", "default_status": "STOPPED"},
+    "account": {**ACCOUNT, "concurrent_requests": 4, "websocket_url": "ws://example.com"},
+    "ledger": {
+        "url": "sqlite:///.wiro/ledger.db",
+        "daily_budget_usd": 2.5,
+        "total_budget_usd": None,
+        "unknown_price": "assume",
+        "assumed_price_usd": "0.5",
+    },
+    "video_store": {
+        "bucket": "media",
+        "prefix": "videos",
+        "server_side_encryption": "aws:kms",
+        "kms_key_id": "alias/videos",
+        "storage_class": "STANDARD_IA",
+        "endpoint_url": "http://127.0.0.1:9000",
+        "aws_access_key_id": "{{ env.WIRO_TEST_KEY }}",
+        "aws_secret_access_key": "{{ env.WIRO_TEST_SECRET }}",
+    },
+}
+
+
 def test_the_component_and_the_builders_make_the_same_definitions(
     sandbox: DefsFolderSandbox,
 ) -> None:
-    """One code path: YAML is another spelling of the Python."""
-    defs = load(
-        sandbox,
-        prompt_file="prompts.yaml",
-        name="ads",
-        orders="new",
-        group_name="marketing",
-        owners=["team:marketing"],
-        tags={"campaign": "spring"},
-        pool="waiting",
-        checks={"frozen": "off", "black_share": 0.5},
-        order_missing={"cron_schedule": "0 6 * * *"},
-        account=ACCOUNT,
-        ledger={"url": "sqlite:///.wiro/ledger.db", "daily_budget_usd": 2.5},
-        video_store="videos",
-    )
+    """One code path: YAML is another spelling of the Python, in every setting."""
+    path = write_component(sandbox, **SETTINGS)
+    with sandbox.load_component_and_build_defs(path) as (component, defs):
+        assert isinstance(component, WiroVideoComponent)
+    root = sandbox.project_root
     collection = VideoCollection(
-        prompt_file=sandbox.defs_folder_path / "ads" / "prompts.yaml",
+        prompt_source=FilePrompts(sandbox.defs_folder_path / "ads" / "prompts.yaml"),
         name="ads",
         orders="new",
         group_name="marketing",
         owners=("team:marketing",),
         tags=(("campaign", "spring"),),
         pool="waiting",
+        on_terminate="cancel",
+        wait_deadline_seconds=600,
+        model_folder=root / "models",
+        input_assets=("portraits",),
         checks=VideoChecks(frozen="off", black_share=0.5),
+        policy=OrderPolicy(run_deadline_seconds=60, superseded="cancel"),
         wiro="ads_wiro",
         ledger="ads_wiro_ledger",
         store="ads_video_store",
     )
-    schedule = build_missing_videos_schedule(collection, cron_schedule="0 6 * * *")
-    root = sandbox.project_root
+    assert component.build_collection(path, root) == collection
+    schedule = build_missing_videos_schedule(
+        collection, cron_schedule="0 6 * * *", default_status=dg.DefaultScheduleStatus.STOPPED
+    )
     written = dg.Definitions.merge(
         build_video_definitions(collection),
         dg.Definitions(
             schedules=[schedule],
             resources={
                 "ads_wiro": WiroResource(
-                    api_key=dg.EnvVar("WIRO_TEST_KEY"), api_secret=dg.EnvVar("WIRO_TEST_SECRET")
+                    api_key=dg.EnvVar("WIRO_TEST_KEY"),
+                    api_secret=dg.EnvVar("WIRO_TEST_SECRET"),
+                    concurrent_requests=4,
+                    websocket_url="ws://example.com",
                 ),
                 "ads_wiro_ledger": LedgerResource(
-                    url=f"sqlite:///{root}/.wiro/ledger.db", daily_budget_usd="2.5"
+                    url=f"sqlite:///{root}/.wiro/ledger.db",
+                    daily_budget_usd="2.5",
+                    unknown_price="assume",
+                    assumed_price_usd="0.5",
                 ),
-                "ads_video_store": FolderVideoStore(path=str(root / "videos")),
+                "ads_video_store": S3VideoStore(
+                    s3=S3Resource(
+                        endpoint_url="http://127.0.0.1:9000",
+                        aws_access_key_id=dg.EnvVar("WIRO_TEST_KEY"),
+                        aws_secret_access_key=dg.EnvVar("WIRO_TEST_SECRET"),
+                    ),
+                    bucket="media",
+                    prefix="videos",
+                    server_side_encryption="aws:kms",
+                    kms_key_id="alias/videos",
+                    storage_class="STANDARD_IA",
+                ),
             },
         ),
     )
     assert snapshot(defs) == snapshot(written)
     dg.Definitions.validate_loadable(defs)
+
+
+def test_yaml_can_set_whatever_python_can() -> None:
+    """A setting that a class gets later is one of the component's too, or this names it."""
+    schema = WiroVideoComponent.model().model_json_schema()
+    tables = {name: set(table["properties"]) for name, table in schema["$defs"].items()}
+    ours = set(schema["properties"]) | tables["ResourceKeys"] | {"prompt_source"}
+    assert {field.name for field in fields(VideoCollection)} <= ours
+    assert tables["OrderPolicy"] == {field.name for field in fields(OrderPolicy)}
+    assert tables["VideoChecks"] == {field.name for field in fields(VideoChecks)}
+    assert tables["AssetPrompts"] == {field.name for field in fields(AssetPrompts)}
+    assert tables["S3Prompts"] == {field.name for field in fields(S3Prompts)}
+    assert tables["WiroAccount"] == set(WiroResource.model_fields)
+    assert tables["WiroLedger"] == set(LedgerResource.model_fields)
+    stores: set[str] = set().union(
+        *(kind.model_fields for kind in (FolderVideoStore, S3VideoStore, S3Resource))
+    )
+    assert tables["WiroVideoStore"] == stores - {"s3"}
+    schedule = inspect.signature(build_missing_videos_schedule).parameters
+    assert tables["MissingVideosSchedule"] == set(schedule) - {"collection"}
 
 
 def test_several_collections_share_the_resources_of_the_project(
@@ -157,17 +235,48 @@ def test_several_collections_share_the_resources_of_the_project(
     [
         ({"prompt_file": "s3://bucket/prompts.yaml"}, S3Prompts("s3://bucket/prompts.yaml")),
         (
-            {"prompt_asset": "marketing/prompts"},
-            AssetPrompts(dg.AssetKey(["marketing", "prompts"])),
+            {"prompt_file": {"uri": "s3://bucket/prompts.yaml", "s3": "media"}},
+            S3Prompts("s3://bucket/prompts.yaml", s3="media"),
         ),
-        ({"prompt_file": "texts/a.csv"}, FilePrompts(Path("/here/texts/a.csv"))),
+        (
+            {
+                "prompt_asset": {
+                    "asset_key": "marketing/prompts",
+                    "defaults": {"model": "minimax/hailuo-2-3"},
+                    "value_type": "decimal.Decimal",
+                }
+            },
+            AssetPrompts(
+                dg.AssetKey(["marketing", "prompts"]),
+                defaults={"model": "minimax/hailuo-2-3"},
+                value_type=Decimal,
+            ),
+        ),
+        ({"prompt_file": "/texts/a.csv"}, FilePrompts(Path("/texts/a.csv"))),
     ],
 )
 def test_prompts_come_from_a_file_from_s3_or_from_an_asset(
-    attributes: dict[str, str], source: object
+    sandbox: DefsFolderSandbox, attributes: dict[str, Any], source: object
 ) -> None:
-    """A relative file is meant from the folder of `defs.yaml`."""
-    assert WiroVideoComponent(**attributes).build_collection(Path("/here")).source == source
+    """The same sources as in Python, with all that they can be told."""
+    path = write_component(sandbox, **attributes)
+    with sandbox.load_component_and_build_defs(path) as (component, _):
+        assert isinstance(component, WiroVideoComponent)
+        assert component.build_source(path) == source
+
+
+def test_a_folder_is_meant_from_the_project_and_resources_can_have_other_names(
+    sandbox: DefsFolderSandbox,
+) -> None:
+    """A store is a text or a mapping; `resource_keys` names what the project has."""
+    for store in ("clips", {"path": "clips", "base_url": "http://127.0.0.1:8379"}):
+        defs = load(
+            sandbox, prompt_file="a.yaml", video_store=store, resource_keys={"wiro": "second"}
+        )
+        made = (defs.resources or {})["video_store"]
+        assert made.path == str(sandbox.project_root / "clips")
+        sensors = {sensor.name: sensor for sensor in defs.sensors or ()}
+        assert "second" in sensors["video_order_sensor"].required_resource_keys
 
 
 def test_a_secret_is_the_name_of_a_variable_to_dagster(sandbox: DefsFolderSandbox) -> None:
@@ -195,6 +304,10 @@ def test_a_secret_is_the_name_of_a_variable_to_dagster(sandbox: DefsFolderSandbo
         ({"account": {**ACCOUNT, "api_secret": f"x{SECRET}"}}, "account.api_secret"),
         ({"account": {"api_key": "{{ env.WIRO_TEST_KEY }}+"}}, "account.api_key"),
         ({"ledger": {"url": f"postgresql://me:{SECRET}@host/db"}}, "ledger.url"),
+        (
+            {"video_store": {"bucket": "media", "aws_secret_access_key": SECRET}},
+            "video_store.aws_secret_access_key",
+        ),
     ],
 )
 def test_a_secret_in_the_file_is_refused_without_showing_it(
@@ -203,7 +316,8 @@ def test_a_secret_in_the_file_is_refused_without_showing_it(
     """Nor does one go through that a template pieces together."""
     with pytest.raises(ComponentTreeException) as caught:
         load(sandbox, prompt_file="prompts.yaml", **attributes)
-    assert f"{field} in defs.yaml holds a secret" in str(caught.value.__cause__)
+    assert f"{field} holds a secret" in str(caught.value.__cause__)
+    assert re.match(r"/.+/defs\.yaml:\d+: ", str(caught.value.__cause__))
     chain: BaseException | None = caught.value
     while chain is not None:
         assert KEY not in str(chain)
@@ -214,21 +328,59 @@ def test_a_secret_in_the_file_is_refused_without_showing_it(
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
-        ({}, "Give either prompt_file or prompt_asset"),
-        ({"prompt_file": "a.yaml", "prompt_asset": "b"}, "Give either prompt_file or prompt_asset"),
+        ({"name": "ads"}, "Give either prompt_file or prompt_asset"),
+        (
+            {"prompt_file": "a.yaml", "prompt_asset": {"asset_key": "b"}},
+            "Give either prompt_file or prompt_asset",
+        ),
         ({"prompt_file": "ftp://a/b.yaml"}, "s3://bucket/key.yaml"),
         ({"prompt_file": "a.yaml", "name": "no blanks"}, "letters, digits"),
-        ({"prompt_file": "a.yaml", "checks": {"frozn": "off"}}, "frozen"),
-        ({"prompt_file": "a.yaml", "checks": {"frozen": "never"}}, "error, warn, off"),
+        ({"prompt_file": "a.yaml", "checks": {"black_share": 2}}, "1 at the most"),
+        ({"prompt_file": "a.yaml", "ledger": {"url": "x", "daily_budget_usd": "ten"}}, "12.50"),
+        ({"prompt_file": "a.yaml", "video_store": {"prefix": "a"}}, "either a path"),
+        (
+            {"prompt_asset": {"asset_key": "a", "value_type": "no.such_thing"}},
+            "such as pandas.DataFrame",
+        ),
     ],
 )
-def test_settings_that_do_not_fit_say_what_to_write(
+def test_settings_that_do_not_fit_say_where_and_what_to_write(
     sandbox: DefsFolderSandbox, attributes: dict[str, Any], message: str
 ) -> None:
-    """Errors end with the next step."""
+    """Errors begin with file and line, and end with the next step."""
     with pytest.raises(ComponentTreeException) as caught:
         load(sandbox, **attributes)
     assert message in str(caught.value.__cause__)
+    assert re.match(r"/.+/defs\.yaml:\d+", str(caught.value.__cause__))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "path"),
+    [
+        ({"orders": "always"}, ["orders"]),
+        ({"name": "my ads"}, ["name"]),
+        ({"account": {"api_key": "{{ env.A }}", "api_secrt": "x"}}, ["account"]),
+        ({"account": {"api_key": "{{ env.A }}", "cdn_hosts": [1]}}, ["account", "cdn_hosts", 0]),
+        ({"ledger": {"url": "x", "daily_budget_usd": "ten"}}, ["ledger", "daily_budget_usd"]),
+        ({"checks": {"black": "never"}}, ["checks", "black"]),
+        ({"policy": {"run_deadline_seconds": "long"}}, ["policy", "run_deadline_seconds"]),
+        ({"video_store": "ftp://videos"}, ["video_store"]),
+        ({"video_store": {"bucket": 1}}, ["video_store", "bucket"]),
+        ({"prompt_file": {"s3": "s3"}}, ["prompt_file"]),
+        ({"wait_deadline_seconds": "soon"}, ["wait_deadline_seconds"]),
+        ({"tags": {"campaign": 1}}, ["tags", "campaign"]),
+    ],
+)
+def test_what_the_schema_refuses_is_refused_at_its_own_line(
+    attributes: dict[str, Any], path: list[Any]
+) -> None:
+    """`dg check yaml` and editors go by the schema; a part is not refused for one of its fields."""
+    schema = WiroVideoComponent.model().model_json_schema()
+    right = {"prompt_file": "prompts.yaml", **SETTINGS, "pool": "{{ env.POOL }}"}
+    right["checks"] = {"black_share": "{{ env.SHARE }}", "frozen": False}
+    assert list(Draft202012Validator(schema).iter_errors(right)) == []
+    (error,) = Draft202012Validator(schema).iter_errors({**right, **attributes})
+    assert list(error.absolute_path) == path
 
 
 def test_a_scaffolded_folder_works_as_it_is(
@@ -273,4 +425,3 @@ def test_every_setting_has_a_description_and_an_example() -> None:
         if not (field.get("description") and field.get("examples"))
     ]
     assert bare == []
-    assert schema["properties"]["orders"]["enum"] == ["manual", "new", "new_and_changed"]

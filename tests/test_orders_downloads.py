@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -266,6 +267,28 @@ def test_a_file_that_is_gone_from_the_store_is_fetched_again(bench: Bench) -> No
     bench.place("cat")
     bench.settle()
     assert bench.runs() == 1
+    bench.check_books()
+
+
+def test_files_that_are_back_in_the_store_are_not_lost(bench: Bench, tmp_path: Path) -> None:
+    """A disk that was not mounted, while Wiro has no files any more: the video is still ours."""
+    bench.place("cat")
+    bench.settle()
+    videos, away = bench.workshop.folder, tmp_path / "away"
+    videos.rename(away)
+    bench.emulator.script_fault("file_not_found", times=None)
+    bench.advance(2 * STEADY.download_give_up_seconds)
+    bench.place("cat")
+    (order,) = bench.settle(5000)
+    assert order.state == "uncollected"
+    shutil.rmtree(videos, ignore_errors=True)
+    away.rename(videos)
+    downloads = len(bench.emulator.journal(kind="download"))
+    bench.place("cat")
+    (order,) = bench.settle()
+    assert (order.state, bench.runs()) == ("delivered", 1)
+    assert len(bench.emulator.journal(kind="download")) == downloads
+    bench.emulator.clear_faults()
     bench.check_books()
 
 

@@ -114,6 +114,47 @@ def test_a_429_holds_the_whole_account_back(
     assert bench.runs() == 2
 
 
+def test_a_429_on_a_look_holds_every_process_back(open_bench: Any) -> None:
+    """Looks and submissions of all that share the key wait as long as Wiro asks, then go on."""
+    bench, other = open_bench(), open_bench()
+    bench.emulator.change_settings(task_seconds=300.0)
+    place_many(bench, 2)
+    bench.tick()
+    bench.advance(10)
+    bench.emulator.script_fault("rate_limited", endpoint="Task/Detail", times=9, retry_after="40")
+    bench.tick()
+    bench.emulator.clear_faults()
+    looked, sent = bench.calls("Task/Detail"), bench.calls("Run")
+    other.place("late")
+    for seconds in (5, 15, 15):
+        bench.advance(seconds)
+        other.now = bench.now
+        assert (other.tick().polled, bench.tick().polled) == (0, 0)
+    assert (bench.calls("Task/Detail"), bench.calls("Run")) == (looked, sent)
+    bench.advance(10)
+    other.now = bench.now
+    assert other.tick().polled > 0
+    bench.settle()
+    assert bench.runs() == 3
+
+
+def test_a_429_on_the_list_of_tasks_holds_looks_back_too(open_bench: Any) -> None:
+    """Lost answers are looked up when Wiro takes requests again."""
+    bench = open_bench()
+    bench.emulator.script_fault("drop", endpoint="Run", moment="after")
+    bench.emulator.script_fault("rate_limited", endpoint="Task/List", times=2, retry_after="40")
+    bench.place("cat")
+    bench.tick()
+    bench.advance(3)
+    bench.tick()
+    asked = bench.calls("Task/List")
+    bench.advance(30)
+    bench.tick()
+    assert bench.calls("Task/List") == asked
+    bench.settle()
+    assert (bench.state("cat"), bench.runs()) == ("delivered", 1)
+
+
 def test_no_funds_stop_submitting_until_there_are_some(bench: Bench) -> None:
     """Code 97: everything waits, one order looks from time to time, and it goes on by itself."""
     bench.emulator.set_balance("0.10")
@@ -125,9 +166,12 @@ def test_no_funds_stop_submitting_until_there_are_some(bench: Bench) -> None:
         assert "Insufficient balance" in str(bench.tick().closed_reason)
     assert bench.calls("Run") - asked == 3
     assert all("Insufficient balance" in str(o.hold) for o in bench.ledger.list_orders()[:1])
+    assert bench.desk.context.gate.find_trouble().kind == "balance"
+    assert bench.notices == []
     bench.emulator.set_balance("1000")
     orders = bench.settle()
     assert {order.state for order in orders} == {"delivered"}
+    assert bench.desk.context.gate.find_trouble() is None
     bench.check_books()
 
 
@@ -174,6 +218,34 @@ def test_a_refused_key_holds_the_account_and_fails_nothing(open_bench: Any) -> N
     right = open_bench()
     right.advance(STEADY.refused_pause_seconds + 1)
     assert {order.state for order in right.settle()} == {"delivered"}
+
+
+def test_a_refused_key_that_is_replaced_hands_its_orders_on(open_bench: Any) -> None:
+    """Also where it was refused before there was a price; nobody has to order again."""
+    wrong = open_bench(api_key="wrong", options={"account": "wrong"})
+    place_many(wrong, 2)
+    wrong.tick()
+    assert wrong.desk.context.gate.find_trouble().kind == "credentials"
+    assert {order.hold for order in wrong.ledger.list_orders()} == {None}
+    asked = wrong.calls("Tool/Detail")
+    wrong.tick()
+    assert wrong.calls("Tool/Detail") == asked
+    right = open_bench()
+    assert {order.state for order in right.settle()} == {"delivered"}
+    assert {order.account for order in right.ledger.list_orders()} == {"emulated"}
+
+
+def test_short_pauses_are_no_trouble_of_the_account(open_bench: Any) -> None:
+    """429, code 96 and a lost answer pass by themselves."""
+    bench = open_bench()
+    bench.emulator.set_balance("10")
+    bench.emulator.script_fault("rate_limited", endpoint="Run", retry_after="5")
+    bench.emulator.script_fault("http_500", endpoint="Run", skip=1)
+    place_many(bench, 3)
+    for _ in range(15):
+        bench.tick()
+        assert bench.desk.context.gate.find_trouble() is None
+        bench.advance(5)
 
 
 def test_an_order_of_a_replaced_key_is_taken_over(open_bench: Any) -> None:

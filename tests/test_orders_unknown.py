@@ -98,6 +98,30 @@ def test_a_process_that_dies_at_the_post_leaves_an_order_to_be_looked_up(
     bench.check_books()
 
 
+def test_a_clock_that_is_wrong_does_not_have_it_bought_again(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    """By our clock the task is older than its order: that is a person's case, not another POST."""
+
+    class FastBench(Bench):
+        def clock(self) -> float:
+            return self.now + 3 * STEADY.clock_skew_seconds
+
+    bench = FastBench(emulator, f"sqlite:///{tmp_path / 'ledger.db'}", tmp_path / "videos")
+    emulator.script_fault("drop", endpoint="Run", moment="after")
+    order = bench.place("cat")
+    bench.tick()
+    for _ in range(20):
+        bench.advance(30)
+        bench.tick()
+    assert (bench.state("cat"), bench.runs()) == ("unknown", 1)
+    assert any(f"orders adopt {order.id}" in notice for notice in bench.notices)
+    bench.ledger.record_task(bench.order("cat"), emulator.tasks()[0]["id"], due_at=bench.clock())
+    bench.tick()
+    assert (bench.state("cat"), bench.runs()) == ("stored", 1)
+    bench.close()
+
+
 def test_a_list_that_lags_behind_is_waited_for(bench: Bench) -> None:
     """A task that is listed late is adopted late; nothing else is bought meanwhile."""
     bench.emulator.script_task(listing_delay_seconds=280.0)

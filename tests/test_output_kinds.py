@@ -118,14 +118,36 @@ def check_records(open_project: OpenProject, orders: dict[str, Order]) -> None:
         assert ("wiro/preview" in record) is (KINDS[name][0] in ("video", "image"))
     assert len(records["pictures"]["wiro/files"]) == 3
     assert len(records["pictures"]["wiro/output_urls"]) == 3
-    assert (
-        Path(records["answer"]["dagster/uri"].removeprefix("file://"))
-        .read_text(encoding="utf-8")
-        .endswith("Tell me of a fox")
-    )
+    answer = Path(records["answer"]["dagster/uri"].removeprefix("file://")).read_text("utf-8")
+    assert answer.endswith("Tell me of a fox")
+    assert records["answer"]["wiro/text"] == answer
+    assert [name for name in KINDS if "wiro/output_urls" not in records[name]] == ["answer"]
+    assert [name for name in KINDS if "wiro/text" in records[name]] == ["answer"]
+    check_verdicts(open_project)
     assert records["film"]["wiro/quote_usd"] == records["film"]["wiro/cost_usd"]
     assert records["pictures"]["wiro/quote_usd"] == pytest.approx(0.06)
     assert "wiro/quote_usd" not in records["answer"]
+
+
+def check_verdicts(open_project: OpenProject) -> None:
+    """Of every kind what can be said of it: cost and bytes of all that have a quote or a file."""
+    checks = {
+        check.check_name: check.metadata["wiro/videos"].value
+        for check in newest_evaluations(open_project)
+    }
+    quoted = [order for order in open_project.ledger.list_orders() if order.quote_usd is not None]
+    assert checks["cost_within_quote"] == len(quoted) > 3
+    assert checks["size_as_announced"] == len(KINDS) - 1  # text is announced by no size
+    assert checks["playable"] == 3
+    assert checks["not_black"] == 3
+
+
+def newest_evaluations(open_project: OpenProject) -> list[dg.AssetCheckEvaluation]:
+    key = open_project.collection.video_key
+    job = dg.define_asset_job("judge", dg.AssetSelection.checks_for_assets(key))
+    defs = dg.Definitions.merge(open_project.definitions, dg.Definitions(jobs=[job]))
+    result = defs.resolve_job_def("judge").execute_in_process(instance=open_project.instance)
+    return list(result.get_asset_check_evaluations())
 
 
 def test_a_local_file_goes_with_the_run_and_its_bytes_are_the_fingerprint(

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import dagster as dg
 import pytest
+from dagster_shared.libraries import DagsterLibraryRegistry
 
 import wiro_dagster
+from wiro_dagster import (
+    FolderVideoStore,
+    LedgerResource,
+    VideoCollection,
+    WiroResource,
+    build_video_definitions,
+)
 
 PACKAGE = Path(wiro_dagster.__file__).parent
 
@@ -22,14 +34,25 @@ FLOORS: list[set[str]] = [
     {"s3_errors", "s3_store", "ledger"},
     {"costs", "models", "uploads"},
     {"orders"},
-    {"events", "resources", "s3_resource", "store_resources"},
-    {"cost_asset", "prompt_sources", "verdicts"},
+    {
+        "event_log",
+        "events",
+        "order_checks",
+        "order_cursor",
+        "resources",
+        "store_resources",
+    },
+    {"s3_resource"},
+    {"store_places"},
+    {"asset_files", "cost_asset", "prompt_sources", "verdicts"},
     {"collection"},
     {"checks", "gallery", "io_manager", "provenance", "video_checks"},
     {"automation", "sensors", "waiting"},
     {"assets", "prompt_sensor"},
     {"definitions"},
-    {"component", "component_settings", "scaffolder"},
+    {"defs_yaml", "scaffolder"},
+    {"component_settings"},
+    {"component"},
     {"emulator"},
     {"cli"},
 ]
@@ -85,16 +108,34 @@ def test_the_lower_floors_do_not_know_dagster(part: str) -> None:
     assert "dagster" not in loaded
 
 
+HEAVY = {"av", "boto3", "dagster_aws", "PIL", "starlette", "websockets"}
+
+
 def test_importing_the_package_is_light() -> None:
     """Dagster, the emulator, PyAV and boto3 are loaded when they are used."""
     loaded = modules_after("import wiro_dagster")
-    assert loaded.isdisjoint({"dagster", "av", "boto3", "starlette", "PIL", "sqlalchemy"})
+    assert loaded.isdisjoint(HEAVY | {"dagster", "sqlalchemy"})
 
 
-def test_building_definitions_needs_neither_av_nor_boto3() -> None:
-    """A code location loads without the heavy optional parts."""
-    loaded = modules_after("from wiro_dagster import build_video_definitions")
-    assert loaded.isdisjoint({"av", "boto3", "starlette", "PIL", "websockets"})
+def test_a_code_location_loads_without_the_heavy_parts() -> None:
+    """Neither do the public names load them, but for the one that is made of boto3."""
+    names = ", ".join(set(wiro_dagster.__all__) - {"S3VideoStore"})
+    assert modules_after(f"from wiro_dagster import {names}").isdisjoint(HEAVY)
+
+
+def test_without_s3_support_the_package_says_so_when_it_is_asked_for() -> None:
+    """Dagster looks at every name for components; one that cannot be had is not among them."""
+    code = """
+import sys
+sys.modules["dagster_aws"] = None
+from wiro_dagster import *
+try:
+    from wiro_dagster import S3VideoStore
+except ImportError as error:
+    print(error)
+"""
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert 'pip install "wiro-dagster[aws]"' in shown.stdout
 
 
 def modules_after(statement: str) -> set[str]:
@@ -103,9 +144,90 @@ def modules_after(statement: str) -> set[str]:
     return set(json.loads(shown.stdout))
 
 
-def test_every_public_name_is_there_and_documented() -> None:
-    """`__all__` is honest."""
-    for name in wiro_dagster.__all__:
-        assert getattr(wiro_dagster, name).__doc__
+def test_the_public_names_are_told_to_type_checkers_too() -> None:
+    """What is imported late for speed and what a type checker reads are the same names."""
+    tree = ast.parse(Path(wiro_dagster.__file__).read_text())
+    told = {
+        alias.name: node.module
+        for block in tree.body
+        if isinstance(block, ast.If)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.name == alias.asname
+    }
+    homes = {name: f"wiro_dagster.{home}" for name, home in wiro_dagster._HOMES.items()}
+    assert told == homes
+    assert list(homes) == sorted(homes) == wiro_dagster.__all__
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = wiro_dagster.no_such_name
+
+
+def public_callables() -> Iterator[tuple[str, Any]]:
+    """Public functions and classes, and the public methods that our classes define."""
+    for name in wiro_dagster.__all__:
+        named = getattr(wiro_dagster, name)
+        yield name, named
+        if inspect.isclass(named):
+            for part, made in vars(named).items():
+                if not part.startswith("_") and isinstance(made, property):
+                    yield f"{name}.{part}", made.fget
+                elif not part.startswith("_") and inspect.isroutine(made):
+                    yield f"{name}.{part}", getattr(named, part)
+
+
+def test_every_public_name_has_types_and_a_docstring() -> None:
+    """Also the methods and properties of public classes."""
+    untold = []
+    for name, named in public_callables():
+        if not inspect.getdoc(named):
+            untold.append(f"{name}: docstring")
+        if inspect.isclass(named):
+            continue  # its fields have types, or it would not be a class of its kind
+        signature = inspect.signature(named)
+        bare = [
+            parameter
+            for parameter, found in signature.parameters.items()
+            if found.annotation is found.empty and parameter not in {"self", "cls"}
+        ]
+        if bare or signature.return_annotation is signature.empty:
+            untold.append(f"{name}: types of {bare or 'what it returns'}")
+    assert untold == []
+
+
+def test_dagster_knows_the_library() -> None:
+    """Its version is listed among those of Dagster's libraries."""
+    assert DagsterLibraryRegistry.get()["wiro-dagster"] == wiro_dagster.__version__
+
+
+def test_definitions_carry_what_dagster_shows_of_them() -> None:
+    """Assets have a group, kinds, owners, tags and a description; checks and sensors the last."""
+    collection = VideoCollection(
+        prompt_file=Path("prompts.yaml"),
+        name="ads",
+        group_name="marketing",
+        owners=("team:marketing",),
+        tags=(("campaign", "spring"),),
+    )
+    definitions = dg.Definitions.merge(
+        build_video_definitions(collection),
+        dg.Definitions(
+            resources={
+                "wiro": WiroResource(api_key="none"),
+                "wiro_ledger": LedgerResource(url="sqlite://"),
+                "video_store": FolderVideoStore(path="videos"),
+            }
+        ),
+    )
+    graph = definitions.resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.description, key
+        assert (node.group_name, node.owners) == ("marketing", ["team:marketing"]), key
+        assert node.tags["campaign"] == "spring", key
+        assert node.kinds, key
+    assert all(graph.get_check_spec(key).description for key in graph.asset_check_keys)
+    for sensor in definitions.sensors or ():
+        assert isinstance(sensor, dg.SensorDefinition)
+        assert sensor.description, sensor.name
+        assert sensor.tags["wiro/collection"] == "ads/video", sensor.name

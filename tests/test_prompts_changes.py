@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from wiro_dagster.api.model_wire import read_model
@@ -16,7 +14,14 @@ from wiro_dagster.catalogue import (
     ModelSchema,
     schema_from_model_detail,
 )
-from wiro_dagster.prompts import Prompt, describe_change, list_changes, parse_prompt_text
+from wiro_dagster.prompts import (
+    Prompt,
+    PromptFile,
+    describe_change,
+    list_changes,
+    load_prompt_rows,
+    parse_prompt_text,
+)
 
 DURATION = InputSpec(
     "duration", "select", default="6", options=(InputOption("6"), InputOption("10"))
@@ -120,11 +125,13 @@ def test_a_prompt_file_tells_that_its_model_has_changed() -> None:
         parse_prompt_text(text, ".yaml", catalogue, source="prompts.yaml") for _ in range(2)
     )
     assert first.problems == ()
-    assert "Wiro has changed this model's inputs (seen 1970-01-02)." in str(second.problems[0])
+    assert str(second.problems[0]).endswith(
+        "Wiro has changed this model's inputs (seen 1970-01-02): prompt is gone. text is new."
+    )
 
 
-def test_changes_of_a_files_models_are_listed_before_anything_is_ordered(tmp_path: Path) -> None:
-    """What breaks and what would be paid again are named; a mended file is not."""
+def test_changes_of_models_are_listed_before_anything_is_ordered() -> None:
+    """What breaks and what would be paid again are named; what was mended is not."""
     select = {"id": "duration", "type": "select", "default": "6"}
     now = [0.0]
     stated = [{**select, "options": ["6", "10"]}]
@@ -134,16 +141,49 @@ def test_changes_of_a_files_models_are_listed_before_anything_is_ordered(tmp_pat
         return read_model(slug, {"parameters": [{"items": [prompt, *stated]}]})
 
     catalogue = Catalogue(lookup=look_up, max_age_seconds=100, clock=lambda: now[0])
-    file = tmp_path / "prompts.json"
     long = {"id": "long", "prompt": "x", "model": "acme/a", "inputs": {"duration": 10}}
     short = {"id": "short", "prompt": "x", "model": "acme/a"}
-    file.write_text(json.dumps({"prompts": [long, short]}))
-    assert list_changes(file, catalogue) == ()
-    assert list_changes(file, catalogue) == ()
+    rows = [long, short]
+
+    def load(known: Catalogue) -> PromptFile:
+        return load_prompt_rows(rows, "a table", known)
+
+    assert list_changes(load(catalogue), catalogue, load) == ()
     stated[:] = [{**select, "default": "5", "options": ["5", "6"]}]
     now[0] = 1000
-    (change,) = list_changes(file, catalogue)
+    (change,) = list_changes(load(catalogue), catalogue, load)
     assert set(change.broken) == {"long"}
     assert change.renewed == ("short",)
-    file.write_text(json.dumps({"prompts": [{**long, "inputs": {"duration": 5}}]}))
-    assert list_changes(file, catalogue) == ()
+    rows[:] = [{**long, "inputs": {"duration": 5}}]
+    assert list_changes(load(catalogue), catalogue, load) == ()
+
+
+def test_what_wiro_changes_of_a_stated_model_is_told_too() -> None:
+    """An entry of the package or the project goes on counting; prompts that fit are not told of."""
+    now = [0.0]
+    options = ["6", "10"]
+
+    def look_up(slug: str) -> ModelDetail:
+        prompt = {"id": "prompt", "type": "textarea", "required": True}
+        select = {"id": "duration", "type": "select", "default": "6", "options": list(options)}
+        return read_model(slug, {"parameters": [{"items": [prompt, select]}]})
+
+    entry = ModelSchema(OLD.slug, None, "prompt", source="entry")
+    catalogue = Catalogue([entry], look_up, max_age_seconds=100, clock=lambda: now[0])
+    rows = [
+        {"id": name, "prompt": "x", "model": OLD.slug, "duration": duration}
+        for name, duration in {"long": "10", "short": "6", "longest": "12"}.items()
+    ]
+
+    def load(known: Catalogue) -> PromptFile:
+        return load_prompt_rows(rows, "a table", known)
+
+    catalogue.find_detail(OLD.slug)
+    options.remove("10")
+    now[0] = 1000
+    catalogue.find_detail(OLD.slug)
+    found = load(catalogue)
+    assert found.problems == ()
+    (change,) = list_changes(found, catalogue, load)
+    assert (set(change.broken), change.renewed, change.is_stated) == ({"long"}, (), True)
+    assert "its catalogue entry still counts here" in str(change)

@@ -17,7 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wiro_dagster.api.types import LocalFile
-from wiro_dagster.catalogue import Catalogue, LocalFileInput, read_local_file
+from wiro_dagster.catalogue import (
+    AssetFileInput,
+    Catalogue,
+    LocalFileInput,
+    StoredFileInput,
+    read_local_file,
+)
 from wiro_dagster.errors import InputError
 from wiro_dagster.prompts import (
     Prompt,
@@ -108,11 +114,13 @@ def test_a_file_counts_by_its_bytes(image: Path) -> None:
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=9)
 _WIRE = _TEXT | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.booleans()
-_FILES = st.builds(
-    LocalFileInput,
-    st.just(Path("/images/a.jpg")),
+_FACTS = (
     st.binary(min_size=32, max_size=32).map(bytes.hex),
     st.integers(1, 10**8),
+    st.sampled_from([None, "imageUrl"]),
+)
+_FILES = st.builds(LocalFileInput, st.just(Path("/images/a.jpg")), *_FACTS) | st.builds(
+    StoredFileInput, st.just("a.jpg"), *_FACTS
 )
 _INPUTS = st.dictionaries(
     _TEXT, _WIRE | _FILES | st.lists(_TEXT | _FILES, min_size=1, max_size=3).map(tuple), max_size=4
@@ -126,6 +134,7 @@ def test_inputs_survive_the_ledger(inputs: dict[str, Any], take: int) -> None:
     stored = json.loads(json.dumps(inputs_to_json(inputs)))
     read = inputs_from_json(stored)
     assert read == inputs
+    assert inputs_to_json(read) == stored
     assert fingerprint_of(MODEL, read, take) == fingerprint_of(MODEL, inputs, take)
 
 
@@ -134,6 +143,42 @@ def test_a_stored_file_states_path_hash_and_size(image: Path) -> None:
     file = read_local_file(image)
     assert inputs_to_json({"image": file}) == {
         "image": {"file": str(image.resolve()), "sha256": file.sha256, "size_bytes": 4}
+    }
+
+
+def test_a_file_of_the_store_is_the_same_input_as_a_local_one(image: Path) -> None:
+    """Where its bytes lie is no part of a fingerprint."""
+    file = read_local_file(image)
+    kept = StoredFileInput("face.jpg", file.sha256, file.size_bytes)
+    assert fingerprint_of(MODEL, {"i": file}) == fingerprint_of(MODEL, {"i": kept})
+    sent = wire_inputs({"i": kept}, open_stored=lambda _: image)
+    assert sent == wire_inputs({"i": file})
+    with pytest.raises(InputError, match="is in the video store, which is not at hand"):
+        wire_inputs({"i": kept})
+
+
+def test_an_assets_file_must_be_looked_up_before_it_is_ordered() -> None:
+    """Nothing can be paid for under a name that may mean other bytes tomorrow."""
+    with pytest.raises(InputError, match=r"a/b\[c\] has not been looked up"):
+        inputs_to_json({"i": AssetFileInput("a/b", "c")})
+
+
+def test_urls_go_where_their_inputs_take_them(image: Path) -> None:
+    """One, several beside others, in place; and a file stays where nobody knows a place."""
+    file = read_local_file(image)
+    one, many, both = (replace(file, url_input=name) for name in ("oneUrl", "manyUrl", "both"))
+    inputs = {
+        "one": one,
+        "many": (many, many),
+        "manyUrl": "https://e.org/1",
+        "both": (both, "https://e.org/2"),
+        "unknown": file,
+    }
+    assert wire_inputs(inputs, urls={file.sha256: "https://cdn/a,b"}) == {
+        "oneUrl": "https://cdn/a,b",
+        "manyUrl": "https://e.org/1,https://cdn/a%2Cb,https://cdn/a%2Cb",
+        "both": ["https://cdn/a,b", "https://e.org/2"],
+        "unknown": LocalFile(image.resolve()),
     }
 
 

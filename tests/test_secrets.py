@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,16 @@ CALLBACK = "callback-token-71bd03aa55"
 IMAGE = b"\x89PNG\r\n\x1a\n not really an image"
 _PLACES = ("logs", "errors", "reprs", "commands", "files", "events")
 _SECONDS = 40.0
+# Whatever has to wait here waits for as little as it can.
+HASTY = replace(
+    FAST,
+    look_again_seconds=0.5,
+    resubmit_after_seconds=1.5,
+    pause_seconds=0.5,
+    refused_pause_seconds=0.5,
+)
+# Files go there by upload, and nothing of them stays.
+TIDY = replace(HASTY, local_files="upload", files_at_wiro="delete")
 
 
 class SecretProject(Project):
@@ -47,6 +58,7 @@ class SecretProject(Project):
             api_secret=dg.EnvVar(self.secret_name),
             base_url=self.emulator.base_url,
             cdn_hosts=[self.emulator.cdn_host],
+            websocket_url=self.emulator.websocket_url,
         )
         return {**super().resources, "wiro": wiro}
 
@@ -69,6 +81,7 @@ class Trail:
 
     secrets: list[str] = field(default_factory=lambda: [KEY, SECRET, WRONG_KEY, WRONG_SECRET])
     texts: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in _PLACES})
+    calls: Counter[str] = field(default_factory=Counter)
 
     def keep(self, place: str, *texts: object) -> None:
         self.texts[place] += [str(text) for text in texts]
@@ -147,10 +160,23 @@ def order_everything(project: SecretProject) -> None:
     project.settle()
 
 
-def wait_for_some(project: SecretProject) -> None:
-    """A waiting run: one video comes, one fails."""
-    project.write_prompts(*prompts("waited for", "[fail] waited for"))
+def wait_for_some(project: SecretProject, trail: Trail) -> None:
+    """A run that follows its tasks by the socket; files are uploaded, and deleted in the end.
+
+    One video comes, one fails; one upload and one deletion do too.
+    """
+    emulator = project.emulator
+    (project.folder / "face.png").write_bytes(IMAGE + b"?")
+    with_image = {"inputs": {"inputImageFirst": "face.png"}}
+    first, second = prompts("waited for", "[fail] waited for")
+    project.write_prompts({**first, **with_image}, {**second, **with_image})
+    emulator.script_fault("http_502", endpoint="File/Upload", times=2)
+    emulator.script_fault("broken_json", endpoint="Task/InputOutputDelete")
     project.materialize(project.collection.video_key, partitions=["p0", "p1"])
+    project.write_prompts({**first, **with_image, "take": 2})
+    project.materialize(project.collection.video_key, partitions=["p0"])
+    entries = [*emulator.journal(kind="call"), *emulator.journal(kind="socket")]
+    trail.calls = Counter(entry["endpoint"] for entry in entries)
     project.prompt_file.write_text("prompts: [")
     project.bring_prompts_in()
 
@@ -234,17 +260,18 @@ def trail(tmp_path_factory: pytest.TempPathFactory) -> Trail:
 def _do_everything(
     trail: Trail, folder: Path, emulator: Emulator, instance: dg.DagsterInstance
 ) -> None:
-    project = SecretProject(folder, emulator, instance)
+    project = SecretProject(folder, emulator, instance, policy=HASTY)
     order_everything(project)
     emulator.clear_faults()
-    waiting = SecretProject(folder, emulator, instance, name="waiting")
-    wait_for_some(waiting)
+    waiting = SecretProject(folder, emulator, instance, name="waiting", policy=TIDY)
+    wait_for_some(waiting, trail)
+    emulator.clear_faults()
     refused = RefusedProject(
         folder,
         emulator,
         instance,
         name="refused",
-        policy=FAST,
+        policy=HASTY,
         ledger_url=f"sqlite:///{folder / 'refused.db'}",
     )
     be_refused(refused)
@@ -292,6 +319,10 @@ def test_everything_was_really_done(trail: Trail) -> None:
     """The trail is long enough to be worth a search, and holds what failed."""
     assert len(set(trail.secrets)) > 12
     assert all(len(secret) >= 16 for secret in trail.secrets)
+    # The socket, an upload that failed and one that was reused, a deletion that failed and one.
+    assert trail.calls["task_info"] >= 2
+    assert trail.calls["File/Upload"] == 3
+    assert trail.calls["Task/InputOutputDelete"] == 2
     sizes = {place: sum(map(len, texts)) for place, texts in trail.texts.items()}
     assert all(size > 500 for size in sizes.values()), sizes
     everything = "\n".join(text for place in _PLACES for text in trail.texts[place])
@@ -305,6 +336,8 @@ def test_everything_was_really_done(trail: Trail) -> None:
         "refused the credentials",
         "is not on an allowed host",
         "Enough.",
+        "Its files could not be uploaded",
+        "are still at Wiro",
     ):
         assert expected in everything, expected
 

@@ -27,6 +27,19 @@ FULL_HD = {"width": 1920, "height": 1080}
 FRAMES_A_SECOND = 12
 
 Luma = Callable[[int, int, int], int]
+BARE = Order(
+    id=1,
+    collection="video",
+    partition="cat",
+    account="a",
+    model_slug="minimax/hailuo-2-3",
+    inputs={},
+    fingerprint="f" * 64,
+    take=1,
+    state="stored",
+    marker="m",
+    created_at=0.0,
+)
 
 
 def deliver(path: Path, inputs: dict[str, Any] | None = None, **changes: Any) -> Order:
@@ -34,18 +47,9 @@ def deliver(path: Path, inputs: dict[str, Any] | None = None, **changes: Any) ->
     facts = probe_media(path, "video/mp4").to_json()
     size_bytes = path.stat().st_size
     findings = inspect_delivery(path, inputs or {}).to_json()
-    order = Order(
-        id=1,
-        collection="video",
-        partition="cat",
-        account="a",
-        model_slug="minimax/hailuo-2-3",
+    order = dataclasses.replace(
+        BARE,
         inputs=inputs or {},
-        fingerprint="f" * 64,
-        take=1,
-        state="stored",
-        marker="m",
-        created_at=0.0,
         outputs=({"size_bytes": size_bytes},),
         files=({"size_bytes": size_bytes, "media": facts, "findings": findings},),
     )
@@ -202,6 +206,56 @@ def test_a_file_that_does_not_decode_is_named_and_never_raises(tmp_path: Path) -
     assert findings == Findings.from_json(findings.to_json())
     broken = dataclasses.replace(order, files=({**order.files[0], "findings": findings.to_json()},))
     assert judge_order(broken, VideoChecks())["playable"].startswith("It cannot be played")
+
+
+@pytest.mark.parametrize(
+    ("media", "inputs", "verdicts"),
+    [
+        (
+            {"kind": "image", "width": 1024, "height": 1024},
+            {"size": "2048x2048"},
+            {"resolution": "It is 1024x1024; 2048x2048 was ordered."},
+        ),
+        (
+            {"kind": "image", "width": 2048, "height": 2048},
+            {"size": "2048x2048"},
+            {"resolution": ""},
+        ),
+        ({"kind": "image", "width": 2048, "height": 2048}, {"size": "2K"}, {}),
+        ({"kind": "audio", "duration_seconds": 9.8}, {"duration": "10"}, {"duration": ""}),
+        (
+            {"kind": "audio", "duration_seconds": 4.0},
+            {"seconds": 10},
+            {"duration": "It ends at 4.00 s; 10 s were ordered."},
+        ),
+        ({"kind": "image", "duration_seconds": 2.0}, {"duration": "10"}, {}),
+        ({"kind": "file"}, {"duration": "10", "resolution": "768P"}, {}),
+    ],
+)
+def test_what_is_no_video_is_judged_by_what_fits_it(
+    media: dict[str, Any], inputs: dict[str, Any], verdicts: dict[str, str]
+) -> None:
+    """Cost and bytes of anything, sides of an image, length of a sound; no frames."""
+    order = dataclasses.replace(
+        BARE,
+        inputs=inputs,
+        outputs=({"size_bytes": 7, "url": "https://cdn/x"},),
+        files=({"size_bytes": 7, "media": media},),
+        cost_usd=Decimal("0.2"),
+        quote_usd=Decimal("0.1"),
+    )
+    assert judge_order(order, VideoChecks()) == {
+        "cost": "Wiro charged 0.2 USD; the quote was 0.1 USD.",
+        "size": "",
+        **verdicts,
+    }
+
+
+def test_text_has_no_announced_size() -> None:
+    """It comes in the answer itself, in whatever encoding."""
+    output = {"size_bytes": 3, "content": "a fox"}
+    order = dataclasses.replace(BARE, outputs=(output,), files=({"size_bytes": 5},))
+    assert judge_order(order, VideoChecks()) == {}
 
 
 def test_a_severity_that_does_not_exist_is_refused() -> None:

@@ -120,8 +120,10 @@ def test_a_failed_task_shows_on_its_partition_and_costs_nothing(project: Project
     wanted = dg.AssetRecordsFilter(
         asset_key=project.collection.video_key, asset_partitions=["broken"]
     )
-    (record,) = project.instance.fetch_observations(wanted, limit=10).records
-    assert order.error in str(record.event_log_entry)
+    records = project.instance.fetch_observations(wanted, limit=10).records
+    told = [record.asset_observation for record in records]
+    (failure,) = [event for event in told if event is not None and "wiro/reason" in event.metadata]
+    assert order.error in str(failure.description)
     assert order.error in str(check.metadata["wiro/failures"].value)
 
 

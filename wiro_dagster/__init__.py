@@ -6,82 +6,81 @@ used without loading Dagster.
 
 from importlib import import_module
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from dagster_shared.libraries import DagsterLibraryRegistry
 
 if TYPE_CHECKING:
-    from wiro_dagster.automation import build_missing_videos_schedule
-    from wiro_dagster.budget import BudgetLimits
-    from wiro_dagster.collection import VideoCollection
-    from wiro_dagster.component import WiroVideoComponent
-    from wiro_dagster.definitions import build_video_definitions
-    from wiro_dagster.orders.policy import OrderPolicy
-    from wiro_dagster.prompt_sources import (
-        AssetPrompts,
-        FilePrompts,
-        PromptSource,
-        S3Prompts,
-        build_prompt_source,
+    from wiro_dagster.automation import (
+        build_missing_videos_schedule as build_missing_videos_schedule,
     )
-    from wiro_dagster.resources import LedgerResource, WiroResource
-    from wiro_dagster.store_resources import (
-        FolderVideoStore,
-        VideoStoreResource,
-        build_video_store,
-    )
-    from wiro_dagster.verdicts import VideoChecks
+    from wiro_dagster.budget import BudgetLimits as BudgetLimits
+    from wiro_dagster.collection import VideoCollection as VideoCollection
+    from wiro_dagster.component import WiroVideoComponent as WiroVideoComponent
+    from wiro_dagster.cost_asset import build_cost_asset as build_cost_asset
+    from wiro_dagster.definitions import build_video_definitions as build_video_definitions
+    from wiro_dagster.io_manager import VideoIOManager as VideoIOManager
+    from wiro_dagster.io_manager import build_video_io_manager as build_video_io_manager
+    from wiro_dagster.orders.policy import OrderPolicy as OrderPolicy
+    from wiro_dagster.prompt_sources import AssetPrompts as AssetPrompts
+    from wiro_dagster.prompt_sources import FilePrompts as FilePrompts
+    from wiro_dagster.prompt_sources import PromptSource as PromptSource
+    from wiro_dagster.prompt_sources import S3Prompts as S3Prompts
+    from wiro_dagster.prompt_sources import build_prompt_source as build_prompt_source
+    from wiro_dagster.resources import LedgerResource as LedgerResource
+    from wiro_dagster.resources import WiroResource as WiroResource
+    from wiro_dagster.s3_resource import S3VideoStore as S3VideoStore
+    from wiro_dagster.store.protocol import VideoStore as VideoStore
+    from wiro_dagster.store_places import build_video_store as build_video_store
+    from wiro_dagster.store_resources import FolderVideoStore as FolderVideoStore
+    from wiro_dagster.store_resources import VideoStoreResource as VideoStoreResource
+    from wiro_dagster.verdicts import VideoChecks as VideoChecks
 
 _HOMES = {
-    "AssetPrompts": "wiro_dagster.prompt_sources",
-    "BudgetLimits": "wiro_dagster.budget",
-    "FilePrompts": "wiro_dagster.prompt_sources",
-    "FolderVideoStore": "wiro_dagster.store_resources",
-    "LedgerResource": "wiro_dagster.resources",
-    "OrderPolicy": "wiro_dagster.orders.policy",
-    "PromptSource": "wiro_dagster.prompt_sources",
-    "S3Prompts": "wiro_dagster.prompt_sources",
-    "VideoChecks": "wiro_dagster.verdicts",
-    "VideoCollection": "wiro_dagster.collection",
-    "VideoStoreResource": "wiro_dagster.store_resources",
-    "WiroResource": "wiro_dagster.resources",
-    "WiroVideoComponent": "wiro_dagster.component",
-    "build_missing_videos_schedule": "wiro_dagster.automation",
-    "build_prompt_source": "wiro_dagster.prompt_sources",
-    "build_video_definitions": "wiro_dagster.definitions",
-    "build_video_store": "wiro_dagster.store_resources",
+    "AssetPrompts": "prompt_sources",
+    "BudgetLimits": "budget",
+    "FilePrompts": "prompt_sources",
+    "FolderVideoStore": "store_resources",
+    "LedgerResource": "resources",
+    "OrderPolicy": "orders.policy",
+    "PromptSource": "prompt_sources",
+    "S3Prompts": "prompt_sources",
+    "S3VideoStore": "s3_resource",
+    "VideoChecks": "verdicts",
+    "VideoCollection": "collection",
+    "VideoIOManager": "io_manager",
+    "VideoStore": "store.protocol",
+    "VideoStoreResource": "store_resources",
+    "WiroResource": "resources",
+    "WiroVideoComponent": "component",
+    "build_cost_asset": "cost_asset",
+    "build_missing_videos_schedule": "automation",
+    "build_prompt_source": "prompt_sources",
+    "build_video_definitions": "definitions",
+    "build_video_io_manager": "io_manager",
+    "build_video_store": "store_places",
 }
+"""The modules that the public names come from. Type checkers need them above once more."""
 
 __version__ = version("wiro-dagster")
 
-__all__ = [
-    "AssetPrompts",
-    "BudgetLimits",
-    "FilePrompts",
-    "FolderVideoStore",
-    "LedgerResource",
-    "OrderPolicy",
-    "PromptSource",
-    "S3Prompts",
-    "VideoChecks",
-    "VideoCollection",
-    "VideoStoreResource",
-    "WiroResource",
-    "WiroVideoComponent",
-    "build_missing_videos_schedule",
-    "build_prompt_source",
-    "build_video_definitions",
-    "build_video_store",
-]
+_HAS_S3 = find_spec("dagster_aws") is not None
+
+__all__ = [name for name in _HOMES if _HAS_S3 or name != "S3VideoStore"]
 
 DagsterLibraryRegistry.register("wiro-dagster", __version__, is_dagster_package=False)
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+if not TYPE_CHECKING:  # a type checker must see which names there are not
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name == "S3VideoStore" and not _HAS_S3:
+            raise ImportError('S3VideoStore needs S3 support: pip install "wiro-dagster[aws]"')
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted(globals().keys() | _HOMES.keys())  # Dagster looks for components in it
+    return sorted({*globals(), *__all__})  # Dagster gets each of them, looking for components

@@ -8,15 +8,10 @@ import dagster as dg
 
 from wiro_dagster.collection import VideoCollection
 from wiro_dagster.errors import InputError, StoreError
-from wiro_dagster.events import (
-    CODE_VERSION,
-    find_order_events,
-    order_materialization,
-    order_metadata,
-    orders_check,
-    prompts_check,
-)
+from wiro_dagster.event_log import find_order_events
+from wiro_dagster.events import CODE_VERSION, order_materialization, order_metadata
 from wiro_dagster.ledger import Order, Placement
+from wiro_dagster.order_checks import orders_check, prompts_check
 from wiro_dagster.orders import OrderDesk
 from wiro_dagster.prompt_sources import asset_loader
 from wiro_dagster.prompts import PromptFile
@@ -33,7 +28,7 @@ def build_video_order_asset(collection: VideoCollection) -> dg.AssetsDefinition:
         key=collection.order_key,
         partitions_def=collection.partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        deps=[collection.prompt_key],
+        deps=[collection.prompt_key, *collection.input_deps],
         output_required=False,
         required_resource_keys=collection.resource_keys,
         code_version=CODE_VERSION,
@@ -49,7 +44,9 @@ def build_video_order_asset(collection: VideoCollection) -> dg.AssetsDefinition:
     )
     def video_order(context: dg.AssetExecutionContext) -> StepEvents:
         desk = collection.open_desk(context.resources)
-        prompts = collection.load_prompts(context.resources, asset_loader(context))
+        prompts = collection.load_prompts(
+            context.resources, context.instance, asset_loader(context)
+        )
         placements, failures = place_orders(context, collection, desk, prompts)
         orders = [placement.order for placement in placements.values()]
         inputs = order_inputs(context.instance, collection, orders)
@@ -100,7 +97,9 @@ def build_video_asset(collection: VideoCollection) -> dg.AssetsDefinition:
     )
     def video(context: dg.AssetExecutionContext) -> StepEvents:
         desk = collection.open_desk(context.resources)
-        prompts = collection.load_prompts(context.resources, asset_loader(context))
+        prompts = collection.load_prompts(
+            context.resources, context.instance, asset_loader(context)
+        )
         placements, failures = place_orders(context, collection, desk, prompts)
         _record_orders(context, collection, [placed.order for placed in placements.values()])
         wait = VideoWait(context, collection, desk, list(placements.values()))

@@ -11,8 +11,9 @@ import dagster as dg
 
 from wiro_dagster.collection import OrderBy, VideoCollection
 from wiro_dagster.errors import InputError, StoreError
-from wiro_dagster.events import order_materialization, orders_check, prompts_check
+from wiro_dagster.events import order_materialization
 from wiro_dagster.ledger import Ledger, Order, OrderState
+from wiro_dagster.order_checks import orders_check, prompts_check
 from wiro_dagster.orders import OrderDesk
 from wiro_dagster.prompt_sources import asset_loader
 from wiro_dagster.prompts import Prompt
@@ -171,7 +172,9 @@ def _build_missing_videos_job(collection: VideoCollection) -> dg.JobDefinition:
     )
     def order_missing(context: dg.OpExecutionContext) -> None:
         desk = collection.open_desk(context.resources)
-        prompts = collection.load_prompts(context.resources, asset_loader(context))
+        prompts = collection.load_prompts(
+            context.resources, context.instance, asset_loader(context)
+        )
         known = set(
             collection.partitions.get_partition_keys(dynamic_partitions_store=context.instance)
         )

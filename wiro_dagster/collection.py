@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, cast, get_args
@@ -12,13 +12,14 @@ import dagster as dg
 
 from wiro_dagster.api.client import WiroClient
 from wiro_dagster.api.watch import ProgressFeed
+from wiro_dagster.asset_files import resolve_asset_files
 from wiro_dagster.catalogue import Catalogue
 from wiro_dagster.errors import ConfigurationError
 from wiro_dagster.ledger import Ledger
 from wiro_dagster.models import Models
 from wiro_dagster.orders import OrderContext, OrderDesk, OrderPolicy
 from wiro_dagster.prompt_sources import FilePrompts, LoadAsset, PromptSource
-from wiro_dagster.prompts import PromptFile, SchemaChange, list_changes
+from wiro_dagster.prompts import PromptFile, list_changes
 from wiro_dagster.resources import LedgerResource, WiroResource
 from wiro_dagster.store_resources import VideoStoreResource
 from wiro_dagster.verdicts import VideoChecks
@@ -72,6 +73,9 @@ class VideoCollection:
         orders: what orders videos by itself.
         pool: Dagster concurrency pool of the step that waits for videos, to limit how many
             workers wait at once.
+        input_assets: assets whose files prompts may name as inputs, as `{asset: portraits}`; keys,
+            or `dg.AssetDep` with a partition mapping of its own. `video_order` depends on them,
+            each partition on the one of the same key where they have partitions.
     """
 
     prompt_file: Path | None = None
@@ -90,6 +94,7 @@ class VideoCollection:
     orders: OrderBy = "manual"
     pool: str | None = None
     prompt_source: PromptSource | None = None
+    input_assets: Sequence[str | dg.AssetKey | dg.AssetDep] = field(default=(), hash=False)
 
     def __post_init__(self) -> None:
         """Refuses what Dagster would refuse later, and less clearly."""
@@ -128,6 +133,11 @@ class VideoCollection:
         """Asset key of the videos."""
         return self._key("video")
 
+    @property
+    def cost_key(self) -> dg.AssetKey:
+        """Asset key of what the videos cost."""
+        return self._key("video_costs")
+
     def _key(self, name: str) -> dg.AssetKey:
         return dg.AssetKey([self.name, name] if self.name else [name])
 
@@ -144,6 +154,16 @@ class VideoCollection:
     def ledger_name(self) -> str:
         """What the ledger calls this collection."""
         return self.video_key.to_user_string()
+
+    @property
+    def input_deps(self) -> list[dg.AssetDep]:
+        """The assets whose files prompts may name, as dependencies."""
+        return [_input_dep(asset) for asset in self.input_assets]
+
+    @property
+    def input_keys(self) -> list[dg.AssetKey]:
+        """Their keys."""
+        return [dep.asset_key for dep in self.input_deps]
 
     @property
     def io_manager(self) -> str:
@@ -187,30 +207,35 @@ class VideoCollection:
                 )
             return _desks[key]
 
-    def load_prompts(self, resources: Any, load_asset: LoadAsset | None = None) -> PromptFile:
-        """Reads and checks the prompts.
+    def load_prompts(
+        self, resources: Any, instance: dg.DagsterInstance, load_asset: LoadAsset | None = None
+    ) -> PromptFile:
+        """Reads and checks the prompts, and looks up the files of assets that they name.
 
         Args:
             resources: of a Dagster context.
+            instance: keeps the event log.
             load_asset: gives values of other assets, for prompts that come from one; see
                 `asset_loader`.
 
         Raises:
             InputError: they cannot be read at all.
         """
-        return self.source.load(self._open_catalogue(resources), resources, load_asset)
 
-    def list_model_changes(self, resources: Any) -> tuple[SchemaChange, ...]:
-        """What Wiro has changed of models that breaks prompts, or would have them paid again.
+        def load(catalogue: Catalogue) -> PromptFile:
+            return self.source.load(catalogue, resources, load_asset)
 
-        Told for prompt files of this machine.
-
-        Raises:
-            InputError: the prompt file cannot be read at all.
-        """
-        if not isinstance(self.source, FilePrompts):
-            return ()
-        return list_changes(self.source.path, self._open_catalogue(resources))
+        catalogue = self._open_catalogue(resources)
+        found = load(catalogue)
+        found = replace(found, changes=list_changes(found, catalogue, load))
+        store: VideoStoreResource = getattr(resources, self.store)
+        return resolve_asset_files(
+            found,
+            source=self.source.name,
+            instance=instance,
+            open_store=store.get_store,
+            input_assets=self.input_keys,
+        )
 
     def open_progress(self, resources: Any) -> ProgressFeed | None:
         """A feed of tasks' events; `None` where the service has none."""
@@ -229,4 +254,13 @@ class VideoCollection:
             client,
             model_folder=self.model_folder,
             longest_run_seconds=self.policy.run_deadline_seconds,
+            max_age_seconds=self.policy.model_max_age_seconds,
         )
+
+
+def _input_dep(asset: str | dg.AssetKey | dg.AssetDep) -> dg.AssetDep:
+    if isinstance(asset, dg.AssetDep):
+        return asset
+    key = dg.AssetKey.from_user_string(asset) if isinstance(asset, str) else asset
+    # Dagster's own choice for two kinds of partitions is "every one depends on all".
+    return dg.AssetDep(key, partition_mapping=dg.IdentityPartitionMapping())

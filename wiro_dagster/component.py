@@ -2,22 +2,60 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, cast, get_args
+from typing import Annotated, Any, get_args
 
 import dagster as dg
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, PrivateAttr
 
-from wiro_dagster.automation import build_missing_videos_schedule
 from wiro_dagster.collection import OnTerminate, OrderBy, VideoCollection
-from wiro_dagster.component_settings import MorningOrders, WiroAccount, WiroLedger, one_of
+from wiro_dagster.component_settings import (
+    ACCOUNT,
+    CHECKS,
+    FILE,
+    LEDGER,
+    POLICY,
+    RESOURCE_KEYS,
+    SCHEDULE,
+    STORE,
+    TABLE,
+    MissingVideosSchedule,
+    locate_ledger,
+    locate_store,
+)
 from wiro_dagster.definitions import build_video_definitions
+from wiro_dagster.defs_yaml import (
+    BareSecret,
+    argument_descriptions,
+    find_place,
+    refuse_bare_secret,
+    with_exact_schema,
+)
 from wiro_dagster.errors import ConfigurationError
-from wiro_dagster.prompt_sources import AssetPrompts, PromptSource, build_prompt_source
+from wiro_dagster.orders import OrderPolicy
+from wiro_dagster.prompt_sources import (
+    AssetPrompts,
+    PromptSource,
+    S3Prompts,
+    build_prompt_source,
+)
+from wiro_dagster.resources import LedgerResource, WiroResource
 from wiro_dagster.scaffolder import WiroVideoScaffolder
-from wiro_dagster.store_resources import VideoStoreResource, build_video_store
+from wiro_dagster.store_resources import VideoStoreResource
 from wiro_dagster.verdicts import VideoChecks
+
+_DESCRIPTIONS = argument_descriptions(VideoCollection)
+
+
+def _like_collection(name: str, *examples: Any, more: str = "", **schema: Any) -> dg.Resolver:
+    """A field that `VideoCollection` has too, in its words."""
+    resolver: dg.Resolver = dg.Resolver.default(
+        description=f"{_DESCRIPTIONS.get(name, '')} {more}".strip(),
+        examples=list(examples),
+        json_schema_extra=schema,
+    )
+    return resolver
 
 
 @dg.scaffold_with(WiroVideoScaffolder)
@@ -25,7 +63,7 @@ class WiroVideoComponent(dg.Component, dg.Model, dg.Resolvable):
     """Paid, generated videos from a file of prompts: each entry is one partition and one video.
 
     Makes what `build_video_definitions` makes. Where `account`, `ledger` or `video_store` is left
-    out, the resource `wiro`, `wiro_ledger` or `video_store` of the project is used, so that several
+    out, the project's resource `wiro`, `wiro_ledger` or `video_store` is used, so that several
     collections can share them.
 
     Example:
@@ -38,202 +76,203 @@ class WiroVideoComponent(dg.Component, dg.Model, dg.Resolvable):
           video_store: videos
     """
 
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
     prompt_file: Annotated[
-        str | None,
-        dg.Resolver.default(
-            description=(
-                "YAML, JSON or CSV, relative to this file; or s3://bucket/key.yaml. Leave it out "
-                "where prompt_asset is given."
-            ),
+        S3Prompts | str | None,
+        FILE.resolver(
+            "YAML, JSON or CSV, relative to this file; or s3://bucket/key.yaml, or that and the "
+            "resource that reads it. Leave it out where prompt_asset is given.",
             examples=["prompts.yaml", "s3://bucket/prompts.yaml"],
+            pattern=r"^(s3://[^/]+/.+|(?!.*://).+)$",
         ),
     ] = None
     prompt_asset: Annotated[
-        str | None,
-        dg.Resolver.default(
-            description="Key of an asset that makes a table of prompts, instead of a file.",
-            examples=["marketing/prompts"],
+        InstanceOf[AssetPrompts] | None,
+        TABLE.resolver(
+            "An asset that makes a table of prompts, instead of a file.",
+            examples=[{"asset_key": "marketing/prompts"}],
         ),
     ] = None
-    name: Annotated[
-        str,
-        dg.Resolver.default(
-            description=(
-                "Part of the names of assets, partitions and sensors: letters, digits and _. Empty "
-                "for the default collection."
-            ),
-            examples=["ads"],
-        ),
-    ] = ""
+    name: Annotated[str, _like_collection("name", "ads", pattern=r"^\w*$")] = ""
     orders: Annotated[
         OrderBy,
-        dg.Resolver.default(
-            description=(
-                'What orders videos: "manual" (a person or a schedule does), "new" (prompts that '
-                'were never ordered are), "new_and_changed". The budget holds in every case.'
-            ),
-            examples=list(get_args(OrderBy)),
-            json_schema_extra=one_of(OrderBy),
+        _like_collection(
+            "orders",
+            *get_args(OrderBy),
+            more='"manual": nothing, a person or a schedule does. "new": the sensor orders prompts '
+            'that never were. "new_and_changed": changed ones too. The budget holds in every case.',
         ),
     ] = "manual"
     order_missing: Annotated[
-        MorningOrders | None,
-        dg.Resolver.default(
-            description="A schedule that orders every prompt that has no video.",
+        MissingVideosSchedule | None,
+        SCHEDULE.resolver(
+            "A schedule that orders every prompt that has no video.",
             examples=[{"cron_schedule": "0 6 * * *", "execution_timezone": "Europe/Berlin"}],
         ),
     ] = None
     account: Annotated[
-        WiroAccount | None,
-        dg.Resolver.default(
-            description="The Wiro account that pays.",
+        InstanceOf[WiroResource] | BareSecret | None,
+        ACCOUNT.resolver(
+            "The Wiro account that pays.",
             examples=[
                 {"api_key": "{{ env.WIRO_API_KEY }}", "api_secret": "{{ env.WIRO_API_SECRET }}"}
             ],
         ),
     ] = None
     ledger: Annotated[
-        WiroLedger | None,
-        dg.Resolver.default(
-            description="The database of orders, and the budget.",
+        InstanceOf[LedgerResource] | BareSecret | None,
+        LEDGER.resolver(
+            "The database of orders, and the budget in USD. A relative SQLite path starts from the "
+            "project's folder.",
             examples=[{"url": "sqlite:///.wiro/ledger.db", "daily_budget_usd": 10}],
         ),
     ] = None
     video_store: Annotated[
-        str | None,
-        dg.Resolver.default(
-            description="Where videos go: a folder of the project, or s3://bucket/prefix.",
-            examples=["videos", "s3://bucket/videos"],
+        InstanceOf[VideoStoreResource] | BareSecret | str | None,
+        STORE.resolver(
+            "Where videos go: a folder of the project, s3://bucket/prefix, or path or bucket and "
+            "what they need.",
+            examples=["videos", "s3://media/videos"],
+            pattern=r"^(s3://[^/]+.*|(?!.*://).+)$",
         ),
     ] = None
-    checks: Annotated[
-        dict[str, str | float],
-        dg.Resolver.default(
-            description=(
-                'How much each check on the videos matters: "error", "warn" or "off" for playable, '
-                "duration, resolution, black, frozen, aspect_ratio, cost and size; black_share and "
-                "frozen_share are shares of a video, 0 to 1."
-            ),
-            examples=[{"frozen": "off", "black_share": 0.5}],
-        ),
-    ] = Field(default_factory=dict)
-    group_name: Annotated[
-        str, dg.Resolver.default(description="Asset group in Dagster.", examples=["marketing"])
-    ] = "wiro"
-    owners: Annotated[
-        list[str],
-        dg.Resolver.default(
-            description="Dagster owners of the assets.", examples=[["team:marketing"]]
-        ),
-    ] = Field(default_factory=list)
-    tags: Annotated[
+    resource_keys: Annotated[
         dict[str, str],
-        dg.Resolver.default(
-            description="Dagster tags of the assets.", examples=[{"campaign": "spring"}]
+        RESOURCE_KEYS.resolver(
+            "What the project's own resources are called, where account, ledger or video_store is "
+            "left out.",
+            examples=[{"wiro": "wiro_of_marketing"}],
         ),
     ] = Field(default_factory=dict)
+    policy: Annotated[
+        OrderPolicy,
+        POLICY.resolver(_DESCRIPTIONS.get("policy", ""), examples=[{"run_deadline_seconds": 1800}]),
+    ] = Field(default_factory=OrderPolicy)
+    checks: Annotated[
+        VideoChecks,
+        CHECKS.resolver(
+            _DESCRIPTIONS.get("checks", ""), examples=[{"frozen": "off", "black_share": 0.5}]
+        ),
+    ] = Field(default_factory=VideoChecks)
+    model_folder: Annotated[
+        str | None, _like_collection("model_folder", "models", more="A folder of the project.")
+    ] = None
+    input_assets: Annotated[list[str], _like_collection("input_assets", ["portraits"])] = Field(
+        default_factory=list
+    )
+    group_name: Annotated[str, _like_collection("group_name", "marketing")] = "wiro"
+    owners: Annotated[list[str], _like_collection("owners", ["team:marketing"])] = Field(
+        default_factory=list
+    )
+    tags: Annotated[dict[str, str], _like_collection("tags", {"campaign": "spring"})] = Field(
+        default_factory=dict
+    )
     on_terminate: Annotated[
         OnTerminate,
-        dg.Resolver.default(
-            description=(
-                "What terminating a run that waits for videos does to their tasks: they go on, and "
-                'the sensor delivers them ("leave"), or they are cancelled at Wiro ("cancel").'
-            ),
-            examples=list(get_args(OnTerminate)),
-            json_schema_extra=one_of(OnTerminate),
+        _like_collection(
+            "on_terminate",
+            *get_args(OnTerminate),
+            more='"leave": they go on, and the sensor delivers them. "cancel": Wiro cancels them.',
         ),
     ] = "leave"
-    wait_deadline_seconds: Annotated[
-        float,
-        dg.Resolver.default(
-            description=(
-                "How long a run of video waits at the most; the sensor delivers what is late."
-            ),
-            examples=[3600],
-        ),
-    ] = 86400.0
-    pool: Annotated[
-        str | None,
-        dg.Resolver.default(
-            description="Dagster concurrency pool of the step that waits for videos.",
-            examples=["wiro_waiting"],
-        ),
-    ] = None
+    wait_deadline_seconds: Annotated[float, _like_collection("wait_deadline_seconds", 3600)] = (
+        86400.0
+    )
+    pool: Annotated[str | None, _like_collection("pool", "wiro_waiting")] = None
 
-    def build_collection(self, folder: Path) -> VideoCollection:
+    _place: str = PrivateAttr(default="defs.yaml")
+
+    @classmethod
+    def model(cls) -> type[BaseModel]:
+        """What `attributes` may hold; its schema is what editors and `dg check yaml` go by."""
+        return with_exact_schema(super().model())
+
+    @classmethod
+    def resolve_from_model(
+        cls, context: dg.ResolutionContext, model: BaseModel
+    ) -> WiroVideoComponent:
+        """The component as YAML describes it."""
+        component: WiroVideoComponent = super().resolve_from_model(context, model)
+        component._place = find_place(context)
+        return component
+
+    def build_collection(self, folder: Path, project: Path) -> VideoCollection:
         """The collection that these settings describe.
 
         Args:
             folder: what a relative prompt file starts from.
+            project: what a relative model folder starts from.
 
         Raises:
             ConfigurationError: settings do not fit each other.
         """
         collection = VideoCollection(
-            prompt_source=self._build_source(folder),
+            prompt_source=self.build_source(folder),
             name=self.name,
             group_name=self.group_name,
             on_terminate=self.on_terminate,
             wait_deadline_seconds=self.wait_deadline_seconds,
+            policy=self.policy,
+            model_folder=None if self.model_folder is None else project / self.model_folder,
+            checks=self.checks,
             owners=tuple(self.owners),
             tags=tuple(self.tags.items()),
             orders=self.orders,
             pool=self.pool,
-            checks=self._build_checks(),
+            input_assets=tuple(self.input_assets),
         )
         # What is given here is this collection's own; what is not is the project's.
-        own = collection.prefixed
-        return replace(
-            collection,
-            wiro=collection.wiro if self.account is None else own(collection.wiro),
-            ledger=collection.ledger if self.ledger is None else own(collection.ledger),
-            store=collection.store if self.video_store is None else own(collection.store),
+        given = {"wiro": self.account, "ledger": self.ledger, "store": self.video_store}
+        keys = {
+            name: (str if value is None else collection.prefixed)(getattr(collection, name))
+            for name, value in given.items()
+        } | self.resource_keys
+        return replace(collection, wiro=keys["wiro"], ledger=keys["ledger"], store=keys["store"])
+
+    def build_source(self, folder: Path) -> PromptSource:
+        """Where the prompts come from. Override it to bring a source of your own.
+
+        Args:
+            folder: what a relative prompt file starts from.
+
+        Raises:
+            ConfigurationError: no place is named, or two are.
+        """
+        if self.prompt_file is not None and self.prompt_asset is None:
+            if isinstance(self.prompt_file, S3Prompts):
+                return self.prompt_file
+            return build_prompt_source(self.prompt_file, folder)
+        if self.prompt_asset is not None and self.prompt_file is None:
+            return self.prompt_asset
+        raise ConfigurationError(
+            "It must say where the prompts come from. Give either prompt_file or prompt_asset."
         )
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The definitions of the collection, with the resources that are given here."""
-        collection = self.build_collection(context.path)
-        defs = [build_video_definitions(collection)]
+        """The definitions of the collection, with the resources that are given here.
+
+        Raises:
+            ConfigurationError: settings do not fit each other, or a secret stands in the file.
+        """
+        for part in (self.account, self.ledger, self.video_store):
+            refuse_bare_secret(part)
+        try:
+            collection = self.build_collection(context.path, context.project_root)
+            resources = self._build_resources(collection, context.project_root)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{self._place}: {error}") from None
+        defs = [build_video_definitions(collection), dg.Definitions(resources=resources)]
         if self.order_missing is not None:
-            schedule = build_missing_videos_schedule(
-                collection,
-                cron_schedule=self.order_missing.cron_schedule,
-                execution_timezone=self.order_missing.execution_timezone,
-            )
-            defs.append(dg.Definitions(schedules=[schedule]))
-        resources = self._build_resources(collection, context.project_root)
-        return dg.Definitions.merge(*defs, dg.Definitions(resources=resources))
-
-    def _build_source(self, folder: Path) -> PromptSource:
-        if self.prompt_file is not None and self.prompt_asset is None:
-            return build_prompt_source(self.prompt_file, folder)
-        if self.prompt_asset is not None and self.prompt_file is None:
-            return AssetPrompts(dg.AssetKey.from_user_string(self.prompt_asset))
-        raise ConfigurationError(
-            f"{folder / 'defs.yaml'} must say where the prompts come from. Give either prompt_file "
-            "or prompt_asset."
-        )
-
-    def _build_checks(self) -> VideoChecks:
-        known = [setting.name for setting in fields(VideoChecks)]
-        for name in self.checks:
-            if name not in known:
-                raise ConfigurationError(
-                    f'checks in defs.yaml has "{name}". Choose from {", ".join(known)}.'
-                )
-        return VideoChecks(**cast("Any", self.checks))
+            defs.append(dg.Definitions(schedules=[self.order_missing.build(collection)]))
+        return dg.Definitions.merge(*defs)
 
     def _build_resources(self, collection: VideoCollection, project: Path) -> dict[str, Any]:
         resources: dict[str, Any] = {}
-        if self.account is not None:
-            resources[collection.wiro] = self.account.build_resource()
-        if self.ledger is not None:
-            resources[collection.ledger] = self.ledger.build_resource(project)
-        if self.video_store is not None:
-            resources[collection.store] = _build_store(self.video_store, project)
+        if isinstance(self.account, WiroResource):
+            resources[collection.wiro] = self.account
+        if isinstance(self.ledger, LedgerResource):
+            resources[collection.ledger] = locate_ledger(self.ledger, project)
+        if isinstance(self.video_store, (str, VideoStoreResource)):
+            resources[collection.store] = locate_store(self.video_store, project)
         return resources
-
-
-def _build_store(place: str, project: Path) -> VideoStoreResource:
-    is_folder = "://" not in place
-    return build_video_store(str(project / Path(place).expanduser()) if is_folder else place)

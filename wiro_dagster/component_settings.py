@@ -1,214 +1,254 @@
-"""The parts of a component's `defs.yaml`: account, ledger, schedule. Secrets stay names in them."""
+"""The parts of a component's `defs.yaml`: account, ledger, stores, prompts, checks, timings."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, get_args
-from urllib.parse import urlsplit
+from typing import Any, Literal
 
 import dagster as dg
-from pydantic import ConfigDict, Field
 
-from wiro_dagster.budget import UnknownPricePolicy
-from wiro_dagster.errors import ConfigurationError
-from wiro_dagster.resources import (
-    DEFAULT_BASE_URL,
-    DEFAULT_CDN_HOSTS,
-    LedgerResource,
-    WiroResource,
+from wiro_dagster.automation import build_missing_videos_schedule
+from wiro_dagster.collection import VideoCollection
+from wiro_dagster.defs_yaml import (
+    Part,
+    Setting,
+    build_dataclass,
+    dataclass_settings,
+    resource_settings,
 )
+from wiro_dagster.errors import ConfigurationError
+from wiro_dagster.orders import OrderPolicy
+from wiro_dagster.prompt_sources import AssetPrompts, S3Prompts
+from wiro_dagster.resources import LedgerResource, WiroResource
+from wiro_dagster.store_places import build_video_store, load_s3_support
+from wiro_dagster.store_resources import FolderVideoStore, S3Place, VideoStoreResource
+from wiro_dagster.verdicts import CheckSeverity, VideoChecks
 
-_ENV = re.compile(r"""\{\{\s*env(?:\.(\w+)|\(\s*["'](\w+)["']\s*\))\s*\}\}""")
 _SQLITE = "sqlite:///"
 
-Amount = str | float
-"""USD."""
+ACCOUNT = Part(
+    "WiroAccount",
+    resource_settings(WiroResource),
+    {
+        "api_key": "{{ env.WIRO_API_KEY }}",
+        "api_secret": "{{ env.WIRO_API_SECRET }}",
+        "websocket_url": "wss://socket.wiro.ai/v1",
+    },
+    WiroResource,
+    secrets=("api_key", "api_secret"),
+)
 
 
-def one_of(choices: Any) -> dict[str, Any]:
-    """Tells editors and `dg check yaml` the only words that a field takes."""
-    return {"enum": list(get_args(choices))}
+def _build_ledger(**values: Any) -> LedgerResource:
+    amounts = {
+        name: str(v) for name, v in values.items() if name.endswith("_usd") and v is not None
+    }
+    ledger = LedgerResource(**values | amounts)
+    ledger.get_limits()  # says at once what is wrong with them
+    return ledger
+
+
+LEDGER = Part(
+    "WiroLedger",
+    resource_settings(LedgerResource),
+    {
+        "url": "sqlite:///.wiro/ledger.db",
+        "daily_budget_usd": 10,
+        "total_budget_usd": 500,
+        "collection_budget_usd": 100,
+        "video_budget_usd": "0.60",
+        "assumed_price_usd": "0.50",
+    },
+    _build_ledger,
+    urls=("url",),
+)
+
+
+def locate_ledger(ledger: LedgerResource, folder: Path) -> LedgerResource:
+    """The same ledger; a relative SQLite path starts from a folder."""
+    url = ledger.url
+    if isinstance(url, dg.EnvVar) or not url.startswith(_SQLITE):
+        return ledger
+    values = {name: getattr(ledger, name) for name in LedgerResource.model_fields}
+    return LedgerResource(**values | {"url": f"{_SQLITE}{folder / url.removeprefix(_SQLITE)}"})
+
+
+_SECRETS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+_S3_ACCESS = {
+    "region_name": Setting(str | None, "The region of S3.", None),
+    "endpoint_url": Setting(str | None, "Where a service other than AWS listens.", None),
+    "profile_name": Setting(str | None, "A profile of this machine's AWS settings.", None),
+    **{
+        name: Setting(str | None, f"{what}, as the name of an environment variable.", None)
+        for name, what in zip(_SECRETS, ("Access key", "Secret key", "Session token"), strict=True)
+    },
+    "max_attempts": Setting(int, "How often a request to S3 is tried.", 5),
+    "use_ssl": Setting(bool, "Whether to reach S3 through TLS.", default=True),
+    "verify": Setting(bool | None, "Whether to verify S3's certificate.", None),
+    "use_unsigned_session": Setting(bool, "Whether to send no credentials.", default=False),
+}
+"""Of dagster-aws's `S3Resource`, which is not loaded for its words alone."""
+
+
+def _build_store(**given: Any) -> VideoStoreResource:
+    values = {name: value for name, value in given.items() if value is not None}
+    if ("path" in values) == ("bucket" in values):
+        raise ConfigurationError("A video store has either a path (a folder) or a bucket (on S3).")
+    if "path" in values:
+        return FolderVideoStore(**values)
+    access = {name: value for name, value in values.items() if name in _S3_ACCESS}
+    support = load_s3_support(f"s3://{values['bucket']}")
+    place = {name: value for name, value in values.items() if name not in _S3_ACCESS}
+    store: VideoStoreResource = support.S3VideoStore(s3=support.S3Resource(**access), **place)
+    return store
+
+
+STORE = Part(
+    "WiroVideoStore",
+    {
+        name: replace(setting, default=None, type=setting.type | None)
+        for name, setting in (
+            resource_settings(FolderVideoStore) | resource_settings(S3Place) | _S3_ACCESS
+        ).items()
+    },
+    {
+        "path": "videos",
+        "base_url": "https://videos.example.com",
+        "bucket": "media",
+        "prefix": "videos",
+        "server_side_encryption": "aws:kms",
+        "kms_key_id": "alias/videos",
+        "storage_class": "STANDARD_IA",
+        "region_name": "eu-central-1",
+        "endpoint_url": "https://minio.example.com",
+        "profile_name": "media",
+        "aws_access_key_id": "{{ env.MINIO_KEY }}",
+        "aws_secret_access_key": "{{ env.MINIO_SECRET }}",
+        "aws_session_token": "{{ env.AWS_SESSION_TOKEN }}",
+        "max_attempts": 5,
+        "use_ssl": True,
+        "verify": True,
+        "use_unsigned_session": False,
+    },
+    _build_store,
+    secrets=_SECRETS,
+)
+
+
+def locate_store(store: VideoStoreResource | str, folder: Path) -> VideoStoreResource:
+    """The same store, or the one that a text names; a relative path starts from a folder."""
+    if isinstance(store, str):
+        place = store if "://" in store else str(folder / Path(store).expanduser())
+        return build_video_store(place)
+    if isinstance(store, FolderVideoStore):
+        path = str(folder / Path(store.path).expanduser())
+        return FolderVideoStore(path=path, base_url=store.base_url)
+    return store
+
+
+def _build_checks(**values: Any) -> VideoChecks:
+    checks: VideoChecks = build_dataclass(VideoChecks)(
+        **{name: "off" if value is False else value for name, value in values.items()}
+    )
+    return checks
+
+
+CHECKS = Part(
+    "VideoChecks",
+    {
+        # YAML reads a bare `off` as false.
+        name: replace(setting, type=Literal["error", "warn", "off", False])
+        if setting.type == CheckSeverity
+        else setting
+        for name, setting in dataclass_settings(VideoChecks).items()
+    },
+    {},
+    _build_checks,
+)
+
+POLICY = Part("OrderPolicy", dataclass_settings(OrderPolicy), {}, build_dataclass(OrderPolicy))
+
+FILE = Part(
+    "S3Prompts",
+    dataclass_settings(S3Prompts),
+    {"uri": "s3://bucket/prompts.yaml", "s3": "s3"},
+    S3Prompts,
+)
+
+
+def _build_table(asset_key: str, value_type: str | None = None, **values: Any) -> AssetPrompts:
+    return AssetPrompts(
+        dg.AssetKey.from_user_string(asset_key),
+        value_type=None if value_type is None else _find_type(value_type),
+        **values,
+    )
+
+
+def _find_type(name: str) -> type:
+    module, _, attribute = name.rpartition(".")
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(
+            f'value_type is "{name}", which cannot be imported: {error}. Write a class with its '
+            "module, such as pandas.DataFrame."
+        ) from error
+    assert isinstance(found, type)
+    return found
+
+
+_TABLE = dataclass_settings(AssetPrompts)
+TABLE = Part(
+    "AssetPrompts",
+    {
+        "asset_key": replace(_TABLE["asset_key"], type=str),
+        "defaults": replace(_TABLE["defaults"], type=dict[str, Any], default={}),
+        "value_type": replace(_TABLE["value_type"], type=str | None),
+    },
+    {
+        "asset_key": "marketing/prompts",
+        "defaults": {"model": "minimax/hailuo-2-3"},
+        "value_type": "pandas.DataFrame",
+    },
+    _build_table,
+)
 
 
 @dataclass(frozen=True)
-class BareSecret:
-    """A secret that stands in the file itself. Its value is not kept, so no error can show it."""
+class MissingVideosSchedule:
+    """When to order what is missing.
 
+    Args:
+        cron_schedule: when, in the notation of cron.
+        execution_timezone: whose time; UTC by default.
+        default_status: whether the schedule runs from the start.
+    """
 
-def _find_variable(value: Any) -> dg.EnvVar | None:
-    match = _ENV.fullmatch(value.strip()) if isinstance(value, str) else None
-    return None if match is None else dg.EnvVar(match[1] or match[2])
+    cron_schedule: str
+    execution_timezone: str | None = None
+    default_status: Literal["RUNNING", "STOPPED"] = "RUNNING"
 
-
-def _resolve_secret(_: dg.ResolutionContext, value: Any) -> dg.EnvVar | BareSecret | None:
-    """Keeps the variable's name: its value would be shown among the resource's settings."""
-    return None if value is None else _find_variable(value) or BareSecret()
-
-
-def _resolve_url(context: dg.ResolutionContext, value: Any) -> Any:
-    variable = _find_variable(value)
-    if variable is not None:
-        return variable
-    url = context.resolve_value(value)
-    return BareSecret() if isinstance(url, str) and urlsplit(url).password else url
-
-
-def _refuse_bare(field: str, value: Any) -> Any:
-    if isinstance(value, BareSecret):
-        raise ConfigurationError(
-            f"{field} in defs.yaml holds a secret, which Dagster's UI would show. Put it into an "
-            'environment variable, and write the name of that: "{{ env.NAME }}".'
-        )
-    return value
-
-
-class _Settings(dg.Model, dg.Resolvable):
-    """Settings in a `defs.yaml`."""
-
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
-
-
-class WiroAccount(_Settings):
-    """The Wiro account that pays."""
-
-    api_key: Annotated[
-        dg.EnvVar | BareSecret,
-        dg.Resolver(
-            _resolve_secret,
-            model_field_type=str,
-            inject_before_resolve=False,
-            description="The project's API key, as the name of an environment variable.",
-            examples=["{{ env.WIRO_API_KEY }}"],
-        ),
-    ]
-    api_secret: Annotated[
-        dg.EnvVar | BareSecret | None,
-        dg.Resolver(
-            _resolve_secret,
-            model_field_type=str | None,
-            inject_before_resolve=False,
-            description=(
-                "The project's API secret, as the name of an environment variable; none for a "
-                "project of the key-only kind."
-            ),
-            examples=["{{ env.WIRO_API_SECRET }}"],
-        ),
-    ] = None
-    base_url: Annotated[
-        str, dg.Resolver.default(description="REST base of the API.", examples=[DEFAULT_BASE_URL])
-    ] = DEFAULT_BASE_URL
-    cdn_hosts: Annotated[
-        list[str],
-        dg.Resolver.default(
-            description="Hosts that output files may be downloaded from.",
-            examples=[list(DEFAULT_CDN_HOSTS)],
-        ),
-    ] = Field(default_factory=lambda: list(DEFAULT_CDN_HOSTS))
-
-    def build_resource(self) -> WiroResource:
-        """The account as a resource.
-
-        Raises:
-            ConfigurationError: a secret stands in the file.
-        """
-        return WiroResource(
-            api_key=_refuse_bare("account.api_key", self.api_key),
-            api_secret=_refuse_bare("account.api_secret", self.api_secret),
-            base_url=self.base_url,
-            cdn_hosts=self.cdn_hosts,
+    def build(self, collection: VideoCollection) -> dg.ScheduleDefinition:
+        """The schedule of a collection."""
+        return build_missing_videos_schedule(
+            collection,
+            cron_schedule=self.cron_schedule,
+            execution_timezone=self.execution_timezone,
+            default_status=dg.DefaultScheduleStatus(self.default_status),
         )
 
 
-class WiroLedger(_Settings):
-    """The database that says what was ordered and paid for, and the budget, in USD."""
-
-    url: Annotated[
-        dg.EnvVar | BareSecret | str,
-        dg.Resolver(
-            _resolve_url,
-            model_field_type=str,
-            inject_before_resolve=False,
-            description=(
-                "SQLAlchemy URL. A relative SQLite path starts from the project's folder. One with "
-                "a password is given as the name of an environment variable."
-            ),
-            examples=["sqlite:///.wiro/ledger.db", "{{ env.WIRO_LEDGER_URL }}"],
-        ),
-    ]
-    daily_budget_usd: Annotated[
-        Amount | None,
-        dg.Resolver.default(
-            description="The most the account may spend in one day (UTC); null is no limit.",
-            examples=[10, "12.50"],
-        ),
-    ] = "10"
-    total_budget_usd: Annotated[
-        Amount | None,
-        dg.Resolver.default(description="The most the account may ever spend.", examples=[500]),
-    ] = None
-    collection_budget_usd: Annotated[
-        Amount | None,
-        dg.Resolver.default(description="The most this collection may ever spend.", examples=[100]),
-    ] = None
-    video_budget_usd: Annotated[
-        Amount | None,
-        dg.Resolver.default(description="The most one video may cost.", examples=["0.60"]),
-    ] = None
-    unknown_price: Annotated[
-        UnknownPricePolicy,
-        dg.Resolver.default(
-            description=(
-                'Where no price is known before the run: "refuse" holds the order back, "allow" '
-                'lets it pass, "assume" counts it at assumed_price_usd.'
-            ),
-            examples=list(get_args(UnknownPricePolicy)),
-            json_schema_extra=one_of(UnknownPricePolicy),
-        ),
-    ] = "refuse"
-    assumed_price_usd: Annotated[
-        Amount | None,
-        dg.Resolver.default(
-            description='What an order counts as under unknown_price "assume".', examples=["0.50"]
-        ),
-    ] = None
-
-    def build_resource(self, folder: Path) -> LedgerResource:
-        """The ledger as a resource.
-
-        Args:
-            folder: what a relative SQLite path starts from.
-
-        Raises:
-            ConfigurationError: a password stands in the file.
-        """
-        url = _refuse_bare("ledger.url", self.url)
-        if not isinstance(url, dg.EnvVar) and url.startswith(_SQLITE):
-            url = f"{_SQLITE}{folder / url.removeprefix(_SQLITE)}"
-        return LedgerResource(
-            url=url,
-            daily_budget_usd=_text(self.daily_budget_usd),
-            total_budget_usd=_text(self.total_budget_usd),
-            collection_budget_usd=_text(self.collection_budget_usd),
-            video_budget_usd=_text(self.video_budget_usd),
-            unknown_price=self.unknown_price,
-            assumed_price_usd=_text(self.assumed_price_usd),
-        )
+SCHEDULE = Part(
+    "MissingVideosSchedule",
+    dataclass_settings(MissingVideosSchedule),
+    {"cron_schedule": "0 6 * * *", "execution_timezone": "Europe/Berlin"},
+    build_dataclass(MissingVideosSchedule),
+)
 
 
-def _text(amount: Amount | None) -> str | None:
-    return None if amount is None else str(amount)
-
-
-class MorningOrders(_Settings):
-    """When to order what is missing."""
-
-    cron_schedule: Annotated[
-        str,
-        dg.Resolver.default(description="When, in the notation of cron.", examples=["0 6 * * *"]),
-    ]
-    execution_timezone: Annotated[
-        str | None,
-        dg.Resolver.default(description="Whose time; UTC by default.", examples=["Europe/Berlin"]),
-    ] = None
+_COLLECTION = dataclass_settings(VideoCollection)
+RESOURCE_KEYS = Part(
+    "ResourceKeys", {name: _COLLECTION[name] for name in ("wiro", "ledger", "store")}, {}, dict
+)

@@ -1,57 +1,73 @@
-"""The asset `video_costs`: the ledger's books as a table in Dagster."""
+"""Assets for costs: the ledger's books as a table in Dagster."""
 
 # No `from __future__ import annotations`: Dagster compares the context's annotation with its class.
 
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
 import dagster as dg
 
-from wiro_dagster.costs import COST_GROUPINGS, CostRow, add_up_costs
+from wiro_dagster.costs import COST_GROUPINGS, CostGrouping, CostRow, add_up_costs
 from wiro_dagster.resources import LedgerResource
 
 
 def build_cost_asset(
-    *, ledger: str = "wiro_ledger", key: str = "video_costs", group_name: str = "wiro"
+    *,
+    ledger: str = "wiro_ledger",
+    key: str | dg.AssetKey = "wiro_costs",
+    collection: str | None = None,
+    group_name: str = "wiro",
+    owners: Sequence[str] = (),
+    tags: Mapping[str, str] | None = None,
+    deps: Collection[dg.AssetKey] = (),
 ) -> dg.AssetsDefinition:
-    """Builds an asset whose materialization says what was spent, over all collections of a ledger.
+    """Builds an asset whose materialization says what was spent.
 
     Totals are numbers, which Dagster plots over time; the tables by day, model, collection and
     prompt are those of `wiro-dagster costs`. Put a schedule on it.
 
+    Each collection has such an asset already, `video_costs`, for itself. This one is for all
+    collections of a ledger together.
+
     Args:
         ledger: resource key of the `LedgerResource`.
         key: asset key.
+        collection: leave out the costs of others; the video asset's key as text.
         group_name: asset group.
+        owners: Dagster owners.
+        tags: Dagster tags.
+        deps: assets that it comes after.
     """
+    groupings = [name for name in COST_GROUPINGS if name != "collection" or collection is None]
 
     @dg.asset(
         key=key,
+        deps=list(deps),
         required_resource_keys={ledger},
         group_name=group_name,
         kinds={"wiro"},
-        description="What Wiro charged, by day, model, collection and prompt.",
+        owners=list(owners),
+        tags=dict(tags or {}),
+        description=f"What Wiro charged, by {', '.join(groupings[:-1])} and {groupings[-1]}.",
     )
-    def video_costs(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    def costs(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         resource: LedgerResource = getattr(context.resources, ledger)
         books = resource.get_ledger()
-        tables = {grouping: add_up_costs(books, grouping) for grouping in COST_GROUPINGS}
-        collections = tables["collection"]
-        return dg.MaterializeResult(
-            metadata={
-                "wiro/spent_usd": float(sum((r.spent_usd for r in collections), Decimal(0))),
-                "wiro/committed_usd": float(
-                    sum((r.committed_usd for r in collections), Decimal(0))
-                ),
-                "wiro/orders": sum(row.orders for row in collections),
-                **{
-                    f"wiro/costs_by_{grouping}": _table(rows)
-                    for grouping, rows in tables.items()
-                    if rows
-                },
-            }
-        )
+        tables = {name: add_up_costs(books, name, collection=collection) for name in groupings}
+        return dg.MaterializeResult(metadata=_metadata(tables))
 
-    return video_costs
+    return costs
+
+
+def _metadata(tables: Mapping[CostGrouping, list[CostRow]]) -> dict[str, Any]:
+    days = tables["day"]
+    return {
+        "wiro/spent_usd": float(sum((row.spent_usd for row in days), Decimal(0))),
+        "wiro/committed_usd": float(sum((row.committed_usd for row in days), Decimal(0))),
+        "wiro/orders": sum(row.orders for row in days),
+        **{f"wiro/costs_by_{name}": _table(rows) for name, rows in tables.items() if rows},
+    }
 
 
 def _table(rows: list[CostRow]) -> dg.TableMetadataValue:

@@ -41,7 +41,11 @@ class CostRow:
 
 
 def add_up_costs(
-    ledger: Ledger, grouping: CostGrouping, *, since: float | None = None
+    ledger: Ledger,
+    grouping: CostGrouping,
+    *,
+    since: float | None = None,
+    collection: str | None = None,
 ) -> list[CostRow]:
     """Adds up what was spent and committed, also on failed, superseded and adopted tasks.
 
@@ -49,6 +53,7 @@ def add_up_costs(
         ledger: whose books.
         grouping: what to add up by.
         since: leave out orders submitted before this time, in unix seconds.
+        collection: leave out those of other collections; the video asset's key as text.
 
     Returns:
         A row for each group, by name.
@@ -65,6 +70,8 @@ def add_up_costs(
     query = sa.select(*columns).where(orders.c.claimed_at.is_not(None))
     if since is not None:
         query = query.where(orders.c.claimed_at >= since)
+    if collection is not None:
+        query = query.where(orders.c.collection == collection)
     groups: defaultdict[str, list[Any]] = defaultdict(list)
     with ledger.reading() as connection:
         for row in connection.execute(query):

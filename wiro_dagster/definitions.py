@@ -9,6 +9,7 @@ import dagster as dg
 from wiro_dagster.assets import build_video_asset, build_video_order_asset
 from wiro_dagster.checks import build_checks
 from wiro_dagster.collection import VideoCollection
+from wiro_dagster.cost_asset import build_cost_asset
 from wiro_dagster.gallery.asset import build_gallery_asset, build_gallery_sensor
 from wiro_dagster.io_manager import build_video_io_manager
 from wiro_dagster.prompt_sensor import build_prompt_file_sensor
@@ -42,6 +43,7 @@ def build_video_definitions(collection: VideoCollection) -> dg.Definitions:
                 build_video_order_asset(collection),
                 build_video_asset(collection),
                 build_gallery_asset(collection),
+                _build_collection_costs(collection),
             ],
             asset_checks=[*build_checks(collection), *build_video_checks(collection)],
             resources={collection.io_manager: build_video_io_manager(collection.store)},
@@ -51,3 +53,15 @@ def build_video_definitions(collection: VideoCollection) -> dg.Definitions:
                 build_gallery_sensor(collection),
             ],
         )
+
+
+def _build_collection_costs(collection: VideoCollection) -> dg.AssetsDefinition:
+    return build_cost_asset(
+        ledger=collection.ledger,
+        key=collection.cost_key,
+        collection=collection.ledger_name,
+        group_name=collection.group_name,
+        owners=collection.owners,
+        tags=dict(collection.tags),
+        deps=[collection.video_key],
+    )

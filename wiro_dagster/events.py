@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
 import dagster as dg
 
-from wiro_dagster.errors import InputError
 from wiro_dagster.ledger import Order
-from wiro_dagster.prompts import PromptFile, SchemaChange
 
 CODE_VERSION = "1"
 """Of `video_order` and `video`. Raised when the same inputs would give another video."""
 
 TASK_ID_KEY = "wiro/task_id"
-ORDERS_CHECK = "orders_succeeded"
-PROMPTS_CHECK = "prompts_valid"
-
-_NAMED_FAILURES = 5
-_LISTED_FAILURES = 200
+_TEXT_CHARACTERS = 1000
 
 # A runless event carries the provenance that a run would have added by itself. These are the
 # tags that Dagster reads it from.
-_DATA_VERSION = "dagster/data_version"
+DATA_VERSION_TAG = "dagster/data_version"
 _DATA_VERSION_IS_OURS = "dagster/data_version_is_user_provided"
 _CODE_VERSION = "dagster/code_version"
 
@@ -43,12 +37,15 @@ def order_metadata(order: Order) -> dict[str, Any]:
     }
 
 
-def video_metadata(order: Order, *, preview: str | None = None) -> dict[str, Any]:
+def video_metadata(
+    order: Order, *, preview: str | None = None, link: str | None = None
+) -> dict[str, Any]:
     """All that is known of an owned video, under the keys that the README lists.
 
     Args:
         order: in state `stored` or `delivered`.
         preview: markdown that shows the video moving.
+        link: a URL that plays it.
     """
     first = order.files[0]
     media: Mapping[str, Any] = first.get("media") or {}
@@ -56,9 +53,13 @@ def video_metadata(order: Order, *, preview: str | None = None) -> dict[str, Any
     # In the order in which the UI shows them: what a person looks for first comes first.
     metadata: dict[str, Any] = {
         "wiro/preview": None if preview is None else dg.MetadataValue.md(preview),
+        "wiro/video": None if link is None else dg.MetadataValue.url(link),
+        "wiro/prompt": order.prompt,
+        "wiro/model": order.model_slug,
         "wiro/cost_usd": None if order.cost_usd is None else float(order.cost_usd),
         "dagster/uri": first["uri"],
         "wiro/files": dg.MetadataValue.json(uris) if len(uris) > 1 else None,
+        "wiro/text": _first_text(order),
         "wiro/output_urls": _output_urls(order),
         "wiro/duration_seconds": media.get("duration_seconds"),
         "wiro/width": media.get("width"),
@@ -74,8 +75,19 @@ def video_metadata(order: Order, *, preview: str | None = None) -> dict[str, Any
     return {key: value for key, value in metadata.items() if value is not None}
 
 
-def _output_urls(order: Order) -> dg.MetadataValue[Any]:
+def _first_text(order: Order) -> str | None:
+    """How the text begins that a language model gave; all of it is in the stored file."""
+    texts = (output.get("content") for output in order.outputs)
+    text = next((text for text in texts if isinstance(text, str)), None)
+    if text is None or len(text) <= _TEXT_CHARACTERS:
+        return text
+    return text[: _TEXT_CHARACTERS - 1] + "…"
+
+
+def _output_urls(order: Order) -> dg.MetadataValue[Any] | None:
     urls = [output["url"] for output in order.outputs if output.get("url")]
+    if not urls:
+        return None
     if len(urls) == 1:
         return dg.MetadataValue.url(urls[0])
     return dg.MetadataValue.json(urls)
@@ -98,7 +110,7 @@ def order_materialization(order: Order, asset_key: dg.AssetKey) -> dg.AssetMater
 
 
 def video_materialization(
-    order: Order, asset_key: dg.AssetKey, *, preview: str | None = None
+    order: Order, asset_key: dg.AssetKey, *, preview: str | None = None, link: str | None = None
 ) -> dg.AssetMaterialization:
     """`video[partition]`: we own it; it cost this much.
 
@@ -106,100 +118,22 @@ def video_materialization(
         order: in state `stored` or `delivered`.
         asset_key: the video asset's.
         preview: markdown that shows the video moving.
+        link: a URL that plays it.
     """
     return dg.AssetMaterialization(
         asset_key=asset_key,
         partition=order.partition,
-        metadata=video_metadata(order, preview=preview),
+        metadata=video_metadata(order, preview=preview, link=link),
         tags=_provenance(order),
     )
 
 
 def _provenance(order: Order) -> dict[str, str]:
     return {
-        _DATA_VERSION: order.fingerprint,
+        DATA_VERSION_TAG: order.fingerprint,
         _DATA_VERSION_IS_OURS: "true",
         _CODE_VERSION: CODE_VERSION,
     }
-
-
-def prompts_check(
-    prompts: PromptFile, order_key: dg.AssetKey, changes: Sequence[SchemaChange] = ()
-) -> dg.AssetCheckEvaluation:
-    """Check `prompts_valid` on `video_order`: whether every entry of the file can be ordered.
-
-    Args:
-        prompts: the file's content.
-        order_key: the order asset's key.
-        changes: what Wiro has changed of its models; they are told, and fail nothing by themselves.
-    """
-    problems = [str(problem) for problem in prompts.problems]
-    told = "\n\n".join(map(str, changes))
-    more = {"wiro/model_changes": dg.MetadataValue.md(told)} if changes else {}
-    return _prompts_check(problems, len(prompts.prompts), order_key, more)
-
-
-def unreadable_check(error: InputError, order_key: dg.AssetKey) -> dg.AssetCheckEvaluation:
-    """The same check where the prompt file cannot be read at all."""
-    return _prompts_check(list(error.problems), 0, order_key)
-
-
-def _prompts_check(
-    problems: Sequence[str],
-    right: int,
-    order_key: dg.AssetKey,
-    more: Mapping[str, dg.MetadataValue[Any]] | None = None,
-) -> dg.AssetCheckEvaluation:
-    metadata: dict[str, Any] = {
-        "wiro/prompts": right,
-        "wiro/problems": len(problems),
-        **(more or {}),
-    }
-    if problems:
-        listed = "\n".join(f"- {problem}" for problem in problems[:_LISTED_FAILURES])
-        metadata["wiro/problem_list"] = dg.MetadataValue.md(listed)
-    return dg.AssetCheckEvaluation(
-        asset_key=order_key,
-        check_name=PROMPTS_CHECK,
-        passed=not problems,
-        description=(
-            f"{len(problems)} problems; {right} prompts are right and not held up."
-            if problems
-            else f"{right} prompts, all right."
-        ),
-        metadata=metadata,
-    )
-
-
-def orders_check(failed: Sequence[Order], order_key: dg.AssetKey) -> dg.AssetCheckEvaluation:
-    """Check `orders_succeeded` on `video_order`: which partitions have no video, and why.
-
-    It is not a check of single partitions: Dagster stores a runless evaluation of a partitioned
-    check once for each partition, and refuses the next one.
-
-    Args:
-        failed: the orders that stand for their partitions and ended without a video.
-        order_key: the order asset's key.
-    """
-    metadata: dict[str, Any] = {"wiro/failed_orders": len(failed)}
-    if failed:
-        metadata["wiro/failures"] = dg.MetadataValue.json(
-            {order.partition: describe_state(order) for order in failed[-_LISTED_FAILURES:]}
-        )
-    names = ", ".join(f'"{order.partition}"' for order in failed[-_NAMED_FAILURES:])
-    more = " and others" if len(failed) > _NAMED_FAILURES else ""
-    return dg.AssetCheckEvaluation(
-        asset_key=order_key,
-        check_name=ORDERS_CHECK,
-        passed=not failed,
-        description=(
-            f"{len(failed)} partitions have no video, because their orders failed or were "
-            f"cancelled: {names}{more}. Materialize video_order to order them again."
-            if failed
-            else "No order has failed."
-        ),
-        metadata=metadata,
-    )
 
 
 def failure_observation(order: Order, asset_key: dg.AssetKey) -> dg.AssetObservation:
@@ -209,22 +143,52 @@ def failure_observation(order: Order, asset_key: dg.AssetKey) -> dg.AssetObserva
         order: ended without a video.
         asset_key: whose partition.
     """
-    metadata: dict[str, Any] = {
-        "wiro/order_id": order.id,
-        "wiro/state": order.state,
-        "wiro/model": order.model_slug,
-        "wiro/reason": order.error or "",
-    }
-    if order.task_id is not None:
-        metadata[TASK_ID_KEY] = dg.MetadataValue.text(order.task_id)
+    metadata: dict[str, Any] = {"wiro/state": order.state, "wiro/reason": order.error or ""}
     if order.cost_usd is not None:
         metadata["wiro/cost_usd"] = float(order.cost_usd)
+    metadata["wiro/model"] = order.model_slug
+    metadata["wiro/order_id"] = order.id
+    if order.task_id is not None:
+        metadata[TASK_ID_KEY] = dg.MetadataValue.text(order.task_id)
     return dg.AssetObservation(
         asset_key=asset_key,
         partition=order.partition,
         description=describe_state(order),
         metadata=metadata,
     )
+
+
+def progress_observation(
+    order: Order, asset_key: dg.AssetKey, *, now: float
+) -> dg.AssetObservation:
+    """On a partition: how far the task is that makes its video.
+
+    Args:
+        order: in state `running`, its task out of the queue.
+        asset_key: whose partition.
+        now: unix seconds.
+    """
+    left_queue_at = (order.submitted_at or now) + (order.queue_seconds or 0.0)
+    metadata: dict[str, Any] = {
+        "wiro/status": order.task_status or "",
+        "wiro/running_seconds": round(max(0.0, now - left_queue_at), 1),
+        "wiro/order_id": order.id,
+        TASK_ID_KEY: dg.MetadataValue.text(str(order.task_id)),
+    }
+    if order.progress_percent is not None:
+        metadata["wiro/progress_percent"] = round(order.progress_percent, 1)
+    return dg.AssetObservation(
+        asset_key=asset_key,
+        partition=order.partition,
+        description=describe_state(order),
+        metadata=metadata,
+    )
+
+
+def describe_progress(order: Order) -> str:
+    """What Wiro last told of a running task: `task_output, 40 %`."""
+    percent = "" if order.progress_percent is None else f", {order.progress_percent:.0f} %"
+    return f"{order.task_status or 'new'}{percent}"
 
 
 def describe_state(order: Order) -> str:
@@ -239,7 +203,7 @@ def describe_state(order: Order) -> str:
         case "unknown":
             return "The answer to the submission was lost; it is being looked up at Wiro."
         case "running":
-            return f"Under way at Wiro as task {order.task_id} ({order.task_status or 'new'})."
+            return f"Under way at Wiro as task {order.task_id} ({describe_progress(order)})."
         case "finished":
             late = f" Last try: {order.error}" if order.error else ""
             return f"Made by task {order.task_id}; being fetched.{late}"
@@ -254,64 +218,3 @@ def describe_state(order: Order) -> str:
             return f"Cancelled: {reason}{cost} Materialize video_order to order it again."
         case "failed":
             return f"Failed: {reason}{cost} Materialize video_order to order it again."
-
-
-def find_order_events(
-    instance: dg.DagsterInstance, order_key: dg.AssetKey, orders: Collection[Order]
-) -> dict[int, int]:
-    """Storage ids of the `video_order` materializations behind these orders, by order id."""
-    wanted = {(order.partition, order.fingerprint): order.id for order in orders}
-    found: dict[int, int] = {}
-    for record in _records(instance, order_key, {order.partition for order in orders}):
-        event = record.asset_materialization
-        if event is None or record.partition_key is None:
-            continue
-        version = (event.tags or {}).get(_DATA_VERSION, "")
-        order_id = wanted.get((record.partition_key, version))
-        if order_id is not None:
-            found.setdefault(order_id, record.storage_id)
-    return found
-
-
-def find_reported_tasks(
-    instance: dg.DagsterInstance, video_key: dg.AssetKey, orders: Collection[Order]
-) -> dict[str, str]:
-    """For each partition of these orders, the task id of its newest video materialization."""
-    newest: dict[str, str] = {}
-    for record in _records(instance, video_key, {order.partition for order in orders}):
-        event = record.asset_materialization
-        if event is None or record.partition_key is None:
-            continue
-        task_id = event.metadata.get(TASK_ID_KEY)
-        newest.setdefault(record.partition_key, str(task_id.value) if task_id else "")
-    return newest
-
-
-def find_video_uris(
-    instance: dg.DagsterInstance, video_key: dg.AssetKey, partitions: Collection[str]
-) -> dict[str, str]:
-    """For each of these partitions that has a video, the URI in its newest materialization."""
-    newest: dict[str, str] = {}
-    for record in _records(instance, video_key, partitions):
-        event = record.asset_materialization
-        uri = None if event is None else event.metadata.get("dagster/uri")
-        if uri is not None and record.partition_key is not None:
-            newest.setdefault(record.partition_key, str(uri.value))
-    return newest
-
-
-def _records(
-    instance: dg.DagsterInstance, asset_key: dg.AssetKey, partitions: Collection[str]
-) -> list[dg.EventLogRecord]:
-    """All materializations of some partitions, the newest first."""
-    if not partitions:
-        return []
-    wanted = dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=sorted(partitions))
-    records: list[dg.EventLogRecord] = []
-    cursor = None
-    while True:
-        page = instance.fetch_materializations(wanted, limit=1000, cursor=cursor)
-        records += page.records
-        if not page.has_more:
-            return records
-        cursor = page.cursor

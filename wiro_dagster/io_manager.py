@@ -18,7 +18,7 @@ from urllib.parse import unquote
 import dagster as dg
 
 from wiro_dagster.errors import StoreError
-from wiro_dagster.events import find_video_uris
+from wiro_dagster.event_log import find_video_uris
 from wiro_dagster.store import VideoStore
 
 _NAMED_PARTITIONS = 10

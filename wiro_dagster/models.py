@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from wiro_dagster.ledger import Ledger
 from wiro_dagster.ledger.schema import models
 from wiro_dagster.media import probe_media
 from wiro_dagster.pricing import Quote, RunFacts, quote
-from wiro_dagster.prompts import inputs_from_json
+from wiro_dagster.prompts import inputs_from_json, list_files
 
 LONGEST_RUN_SECONDS = 3600.0
+MODEL_MAX_AGE_SECONDS = 3600.0
 _AUDIO_METHOD = "cp-audiosecondslength"
 
 
@@ -33,6 +34,7 @@ class Models:
             `wiro-dagster models add`.
         longest_run_seconds: when a run is stopped. It bounds what a run can cost that is billed by
             the second.
+        max_age_seconds: how old Wiro's answers may be.
 
     Raises:
         InputError: the folder is missing, or an entry in it is wrong.
@@ -45,9 +47,13 @@ class Models:
         *,
         model_folder: Path | None = None,
         longest_run_seconds: float = LONGEST_RUN_SECONDS,
+        max_age_seconds: float = MODEL_MAX_AGE_SECONDS,
     ) -> None:
         catalogue = Catalogue.builtin(
-            client.get_model, LedgerSchemaCache(ledger), clock=ledger.clock
+            client.get_model,
+            LedgerSchemaCache(ledger),
+            max_age_seconds=max_age_seconds,
+            clock=ledger.clock,
         )
         self.catalogue = (
             catalogue if model_folder is None else catalogue.with_entries_from(model_folder)
@@ -104,22 +110,16 @@ def _measure_audio(detail: ModelDetail, inputs: Mapping[str, Any]) -> Decimal | 
     """The length of a run's input audio, where it is priced by that and all of it is at hand."""
     if not any(entry.method == _AUDIO_METHOD for entry in detail.prices or ()):
         return None
-    files = list(_list_files(inputs))
-    if not files:
+    files = list(list_files(inputs))
+    local = [file for file in files if isinstance(file, LocalFileInput)]
+    if not files or len(local) < len(files):
         return None
     try:
-        lengths = [probe_media(file.path, None).duration_seconds for file in files]
+        lengths = [probe_media(file.path, None).duration_seconds for file in local]
     except (MediaError, OSError):
         return None
     known = [Decimal(repr(length)) for length in lengths if length is not None]
     return sum(known, Decimal(0)) if len(known) == len(files) else None
-
-
-def _list_files(inputs: Mapping[str, Any]) -> Iterator[LocalFileInput]:
-    for value in inputs.values():
-        for item in value if isinstance(value, tuple) else (value,):
-            if isinstance(item, LocalFileInput):
-                yield item
 
 
 class LedgerSchemaCache:

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import dagster as dg
 
+from wiro_dagster.asset_files import find_asset_version
 from wiro_dagster.automation import list_wanted, order_prompts
 from wiro_dagster.catalogue import LocalFileInput
 from wiro_dagster.collection import VideoCollection
 from wiro_dagster.errors import InputError
-from wiro_dagster.events import prompts_check, unreadable_check
+from wiro_dagster.order_checks import prompts_check, unreadable_check
 from wiro_dagster.prompt_sources import asset_loader
-from wiro_dagster.prompts import Prompt, PromptFile
+from wiro_dagster.prompts import Prompt, PromptFile, list_files
 from wiro_dagster.provenance import observe_prompts
 from wiro_dagster.sensors import tick_seconds
 
@@ -41,12 +42,14 @@ class PromptsSeen:
     Args:
         version: of the source.
         files: hash of size and time of all local files that prompts name; empty where not known.
+        assets: the newest materializations of the assets whose files prompts may name.
         check: hash of what the check said.
         look_again_at: unix seconds, when to look again although nothing has changed.
     """
 
     version: str = ""
     files: str = ""
+    assets: str = ""
     check: str = ""
     look_again_at: float = 0.0
 
@@ -64,7 +67,8 @@ class PromptsSeen:
 
     def is_same(self, other: PromptsSeen) -> bool:
         """Whether the prompts are the same as far as can be told without reading them."""
-        return (self.version, self.files) == (other.version, other.files) and bool(self.files)
+        mine, others = ((seen.version, seen.files, seen.assets) for seen in (self, other))
+        return mine == others and bool(self.files)
 
 
 def build_prompt_file_sensor(collection: VideoCollection) -> dg.SensorDefinition:
@@ -91,8 +95,9 @@ def build_prompt_file_sensor(collection: VideoCollection) -> dg.SensorDefinition
         if now.is_same(before) and time.time() < before.look_again_at:
             return dg.SkipReason(f"{source.name} has not changed.")
         try:
-            prompts = collection.load_prompts(context.resources, asset_loader(context))
-            changes = collection.list_model_changes(context.resources)
+            prompts = collection.load_prompts(
+                context.resources, context.instance, asset_loader(context)
+            )
         except InputError as error:
             context.log.error(str(error))  # noqa: TRY400, the stack says nothing to a user
             check = unreadable_check(error, collection.order_key)
@@ -101,7 +106,7 @@ def build_prompt_file_sensor(collection: VideoCollection) -> dg.SensorDefinition
         now = _remember(collection, now, prompts.prompts)
         for problem in prompts.problems:
             context.log.error(str(problem))
-        for change in changes:
+        for change in prompts.changes:
             context.log.warning(str(change))
         news = _bring_in(context, collection, prompts, deadline)
         if news.left:
@@ -109,7 +114,7 @@ def build_prompt_file_sensor(collection: VideoCollection) -> dg.SensorDefinition
         else:
             pause = _PROBLEMS_SECONDS if prompts.problems or news.failures else _MODELS_SECONDS
         now = replace(now, look_again_at=_in(pause))
-        check = prompts_check(prompts, collection.order_key, changes)
+        check = prompts_check(prompts, collection.order_key)
         requests = [
             collection.partitions.build_add_request(news.partitions[start : start + _ADD_AT_ONCE])
             for start in range(0, len(news.partitions), _ADD_AT_ONCE)
@@ -177,7 +182,8 @@ def _bring_in(
 def _look(collection: VideoCollection, context: dg.SensorEvaluationContext) -> PromptsSeen:
     version = collection.source.find_version(context.resources, context.instance)
     known, paths = _local_files.get(collection, ("", frozenset[Path]()))
-    return PromptsSeen(version, _digest_files(paths) if known == version else "")
+    files = _digest_files(paths) if known == version else ""
+    return PromptsSeen(version, files, find_asset_version(context.instance, collection.input_keys))
 
 
 def _remember(
@@ -195,10 +201,9 @@ def _remember(
 
 def _list_files(prompts: Iterable[Prompt]) -> Iterator[Path]:
     for prompt in prompts:
-        for value in prompt.inputs.values():
-            for item in value if isinstance(value, tuple) else (value,):
-                if isinstance(item, LocalFileInput):
-                    yield item.path
+        for file in list_files(prompt.inputs):
+            if isinstance(file, LocalFileInput):
+                yield file.path
 
 
 def _digest_files(paths: Iterable[Path]) -> str:

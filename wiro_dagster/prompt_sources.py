@@ -197,8 +197,8 @@ class AssetPrompts:
     """A table of prompts that an upstream asset makes; it is read through that asset's IO manager.
 
     The table is a list of mappings, or a pandas, polars or Arrow table. Its columns `id`, `prompt`,
-    `model` and `take` are a prompt's own, the others are inputs of the model. It cannot name local
-    files as text, only URLs.
+    `model` and `take` are a prompt's own, the others are inputs of the model. A file is a URL, a
+    `pathlib.Path`, or `{"asset": key}`; text cannot name a local one.
 
     Args:
         asset_key: the upstream asset; not partitioned.

@@ -13,8 +13,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 
 import dagster as dg
 
+from wiro_dagster.asset_files import find_newest
 from wiro_dagster.collection import VideoCollection
-from wiro_dagster.events import find_order_events
+from wiro_dagster.event_log import find_order_events
 from wiro_dagster.ledger import Order
 from wiro_dagster.prompts import Prompt
 
@@ -22,6 +23,9 @@ _DATA_VERSION = "dagster/data_version"
 _DATA_VERSION_IS_OURS = "dagster/data_version_is_user_provided"
 _INPUT_DATA_VERSION = "dagster/input_data_version/"
 _INPUT_EVENT = "dagster/input_event_pointer/"
+# What Dagster itself writes of an input that was never materialized, or has no data version.
+_NO_DATA_VERSION = "INITIAL"
+_NO_EVENT = "NULL"
 _PARTITIONS_AT_ONCE = 1000
 _RECORDS_AT_ONCE = 1000
 
@@ -93,7 +97,19 @@ def _observation(prompt: Prompt, asset_key: dg.AssetKey) -> dg.AssetObservation:
 def order_inputs(
     instance: dg.DagsterInstance, collection: VideoCollection, orders: Collection[Order]
 ) -> dict[int, dict[str, str]]:
-    """Tags that name the prompts which `video_order` was materialized from, by order id."""
+    """Tags that name what `video_order` was materialized from, by order id."""
+    tags = _prompt_inputs(instance, collection, orders)
+    for asset_key in collection.input_keys:
+        newest = find_newest(instance, asset_key, {order.partition for order in orders})
+        for order in orders:
+            tags[order.id] |= _asset_tags(asset_key, newest.get(order.partition))
+    return tags
+
+
+def _prompt_inputs(
+    instance: dg.DagsterInstance, collection: VideoCollection, orders: Collection[Order]
+) -> dict[int, dict[str, str]]:
+    """Tags that name the prompts, by order id."""
     found = _find_observations(instance, collection.prompt_key, orders)
     return {
         order.id: _input_tags(collection.prompt_key, order, found.get(order.id)) for order in orders
@@ -104,11 +120,21 @@ def video_inputs(
     instance: dg.DagsterInstance, collection: VideoCollection, orders: Collection[Order]
 ) -> dict[int, dict[str, str]]:
     """Tags that name the prompts and orders which `video` was materialized from, by order id."""
-    prompts = order_inputs(instance, collection, orders)
+    prompts = _prompt_inputs(instance, collection, orders)
     events = find_order_events(instance, collection.order_key, orders)
     return {
         order.id: prompts[order.id] | _input_tags(collection.order_key, order, events.get(order.id))
         for order in orders
+    }
+
+
+def _asset_tags(upstream: dg.AssetKey, record: dg.EventLogRecord | None) -> dict[str, str]:
+    event = None if record is None else record.asset_materialization
+    tags = {} if event is None else event.tags or {}
+    name = upstream.to_user_string()
+    return {
+        _INPUT_DATA_VERSION + name: tags.get(_DATA_VERSION, _NO_DATA_VERSION),
+        _INPUT_EVENT + name: _NO_EVENT if record is None else str(record.storage_id),
     }
 
 

@@ -10,19 +10,18 @@ from urllib.parse import urlsplit
 
 import dagster as dg
 from dagster_aws.s3 import S3Resource
-from pydantic import Field
 
 from wiro_dagster.errors import ConfigurationError
 from wiro_dagster.s3_store import S3Store
 from wiro_dagster.store import VideoStore
-from wiro_dagster.store_resources import VideoStoreResource
+from wiro_dagster.store_resources import S3Place
 
 # Making a client takes boto3 a tenth of a second, and sensors get new resources at every tick.
 _stores: dict[str, S3Store] = {}
 _stores_lock = Lock()
 
 
-class S3VideoStore(VideoStoreResource):
+class S3VideoStore(S3Place):
     """A bucket, or a prefix in one, as the video store.
 
     Give secrets as `dg.EnvVar`, so that Dagster shows their names only.
@@ -32,15 +31,6 @@ class S3VideoStore(VideoStoreResource):
     """
 
     s3: dg.ResourceDependency[S3Resource]
-    bucket: str = Field(description="The bucket; it must exist.")
-    prefix: str = Field(default="", description="Put before every key, with a / between.")
-    server_side_encryption: str | None = Field(
-        default=None, description='"AES256" or "aws:kms"; none leaves it to the bucket.'
-    )
-    kms_key_id: str | None = Field(default=None, description='The key for "aws:kms".')
-    storage_class: str | None = Field(
-        default=None, description='Such as "STANDARD_IA"; none leaves it to the bucket.'
-    )
 
     def __repr_args__(self) -> Iterator[tuple[str, str]]:
         """What repr and str show: `s3` would show its secrets."""

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 
 import dagster as dg
 
 from wiro_dagster.collection import VideoCollection
+from wiro_dagster.event_log import find_order_events, find_reported_tasks
 from wiro_dagster.events import (
     failure_observation,
-    find_order_events,
-    find_reported_tasks,
     order_materialization,
-    orders_check,
+    progress_observation,
     video_materialization,
 )
 from wiro_dagster.ledger import Order, OrderState
+from wiro_dagster.order_checks import (
+    LISTED_ORDERS,
+    account_check,
+    budget_check,
+    orders_check,
+)
+from wiro_dagster.order_cursor import OrderCursor
 from wiro_dagster.orders import OrderDesk, TickReport
 from wiro_dagster.provenance import add_tags, order_inputs, video_inputs
 from wiro_dagster.video_checks import evaluate_video_checks
@@ -30,6 +36,13 @@ _TICK_MAXIMUM_SECONDS = 20.0
 
 _REPORTS_PER_TICK = 80
 _REPORT_LEASE_SECONDS = 120.0
+_PROGRESS_PER_TICK = 10
+"""An event costs the daemon up to 40 ms, and thousands of tasks may be under way."""
+
+_PROGRESS_PAUSE_SECONDS = 60.0
+_HELD_PAUSE_SECONDS = 300.0
+"""How soon another number of held orders is worth another evaluation of `within_budget`."""
+
 _REPORTED_STATES: tuple[OrderState, ...] = ("stored", "failed", "cancelled", "uncollected")
 
 SensorEvent = dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation
@@ -59,24 +72,30 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
     def video_order_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         deadline = time.monotonic() + tick_seconds()
         desk = collection.open_desk(context.resources)
+        before = OrderCursor.from_text(context.cursor)
         # The daemon writes a tick's events before its cursor: what the cursor names is written.
-        desk.context.ledger.mark_reported(_read_cursor(context.cursor))
+        desk.context.ledger.mark_lease_reported(before.lease)
         report = desk.tick(deadline)
         for notice in report.notices:
             context.log.warning(notice)
         orders = claim_reportable(desk, context.instance, collection)
-        events = build_events(desk, context.instance, collection, orders)
+        checks, after = tell_changes(desk, collection, before)
+        for check in checks:
+            if not check.passed:
+                context.log.error(check.description)
+        events = [
+            *build_events(desk, context.instance, collection, orders),
+            *checks,
+            *build_progress(desk, collection),
+        ]
+        lease = next((order.lease for order in orders if order.lease), "")
         return dg.SensorResult(
             asset_events=events,
-            cursor=json.dumps({"reported": [order.id for order in orders]}),
+            cursor=replace(after, lease=lease).to_text(),
             skip_reason=None if events else _summary(desk, report),
         )
 
     return video_order_sensor
-
-
-def _read_cursor(cursor: str | None) -> list[int]:
-    return [int(order_id) for order_id in json.loads(cursor or "{}").get("reported", [])]
 
 
 def claim_reportable(
@@ -94,9 +113,10 @@ def claim_reportable(
     # that are reported already. Automation would fire again on a second report.
     owned = [order for order in claimed if order.is_owned]
     reported = find_reported_tasks(instance, collection.video_key, owned)
-    known = {o.id for o in owned if o.task_id and reported.get(o.partition) == o.task_id}
-    desk.context.ledger.mark_reported(known)
-    return [order for order in claimed if order.id not in known]
+    known = [o for o in owned if o.task_id and reported.get(o.partition) == o.task_id]
+    for order in known:
+        desk.context.ledger.advance(order, state="delivered", due_at=None)
+    return [order for order in claimed if order not in known]
 
 
 def build_events(
@@ -114,10 +134,15 @@ def build_events(
     for order in ended:
         if order.is_owned:
             event = video_materialization(
-                order, collection.video_key, preview=desk.find_preview(order)
+                order,
+                collection.video_key,
+                preview=desk.find_preview(order),
+                link=desk.find_link(order),
             )
             events.append(add_tags(event, inputs[order.id]))
         else:
+            # Of a partition that has no materialization, the UI shows no observations either.
+            events.append(failure_observation(order, collection.order_key))
             events.append(failure_observation(order, collection.video_key))
     if events:
         failed = desk.context.ledger.list_failed(collection.ledger_name)
@@ -126,6 +151,47 @@ def build_events(
             changed = [order.id for order in owned]
             events += evaluate_video_checks(collection, desk.context.ledger, changed=changed)
     return events
+
+
+def tell_changes(
+    desk: OrderDesk, collection: VideoCollection, before: OrderCursor
+) -> tuple[list[dg.AssetCheckEvaluation], OrderCursor]:
+    """The checks on account and budget, where they say another thing than when last told.
+
+    Args:
+        desk: of the collection.
+        collection: whose orders.
+        before: what was told.
+
+    Returns:
+        The evaluations, and what is told with them.
+    """
+    ledger, now = desk.context.ledger, desk.context.now()
+    checks: list[dg.AssetCheckEvaluation] = []
+    after = before
+    trouble = desk.context.gate.find_trouble()
+    kind = "" if trouble is None else trouble.kind
+    if kind != before.account:  # its words may change with each try: they are no news
+        checks.append(account_check(trouble, collection.order_key))
+        after = replace(after, account=kind)
+    count = ledger.count_held(collection.ledger_name)
+    is_turn = before.held is None or (count > 0) != (before.held > 0)
+    is_late = now - before.held_told_at >= _HELD_PAUSE_SECONDS
+    if is_turn or (count != before.held and is_late):
+        held = ledger.list_held(collection.ledger_name, limit=LISTED_ORDERS)
+        checks.append(budget_check(held, count, collection.order_key))
+        after = replace(after, held=count, held_told_at=now)
+    return checks, after
+
+
+def build_progress(desk: OrderDesk, collection: VideoCollection) -> list[dg.AssetObservation]:
+    """What has moved in tasks under way: their start, and news once a minute."""
+    ledger = desk.context.ledger
+    moved = ledger.claim_progress(
+        collection.ledger_name, limit=_PROGRESS_PER_TICK, pause_seconds=_PROGRESS_PAUSE_SECONDS
+    )
+    now = desk.context.now()
+    return [progress_observation(order, collection.video_key, now=now) for order in moved]
 
 
 def _record_unrecorded(
@@ -146,5 +212,6 @@ def _summary(desk: OrderDesk, report: TickReport) -> str:
         return "No orders are under way."
     text = ", ".join(f"{count} {state}" for state, count in counts.items())
     waiting = f" Submitting waits: {report.closed_reason}" if report.closed_reason else ""
-    held = f" The budget holds back {report.held} orders." if report.held else ""
+    count = desk.context.ledger.count_held(desk.context.collection)
+    held = f" The budget holds back {count} orders." if count else ""
     return f"Orders: {text}.{waiting}{held}"

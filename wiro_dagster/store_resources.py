@@ -1,4 +1,7 @@
-"""Dagster resources for the video store: a local folder here, S3 in `wiro_dagster.s3_resource`."""
+"""Dagster resources for the video store: what each is, and a local folder as one.
+
+S3 is in `wiro_dagster.s3_resource`, which needs the extra `aws`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from urllib.parse import quote
 import dagster as dg
 from pydantic import Field
 
-from wiro_dagster.errors import ConfigurationError
 from wiro_dagster.store import FolderStore, VideoStore
 
 
@@ -19,6 +21,20 @@ class VideoStoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     @abstractmethod
     def get_store(self) -> VideoStore:
         """The store, usable from several threads."""
+
+
+class S3Place(VideoStoreResource):
+    """Where in S3 videos end up, and how S3 keeps them. `S3VideoStore` says how to reach it."""
+
+    bucket: str = Field(description="The bucket; it must exist.")
+    prefix: str = Field(default="", description="Put before every key, with a / between.")
+    server_side_encryption: str | None = Field(
+        default=None, description='"AES256" or "aws:kms"; none leaves it to the bucket.'
+    )
+    kms_key_id: str | None = Field(default=None, description='The key for "aws:kms".')
+    storage_class: str | None = Field(
+        default=None, description='Such as "STANDARD_IA"; none leaves it to the bucket.'
+    )
 
 
 class FolderVideoStore(VideoStoreResource):
@@ -50,32 +66,3 @@ class _ServedFolder(FolderStore):
         """The file's URL, for as long as the server runs."""
         super().view_url(key, expires_seconds=expires_seconds)
         return f"{self._base_url}/{quote(key)}"
-
-
-def build_video_store(place: str, *, base_url: str | None = None) -> VideoStoreResource:
-    """The store that a text names: a folder, or `s3://bucket/prefix`.
-
-    For S3, boto3's own environment variables apply, `AWS_ENDPOINT_URL_S3` too.
-
-    Args:
-        place: names it.
-        base_url: where a web server shows the folder, if one does.
-
-    Raises:
-        ConfigurationError: the text names another kind of place, or S3 support is not installed.
-    """
-    if place.startswith("s3://"):
-        try:
-            from wiro_dagster.s3_resource import s3_video_store_from_uri
-        except ImportError as error:
-            raise ConfigurationError(
-                f'The video store (WIRO_VIDEO_STORE) is "{place}", but S3 support is not '
-                'installed. Install it with: pip install "wiro-dagster[aws]"'
-            ) from error
-        return s3_video_store_from_uri(place)
-    if "://" in place:
-        raise ConfigurationError(
-            f'The video store (WIRO_VIDEO_STORE) is "{place}". '
-            "Name a folder, or s3://bucket/prefix."
-        )
-    return FolderVideoStore(path=place, base_url=base_url)

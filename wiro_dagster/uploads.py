@@ -6,6 +6,7 @@ url = uploads.upload(Path("face.jpg")).url  # the second time, and anywhere else
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,21 +17,11 @@ import sqlalchemy as sa
 
 from wiro_dagster.api.client import WiroClient
 from wiro_dagster.api.types import UploadedFile
-from wiro_dagster.catalogue import read_local_file
+from wiro_dagster.catalogue import check_unchanged, read_local_file
 from wiro_dagster.ledger import Ledger
-from wiro_dagster.ledger.schema import metadata
+from wiro_dagster.ledger.schema import uploads
 
 WEEK_SECONDS = 7 * 86_400.0
-
-uploads = sa.Table(
-    "wiro_uploads",
-    metadata,
-    # What an account keeps at Wiro, by content.
-    sa.Column("account", sa.String(32), primary_key=True),
-    sa.Column("sha256", sa.String(64), primary_key=True),
-    sa.Column("uploaded_at", sa.Float(53), nullable=False),
-    sa.Column("content", sa.JSON, nullable=False),
-)
 
 
 @dataclass(frozen=True)
@@ -57,7 +48,7 @@ class UploadRecords(Protocol):
 
 
 class Uploads:
-    """Uploads files, each content once.
+    """Uploads files, each content once. Thread-safe.
 
     Args:
         client: of the account.
@@ -79,6 +70,18 @@ class Uploads:
         self._records = records
         self._reuse_seconds = reuse_seconds
         self._clock = clock
+        self._turns: dict[str, threading.Lock] = {}
+
+    def find(self, sha256: str) -> UploadedFile | None:
+        """An upload of these bytes that may be used again; `None` where there is none.
+
+        Args:
+            sha256: 64 hex digits.
+        """
+        kept = self._records.find(sha256)
+        if kept is None or self._clock() - kept.uploaded_at >= self._reuse_seconds:
+            return None
+        return kept.file
 
     def upload(self, path: Path, folder_id: str | None = None) -> UploadedFile:
         """Has a file at Wiro, and uploads it only where the same bytes are not there yet.
@@ -88,15 +91,19 @@ class Uploads:
             folder_id: the folder to keep a new upload in.
 
         Raises:
-            InputError: the file cannot be read, is empty, or is too large.
+            InputError: the file cannot be read, is empty, is too large, or changed meanwhile.
             ApiError: it could not be uploaded.
         """
-        sha256 = read_local_file(path).sha256
-        kept = self._records.find(sha256)
-        if kept is not None and self._clock() - kept.uploaded_at < self._reuse_seconds:
-            return kept.file
-        uploaded = self._client.upload_file(path, folder_id)
-        self._records.keep(sha256, KeptUpload(uploaded, self._clock()))
+        file = read_local_file(path)
+        # Whoever comes second finds what the first one brought.
+        with self._turns.setdefault(file.sha256, threading.Lock()):
+            found = self.find(file.sha256)
+            if found is not None:
+                return found
+            uploaded = self._client.upload_file(path, folder_id)
+            # What was written to while it was sent must not stand for the bytes of before.
+            check_unchanged(file)
+            self._records.keep(file.sha256, KeptUpload(uploaded, self._clock()))
         return uploaded
 
 
@@ -111,8 +118,6 @@ class LedgerUploads:
     def __init__(self, ledger: Ledger, account: str) -> None:
         self._ledger = ledger
         self._account = account
-        with ledger.writing() as connection:
-            connection.execute(sa.schema.CreateTable(uploads, if_not_exists=True))
 
     def find(self, sha256: str) -> KeptUpload | None:
         """The newest upload of these bytes; `None` where there is none."""

@@ -1,4 +1,4 @@
-"""Whether a video is what was ordered: one verdict for each check, from what was measured.
+"""Whether a file is what was ordered: one verdict for each check that fits it, as measured.
 
 Nothing here decodes, asks Wiro or touches the store.
 """
@@ -37,13 +37,13 @@ class VideoChecks:
 
     Args:
         playable: every frame decodes, to the last.
-        duration: as long as ordered, give or take a tenth (half a second at least).
-        resolution: as large as ordered, give or take a twentieth.
+        duration: as long as ordered, give or take a tenth (half a second at least); sound too.
+        resolution: as large as ordered, give or take a twentieth; images too.
         black: not black.
         frozen: not standing still.
         aspect_ratio: the shape of its first image.
-        cost: no more than the quote.
-        size: as many bytes stored as Wiro announced.
+        cost: no more than the quote; whatever was made.
+        size: as many bytes stored as Wiro announced; every file.
         black_share: how much of a video is black before `black` fails, 0 to 1.
         frozen_share: how much of a video stands still in one stretch before `frozen` fails, 0 to 1.
     """
@@ -85,8 +85,8 @@ class VideoChecks:
 
 
 @dataclass(frozen=True)
-class _Video:
-    """One video file of an order, with all that a verdict may need."""
+class _Delivery:
+    """One file of an order, with all that a verdict may need."""
 
     order: Order
     file: Mapping[str, Any]
@@ -94,57 +94,64 @@ class _Video:
     announced_bytes: int | None
     checks: VideoChecks
 
+    @property
+    def media(self) -> Mapping[str, Any]:
+        """What was measured when the file was stored: kind, sides, length."""
+        facts: Mapping[str, Any] = self.file.get("media") or {}
+        return facts
+
 
 _Verdict = str | None
 """What is wrong; empty where nothing is; `None` where there is nothing to compare with."""
 
 
 def judge_order(order: Order, checks: VideoChecks) -> dict[str, str]:
-    """The verdict on the videos of one owned order.
+    """The verdict on the files of one owned order.
 
     Returns:
         For each check that could be made what is wrong, an empty text where nothing is.
     """
     verdicts: dict[str, str] = {}
-    for video in _list_videos(order, checks):
+    for delivery in _list_deliveries(order, checks):
         for check in checks.active:
-            verdict = CHECKS[check](video)
+            verdict = CHECKS[check](delivery)
             if verdict is not None:
                 verdicts[check] = verdicts.get(check) or verdict
     return verdicts
 
 
-def _list_videos(order: Order, checks: VideoChecks) -> Iterator[_Video]:
+def _list_deliveries(order: Order, checks: VideoChecks) -> Iterator[_Delivery]:
     for index, file in enumerate(order.files):
-        if "findings" not in file:
-            continue  # no video, or delivered before videos were looked at
-        announced = order.outputs[index].get("size_bytes") if index < len(order.outputs) else None
-        yield _Video(order, file, Findings.from_json(file["findings"]), announced, checks)
+        output = order.outputs[index] if index < len(order.outputs) else {}
+        # Text comes in the answer itself: no file was announced.
+        announced = None if output.get("content") is not None else output.get("size_bytes")
+        # Only videos are looked at frame by frame.
+        findings = Findings.from_json(file.get("findings") or {})
+        yield _Delivery(order, file, findings, announced, checks)
 
 
-def _judge_playable(video: _Video) -> _Verdict:
+def _judge_playable(video: _Delivery) -> _Verdict:
     if video.findings.problem is not None:
         return f"It cannot be played to its end: {video.findings.problem}"
-    return ""
+    return None if video.findings.inspection is None else ""
 
 
-def _judge_duration(video: _Video) -> _Verdict:
+def _judge_duration(video: _Delivery) -> _Verdict:
     ordered = _find_number(video.order.inputs, _DURATION_NAMES, _DURATION)
-    found = video.findings.inspection
-    if ordered is None or found is None:
+    seen = video.findings.inspection
+    is_sound = video.media.get("kind") == "audio"
+    found = seen.duration_seconds if seen else video.media.get("duration_seconds")
+    if ordered is None or found is None or not (seen or is_sound):
         return None
     slack = max(_DURATION_SLACK_SECONDS, ordered * _DURATION_SLACK_SHARE)
-    if abs(found.duration_seconds - ordered) <= slack:
+    if abs(found - ordered) <= slack:
         return ""
-    return (
-        f"It ends at {found.duration_seconds:.2f} s, after frame {found.frame_count - 1}; "
-        f"{ordered:g} s were ordered."
-    )
+    frame = f", after frame {seen.frame_count - 1}" if seen else ""
+    return f"It ends at {found:.2f} s{frame}; {ordered:g} s were ordered."
 
 
-def _judge_resolution(video: _Video) -> _Verdict:
-    media = video.file.get("media") or {}
-    width, height = media.get("width"), media.get("height")
+def _judge_resolution(video: _Delivery) -> _Verdict:
+    width, height = video.media.get("width"), video.media.get("height")
     ordered = _find_text(video.order.inputs, _RESOLUTION_NAMES)
     if not width or not height or ordered is None:
         return None
@@ -152,6 +159,8 @@ def _judge_resolution(video: _Video) -> _Verdict:
     lines = _LINES.fullmatch(ordered)
     if sides:
         wanted = sorted(int(side) for side in sides.groups())
+    elif video.media.get("kind") == "image":
+        return None  # lines are a video's; what "2K" is in an image, each model says for itself
     elif lines or ordered.strip().lower() in _NAMED_LINES:
         wanted = [int(lines.group(1)) if lines else _NAMED_LINES[ordered.strip().lower()]]
     else:
@@ -164,7 +173,7 @@ def _judge_resolution(video: _Video) -> _Verdict:
     return f"It is {width}x{height}; {ordered} was ordered."
 
 
-def _judge_black(video: _Video) -> _Verdict:
+def _judge_black(video: _Delivery) -> _Verdict:
     found = video.findings.inspection
     if found is None:
         return None
@@ -177,7 +186,7 @@ def _judge_black(video: _Video) -> _Verdict:
     )
 
 
-def _judge_frozen(video: _Video) -> _Verdict:
+def _judge_frozen(video: _Delivery) -> _Verdict:
     found = video.findings.inspection
     if found is None:
         return None
@@ -189,7 +198,7 @@ def _judge_frozen(video: _Video) -> _Verdict:
     )
 
 
-def _judge_aspect_ratio(video: _Video) -> _Verdict:
+def _judge_aspect_ratio(video: _Delivery) -> _Verdict:
     ratio, wanted = video.findings.ratio, video.findings.image_ratio
     if ratio is None or wanted is None:
         return None
@@ -198,7 +207,7 @@ def _judge_aspect_ratio(video: _Video) -> _Verdict:
     return f"Its width is {ratio:.3f} times its height; its first image's {wanted:.3f} times."
 
 
-def _judge_cost(video: _Video) -> _Verdict:
+def _judge_cost(video: _Delivery) -> _Verdict:
     cost, quote = video.order.cost_usd, video.order.quote_usd
     if cost is None or quote is None:
         return None
@@ -207,7 +216,7 @@ def _judge_cost(video: _Video) -> _Verdict:
     return f"Wiro charged {cost:f} USD; the quote was {quote:f} USD."
 
 
-def _judge_size(video: _Video) -> _Verdict:
+def _judge_size(video: _Delivery) -> _Verdict:
     if video.announced_bytes is None:
         return None
     stored = video.file["size_bytes"]
@@ -216,7 +225,7 @@ def _judge_size(video: _Video) -> _Verdict:
     return f"{stored} bytes are stored; Wiro announced {video.announced_bytes}."
 
 
-CHECKS: Mapping[str, Callable[[_Video], _Verdict]] = {
+CHECKS: Mapping[str, Callable[[_Delivery], _Verdict]] = {
     "playable": _judge_playable,
     "duration": _judge_duration,
     "resolution": _judge_resolution,

@@ -34,13 +34,13 @@ _NAMES = {
 }
 _RULES = {
     "playable": "Every frame of a video decodes, to the last.",
-    "duration": "A video is as long as it was ordered.",
-    "resolution": "A video is as large as it was ordered.",
+    "duration": "A video or a sound is as long as it was ordered.",
+    "resolution": "A video or an image is as large as it was ordered.",
     "black": "A video is not black.",
     "frozen": "A video does not stand still.",
     "aspect_ratio": "A video has the shape of its first image.",
-    "cost": "A video cost no more than its quote.",
-    "size": "As many bytes are stored as Wiro announced.",
+    "cost": "Nothing cost more than its quote.",
+    "size": "Of every file as many bytes are stored as Wiro announced.",
 }
 
 
@@ -125,11 +125,11 @@ def _evaluation(
 
 def _describe(made: int, failing: Mapping[str, str]) -> str:
     if not failing:
-        return f"{made} videos, all right." if made else "No video yet that this can be said of."
+        return f"All right: {made}." if made else "Nothing yet that this can be said of."
     named = list(failing.items())[-_NAMED_FAILURES:]
     more = f"\nand {len(failing) - len(named)} more" if len(failing) > len(named) else ""
     lines = "".join(f'\n"{partition}": {verdict}' for partition, verdict in named)
-    return f"{len(failing)} of {made} videos fail:{lines}{more}"
+    return f"{len(failing)} of {made} fail:{lines}{more}"
 
 
 def _judge(collection: VideoCollection, ledger: Ledger, changed: Collection[int]) -> list[_Judged]:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
 
+from wiro_dagster.api.progress import ProgressEvent
+from wiro_dagster.api.watch import ProgressFeed
 from wiro_dagster.collection import VideoCollection
 from wiro_dagster.events import (
     describe_state,
     failure_observation,
-    orders_check,
     video_materialization,
     video_metadata,
 )
-from wiro_dagster.ledger import Order, Placement
+from wiro_dagster.ledger import Order, Placement, TroubleKind
+from wiro_dagster.order_checks import describe_trouble, orders_check
 from wiro_dagster.orders import OrderDesk
 from wiro_dagster.provenance import add_tags, video_inputs
 from wiro_dagster.video_checks import evaluate_video_checks
@@ -48,6 +51,7 @@ class VideoWait:
         self._ledger = desk.context.ledger
         self._pending = {placement.order.id for placement in placements}
         self._told: dict[int, str] = {}
+        self._trouble: TroubleKind | None = None
         self._feed = collection.open_progress(context.resources)
         self._delivered: list[Order] = []
         self._alive_at = 0.0
@@ -57,7 +61,11 @@ class VideoWait:
         """Waits for one order and yields its video as the step's result."""
         for order in self._wait():
             yield dg.MaterializeResult(
-                metadata=video_metadata(order, preview=self._desk.find_preview(order)),
+                metadata=video_metadata(
+                    order,
+                    preview=self._desk.find_preview(order),
+                    link=self._desk.find_link(order),
+                ),
                 data_version=dg.DataVersion(order.fingerprint),
                 # What this step's own order event is, Dagster looked up before it was written.
                 tags=self._inputs(order),
@@ -77,7 +85,10 @@ class VideoWait:
 
     def _log_video(self, order: Order) -> None:
         event = video_materialization(
-            order, self._collection.video_key, preview=self._desk.find_preview(order)
+            order,
+            self._collection.video_key,
+            preview=self._desk.find_preview(order),
+            link=self._desk.find_link(order),
         )
         self._context.log_event(add_tags(event, self._inputs(order)))
 
@@ -106,6 +117,7 @@ class VideoWait:
                 report = self._desk.tick(time.monotonic() + _TICK_SECONDS)
                 for notice in report.notices:
                     self._context.log.warning(notice)
+                self._tell_trouble()
                 yield from self._settle()
                 if time.monotonic() > deadline:
                     self._give_up()
@@ -124,6 +136,18 @@ class VideoWait:
         for evaluation in evaluate_video_checks(self._collection, self._ledger, changed=owned):
             self._context.log_event(evaluation)
 
+    def _tell_trouble(self) -> None:
+        """Says once that Wiro refuses the account, and once that it does no more."""
+        trouble = self._desk.context.gate.find_trouble()
+        kind = None if trouble is None else trouble.kind
+        if kind == self._trouble:
+            return
+        self._trouble = kind
+        if trouble is None:
+            self._context.log.info("Wiro takes the account's submissions again.")
+        else:
+            self._context.log.error(describe_trouble(trouble))
+
     def _settle(self) -> Iterator[Order]:
         for order in self._ledger.list_orders(ids=self._pending):
             self._tell(order)
@@ -133,7 +157,8 @@ class VideoWait:
                 self._pending.discard(order.id)
                 yield order
             elif order.is_settled:
-                self._context.log_event(failure_observation(order, self._collection.video_key))
+                for key in (self._collection.order_key, self._collection.video_key):
+                    self._context.log_event(failure_observation(order, key))
                 self._ledger.mark_reported([order.id])
                 self._fail(order, describe_state(order))
 
@@ -142,25 +167,30 @@ class VideoWait:
         self.failures[order.partition] = reason
 
     def _tell(self, order: Order) -> None:
-        progress = describe_state(order) + self._find_progress(order)
+        progress = describe_state(self._add_progress(order))
         if self._told.get(order.id) != progress:
             self._told[order.id] = progress
             self._context.log.info(f"{order.name}: {progress}")
 
-    def _find_progress(self, order: Order) -> str:
-        """What the socket tells of a running task, in steps of ten per cent; empty without one."""
-        if self._feed is None or order.state != "running" or order.task_id is None:
-            return ""
-        task_id, client = order.task_id, self._desk.context.client
-        self._feed.follow(task_id, lambda: client.get_task(task_id).token)
-        event = self._feed.find_latest(task_id)
-        if event is None:
-            return ""
-        if event.is_last:
-            self._ledger.make_due(order.id)  # a hint: the poll has the word
-        if event.percentage is None:
-            return f" Now: {event.status}."
-        return f" Now: {event.status}, {event.percentage // 10 * 10:g} %."
+    def _add_progress(self, order: Order) -> Order:
+        """The order with what was heard of its task last, in steps of ten per cent."""
+        if order.state != "running" or order.task_id is None:
+            return order
+        status, percent = order.task_status, order.progress_percent
+        event = None if self._feed is None else self._follow(self._feed, order.task_id)
+        if event is not None:
+            # The newest frame may be one without a percentage.
+            status = event.status
+            percent = percent if event.percentage is None else event.percentage
+            if event.is_last:
+                self._ledger.make_due(order.id)  # a hint: the poll has the word
+        steps = None if percent is None else percent // 10 * 10
+        return replace(order, task_status=status, progress_percent=steps)
+
+    def _follow(self, feed: ProgressFeed, task_id: str) -> ProgressEvent | None:
+        client = self._desk.context.client
+        feed.follow(task_id, lambda: client.get_task(task_id).token)
+        return feed.find_latest(task_id)
 
     def _pause(self) -> None:
         """Sleeps until the next tick, or until a socket tells that a task has ended."""

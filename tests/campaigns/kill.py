@@ -13,6 +13,7 @@ import argparse
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,7 @@ from wiro_dagster.ledger import Ledger
 _MARK = "WIRO_CAMPAIGN"
 _BATCH = 10
 _END_SECONDS = 900.0
+_DAEMON_START_SECONDS = 8.0
 _DAGSTER_YAML = {
     "telemetry": {"enabled": False},
     # What a production instance has: a run whose worker is gone is told to have failed.
@@ -63,7 +65,7 @@ class Kills:
     seed: int
     ledger_url: str | None = None
     task_seconds: float = 6.0
-    pause_seconds: tuple[float, float] = (0.5, 6.0)
+    pause_seconds: tuple[float, float] = (0.5, 4.0)
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ class Services:
     code_port: int = field(default_factory=free_port)
     web_port: int = field(default_factory=free_port)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    started_at: dict[str, float] = field(default_factory=dict)
 
     @property
     def commands(self) -> dict[str, list[str]]:
@@ -139,6 +142,18 @@ class Services:
                     self.processes[name] = subprocess.Popen(
                         command, env=self.environment, stdout=log, stderr=log, cwd=ROOT
                     )
+                self.started_at[name] = time.monotonic()
+
+    def list_targets(self) -> dict[str, list[int]]:
+        """Processes that are at work, by kind: killing one that still starts hits nothing."""
+        targets = {}
+        if workers := self.list_run_workers():
+            targets["run worker"] = workers
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.code_port), 1):
+            targets["code server"] = [self.processes["code server"].pid]
+        if time.monotonic() - self.started_at["daemon"] > _DAEMON_START_SECONDS:
+            targets["daemon"] = [self.processes["daemon"].pid]
+        return targets
 
     def list_run_workers(self) -> list[int]:
         """Processes of runs: all that carry the mark and are no service."""
@@ -247,20 +262,23 @@ def _kill_at_random(
     batches = [partitions[start : start + _BATCH] for start in range(0, len(partitions), _BATCH)]
     every = max(1, kills.kills // len(batches))
     killed: Counter[str] = Counter()
+    launched = 0
     while killed.total() < kills.kills:
-        if batches and killed.total() % every == 0:
-            asset = "video" if len(batches) % 2 else "video_order"
-            if _launch(dev, asset, batches[0]):
-                batches.pop(0)
+        if launched < len(batches) and killed.total() >= launched * every:
+            asset = "video_order" if launched % 2 else "video"
+            if _launch(dev, asset, batches[launched]):
+                launched += 1
+                if not killed:  # kills before there is a run would hit nothing of interest
+                    dev.wait_for(services.list_run_workers, seconds=120, what="a run worker")
         time.sleep(chance.uniform(*kills.pause_seconds))
-        workers = services.list_run_workers()
-        what = chance.choice(["code server", "daemon", *(["run worker"] if workers else [])])
-        pid = chance.choice(workers) if what == "run worker" else services.processes[what].pid
-        kill(pid)
-        killed[what] += 1
+        targets = services.list_targets()
+        if targets:
+            what = chance.choice(sorted(targets))
+            kill(chance.choice(targets[what]))
+            killed[what] += 1
         time.sleep(0.1)
         services.start()
-    for batch in batches:
+    for batch in batches[launched:]:
         dev.wait_for(partial(_launch, dev, "video", batch), seconds=120, what="a launch")
     return killed
 

@@ -11,6 +11,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
+from wiro_dagster.api.percentage import find_percentage
+
 TaskState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 _ENDED_STATES = frozenset({"succeeded", "failed", "cancelled"})
@@ -92,6 +94,11 @@ class Task:
     def is_ended(self) -> bool:
         """Whether the task can no longer change."""
         return self.state in _ENDED_STATES
+
+    @property
+    def progress_percent(self) -> float | None:
+        """How far it is, 0 to 100; None where its output does not tell."""
+        return find_percentage(self.debug_output)
 
     @property
     def failure_reason(self) -> str:

@@ -31,12 +31,15 @@ from wiro_dagster.catalogue.schema import (
     OutputKind,
 )
 from wiro_dagster.catalogue.spec import InputOption, InputRule, InputSpec
+from wiro_dagster.catalogue.upstream_file import AssetFileInput, FileInput, StoredFileInput
 
 __all__ = [
     "MAX_FILE_BYTES",
+    "AssetFileInput",
     "CachedModel",
     "Catalogue",
     "CheckedInputs",
+    "FileInput",
     "InputOption",
     "InputProblem",
     "InputRule",
@@ -48,6 +51,7 @@ __all__ = [
     "OutputKind",
     "SchemaCache",
     "SeenChange",
+    "StoredFileInput",
     "check_unchanged",
     "entry_from_schema",
     "load_entries",

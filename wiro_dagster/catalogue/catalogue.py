@@ -30,11 +30,14 @@ class SeenChange:
         old: before.
         new: now.
         seen_at: when the change was first seen, in unix seconds.
+        is_stated: whether prompts are checked with an entry of the package or the project, and not
+            with what Wiro says.
     """
 
     old: ModelSchema
     new: ModelSchema
     seen_at: float
+    is_stated: bool
 
 
 class Catalogue:
@@ -148,13 +151,14 @@ class Catalogue:
     def find_change(self, slug: str) -> SeenChange | None:
         """How Wiro last changed a model's inputs; `None` where it is not known to have.
 
-        Only what is cached is looked at. Models that do not come from Wiro do not change.
+        Only what is cached is looked at.
         """
         known = find_slug(slug)
-        model = None if known is None or known in self._schemas else self._cache.get(known)
+        model = None if known is None else self._cache.get(known)
         if model is None or model.previous_schema is None or model.changed_at is None:
             return None
-        return SeenChange(model.previous_schema, model.schema, model.changed_at)
+        is_stated = known in self._schemas
+        return SeenChange(model.previous_schema, model.schema, model.changed_at, is_stated)
 
     def _find_model(self, slug: str) -> CachedModel | None:
         cached = self._cache.get(slug)

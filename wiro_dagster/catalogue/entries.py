@@ -76,8 +76,8 @@ class _Input(_Strict):
     required: bool = False
     default: str | None = None
     options: tuple[Annotated[_Option, BeforeValidator(_as_option)], ...] = ()
-    min: Decimal | None = None
-    max: Decimal | None = None
+    minimum: Decimal | None = Field(None, alias="min")
+    maximum: Decimal | None = Field(None, alias="max")
     step: Decimal | None = None
     label: str = ""
     note: str = ""
@@ -242,18 +242,8 @@ def _problem(file: str, detail: Mapping[str, Any]) -> str:
 
 
 def _spec_from(stated: _Input) -> InputSpec:
-    return InputSpec(
-        id=stated.id,
-        type=stated.type,
-        required=stated.required,
-        default=stated.default,
-        options=tuple(InputOption(option.value, option.label) for option in stated.options),
-        minimum=stated.min,
-        maximum=stated.max,
-        step=stated.step,
-        label=stated.label,
-        note=stated.note,
-    )
+    options = tuple(InputOption(option.value, option.label) for option in stated.options)
+    return InputSpec(**{**dict(stated), "options": options})
 
 
 def _spec_entry(spec: InputSpec) -> dict[str, Any]:

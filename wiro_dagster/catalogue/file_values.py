@@ -1,9 +1,10 @@
-"""Values of file inputs: local files, URLs, or both, each moved to its place on the wire."""
+"""Values of file inputs: files, URLs, or both, each moved to its place on the wire."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 from wiro_dagster.catalogue.local_file import LocalFileInput, read_local_file
 from wiro_dagster.catalogue.near import shown
 from wiro_dagster.catalogue.spec import InputSpec
+from wiro_dagster.catalogue.upstream_file import FileInput, read_asset_file
 from wiro_dagster.catalogue.values import is_absent
 from wiro_dagster.errors import InputError
 
@@ -18,19 +20,22 @@ from wiro_dagster.errors import InputError
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:")
 
 
-def read_file_or_url(value: Any, base_folder: Path | None) -> LocalFileInput | str:
+def read_file_or_url(value: Any, base_folder: Path | None) -> FileInput | str:
     """One file or URL.
 
     Args:
-        value: a URL, a path as text, a `Path`, a `LocalFileInput`, or `{"file": path}`.
+        value: a URL, a path as text, a `Path`, a `FileInput`, `{"file": path}`, or
+            `{"asset": key}` with or without a `"partition"`.
         base_folder: what relative paths start from. `None` where text must not name a local file,
             because it comes from a table or from elsewhere.
 
     Raises:
         ValueError: it is none of these, or the file cannot be used; the message says why.
     """
-    if isinstance(value, LocalFileInput):
+    if isinstance(value, FileInput):
         return value
+    if isinstance(value, Mapping) and "asset" in value:
+        return read_asset_file(value)
     if isinstance(value, Mapping) and set(value) == {"file"}:
         value = value["file"]
     if isinstance(value, Path):
@@ -91,7 +96,10 @@ def read_file_input(
     Raises:
         ValueError: a value cannot be used, or one file and one URL are given where one may be.
     """
-    entries = [read_file_or_url(entry, base_folder) for entry in _entries(spec, given, spec.id)]
+    entries = [
+        _placed(spec, read_file_or_url(entry, base_folder))
+        for entry in _entries(spec, given, spec.id)
+    ]
     if spec.url_id is None:
         return {spec.id: tuple(entries)} if entries else {}
     for entry in _entries(spec, given, spec.url_id):
@@ -101,7 +109,7 @@ def read_file_input(
                 f"Give a local file as {spec.id}."
             )
         entries.append(entry.strip())
-    files = tuple(entry for entry in entries if isinstance(entry, LocalFileInput))
+    files = tuple(entry for entry in entries if isinstance(entry, FileInput))
     urls = [entry for entry in entries if isinstance(entry, str)]
     if spec.takes_one_file:
         if len(entries) > 1:
@@ -114,6 +122,11 @@ def read_file_input(
         raise ValueError("URLs are sent divided by commas; write a comma inside one as %2C.")
     wire: dict[str, Any] = {spec.id: files} if files else {}
     return wire | ({spec.url_id: ",".join(urls)} if urls else {})
+
+
+def _placed(spec: InputSpec, entry: FileInput | str) -> FileInput | str:
+    """Notes with a file where its URL would go, for those who will have one."""
+    return entry if isinstance(entry, str) else replace(entry, url_input=spec.url_id or spec.id)
 
 
 def _entries(spec: InputSpec, given: Mapping[str, Any], name: str) -> Iterator[Any]:

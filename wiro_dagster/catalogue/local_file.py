@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,11 +21,13 @@ class LocalFileInput:
         path: where it lies, absolute.
         sha256: of its bytes, 64 hex digits.
         size_bytes: its length.
+        url_input: the input that takes the file as a URL; `None` where that is not known.
     """
 
     path: Path
     sha256: str
     size_bytes: int
+    url_input: str | None = field(default=None, compare=False)
 
 
 def read_local_file(path: Path) -> LocalFileInput:

@@ -13,10 +13,10 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from wiro_dagster.catalogue.file_values import read_file_input, read_file_or_url
-from wiro_dagster.catalogue.local_file import LocalFileInput
 from wiro_dagster.catalogue.near import did_you_mean, listing, shown
 from wiro_dagster.catalogue.spec import TEXT_TYPES, InputRule, InputSpec
 from wiro_dagster.catalogue.typed import build_input_model, read_value
+from wiro_dagster.catalogue.upstream_file import FileInput
 from wiro_dagster.catalogue.values import is_absent, plain_wire_value, wire_text
 
 OutputKind = Literal["video", "image", "audio", "text", "file"]
@@ -167,8 +167,8 @@ class ModelSchema:
         wire = {}
         for name, value in given.items():
             try:
-                # Only `{file: path}` names a file here: nothing says which inputs take files.
-                is_file = isinstance(value, (Mapping, Path, LocalFileInput))
+                # Only mappings name files here: nothing says which inputs take files.
+                is_file = isinstance(value, (Mapping, Path, FileInput))
                 wire[name] = (
                     read_file_or_url(value, base_folder) if is_file else plain_wire_value(value)
                 )

@@ -22,9 +22,9 @@ from pydantic import (
     model_validator,
 )
 
-from wiro_dagster.catalogue.local_file import LocalFileInput
 from wiro_dagster.catalogue.near import did_you_mean, listing, shown
 from wiro_dagster.catalogue.spec import TEXT_TYPES, InputSpec
+from wiro_dagster.catalogue.upstream_file import FileInput
 from wiro_dagster.catalogue.values import (
     find_number,
     find_option,
@@ -49,7 +49,7 @@ def annotation_for(spec: InputSpec) -> Any:
             AfterValidator(partial(_check_step, spec)),
         ]
     if spec.is_file:
-        one = LocalFileInput | str
+        one = FileInput | str
         return one if spec.takes_one_file else tuple[one, ...] | one
     if spec.type in TEXT_TYPES or spec.type == "select":
         return Annotated[str, BeforeValidator(wire_text)]

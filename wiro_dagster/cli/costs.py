@@ -26,11 +26,15 @@ _SECONDS_A_DAY = 86400
     show_default=True,
     help="What to add up by.",
 )
+@click.option("--collection", help="Only this one, such as video or ads/video.")
 @click.option("--days", type=click.IntRange(1), help="Only orders of the last days.")
-def costs(url: str | None, grouping: CostGrouping, days: int | None) -> None:
+def costs(
+    url: str | None, grouping: CostGrouping, collection: str | None, days: int | None
+) -> None:
     """Adds up what Wiro charged, and what orders under way may still cost."""
     since = None if days is None else time.time() - days * _SECONDS_A_DAY
-    rows = add_up_costs(Ledger(url or find_ledger_url()), grouping, since=since)
+    ledger = Ledger(url or find_ledger_url())
+    rows = add_up_costs(ledger, grouping, since=since, collection=collection)
     Console().print(_table(grouping, rows))
 
 

@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from wiro_dagster.cli.local_run import LocalRun
-from wiro_dagster.cli.project import ProjectFolder
+from wiro_dagster.cli.project import ProjectFolder, folder_option, task_seconds_option
 from wiro_dagster.ledger import Order
 
 _TICK_PAUSE_SECONDS = 1.0
@@ -51,13 +51,7 @@ _RUNNING_STEPS = {
     show_default=True,
     help="The prompt file.",
 )
-@click.option(
-    "--folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path(".wiro"),
-    show_default=True,
-    help="Keeps the emulator's state, Dagster's home and the ledger.",
-)
+@folder_option
 @click.option(
     "--videos",
     type=click.Path(path_type=Path, file_okay=False),
@@ -65,9 +59,7 @@ _RUNNING_STEPS = {
     show_default=True,
     help="Where the videos go.",
 )
-@click.option(
-    "--task-seconds", default=8.0, show_default=True, help="How long an emulated task runs."
-)
+@task_seconds_option
 def demo(prompts: Path, folder: Path, videos: Path, task_seconds: float) -> None:
     """Makes the videos of a prompt file on the emulator: no account, no cost."""
     logging.disable(logging.WARNING)  # sensors log to the terminal too, and would tear the table
@@ -90,6 +82,7 @@ def demo(prompts: Path, folder: Path, videos: Path, task_seconds: float) -> None
                 if not all(order.is_settled for order in orders):
                     time.sleep(_TICK_PAUSE_SECONDS)
         billed = emulator.billable_tasks() - billed_before
+    gallery = run.write_gallery()
     owned = [order for order in run.orders() if _is_in_store(run, order)]
     console.print()
     console.print(_video_table(owned))
@@ -97,6 +90,8 @@ def demo(prompts: Path, folder: Path, videos: Path, task_seconds: float) -> None
         f"{len(owned)} of {len(run.partitions)} videos are in the store, verified. Paid for in "
         f"this run: {billed} tasks. It took {time.monotonic() - started:.0f} s."
     )
+    console.print("To watch them, open this page in a browser:")
+    console.print(str(gallery), style="bold", markup=False, highlight=False, soft_wrap=True)
     console.print(
         "To see them in Dagster: [bold]make dev[/bold], then open the asset [bold]video[/bold]."
     )

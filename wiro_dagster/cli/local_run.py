@@ -10,11 +10,12 @@ from typing import Any
 
 import dagster as dg
 
-from wiro_dagster.cli.project import ProjectFolder
+from wiro_dagster.cli.project import VIDEO_PORT, ProjectFolder
 from wiro_dagster.collection import VideoCollection
 from wiro_dagster.definitions import build_video_definitions
 from wiro_dagster.emulator import EMULATOR_API_KEY, EMULATOR_API_SECRET, Emulator
 from wiro_dagster.errors import ConfigurationError, InputError
+from wiro_dagster.gallery.asset import gallery_key
 from wiro_dagster.ledger import Order
 from wiro_dagster.prompts import PromptFile
 from wiro_dagster.resources import LedgerResource, WiroResource
@@ -57,7 +58,10 @@ class LocalRun:
                     cdn_hosts=[emulator.cdn_host],
                 ),
                 "wiro_ledger": LedgerResource(url=project.ledger_url),
-                "video_store": FolderVideoStore(path=str(videos)),
+                # Nobody serves the folder now; `make dev` will.
+                "video_store": FolderVideoStore(
+                    path=str(videos), base_url=f"http://127.0.0.1:{VIDEO_PORT}"
+                ),
             },
         )
 
@@ -80,7 +84,7 @@ class LocalRun:
 
     def _load_prompts(self) -> PromptFile:
         with dg.build_resources(self.resources) as resources:
-            return self.collection.load_prompts(resources)
+            return self.collection.load_prompts(resources, self.instance)
 
     def order_all(self) -> None:
         """Materializes `video_order` for all prompts in one run.
@@ -88,26 +92,48 @@ class LocalRun:
         Raises:
             ConfigurationError: the run failed.
         """
-        job = self._definitions.resolve_implicit_global_asset_job_def()
         known = self.collection.partitions.get_partition_keys(
             dynamic_partitions_store=self.instance
         )
         for first, last in contiguous_ranges(list(known), set(self.partitions)):
-            result = job.execute_in_process(
-                asset_selection=[self.collection.order_key],
-                instance=self.instance,
-                # The run's log is in the instance; on a terminal it would bury everything else.
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-                tags={
+            self._materialize(
+                self.collection.order_key,
+                {
                     "dagster/asset_partition_range_start": first,
                     "dagster/asset_partition_range_end": last,
                 },
-                raise_on_error=False,
             )
-            if not result.success:
-                raise ConfigurationError(
-                    f"Run {result.run_id} could not place all orders. Its log says why."
-                )
+
+    def write_gallery(self) -> Path:
+        """Materializes `video_gallery` and says where the page is.
+
+        Raises:
+            ConfigurationError: the run failed.
+        """
+        metadata = self._materialize(gallery_key(self.collection)).metadata
+        return Path(str(metadata["wiro/gallery_file"].value))
+
+    def _materialize(
+        self, key: dg.AssetKey, tags: dict[str, str] | None = None
+    ) -> dg.AssetMaterialization:
+        """The last materialization of one run of one asset."""
+        result = self._definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            asset_selection=[key],
+            instance=self.instance,
+            # The run's log is in the instance; on a terminal it would bury everything else.
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            tags=tags,
+            raise_on_error=False,
+        )
+        if not result.success:
+            raise ConfigurationError(
+                f"Run {result.run_id} of {key.to_user_string()} failed. Its log says why; to read "
+                "it, open Dagster with: wiro-dagster dev"
+            )
+        event = self.instance.get_latest_materialization_event(key)
+        assert event is not None
+        assert event.asset_materialization is not None
+        return event.asset_materialization
 
     def follow(self) -> Iterator[list[Order]]:
         """Ticks `video_order_sensor` until all is settled and reported; yields after each tick."""

@@ -7,11 +7,27 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+
 from wiro_dagster.emulator import Emulator
 
 _API_PORT = 8377
 _FILES_PORT = 8378
 _DAGSTER_YAML = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
+
+VIDEO_PORT = 8379
+"""Where `make dev` shows the videos to browsers of this machine, if the port is free."""
+
+folder_option = click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(".wiro"),
+    show_default=True,
+    help="Keeps the emulator's state, Dagster's home and the ledger.",
+)
+task_seconds_option = click.option(
+    "--task-seconds", default=8.0, show_default=True, help="How long an emulated task runs."
+)
 
 
 @dataclass(frozen=True)
@@ -43,8 +59,8 @@ class ProjectFolder:
         """Starts the emulator on the state that this project left, on its usual ports if free."""
         self.root.mkdir(parents=True, exist_ok=True)
         return Emulator.start(
-            port=_free_port(_API_PORT),
-            files_port=_free_port(_FILES_PORT),
+            port=free_port(_API_PORT),
+            files_port=free_port(_FILES_PORT),
             state_path=self.root / "emulator.db",
             task_seconds=task_seconds,
         )
@@ -70,7 +86,7 @@ def emulator_environment(emulator: Emulator) -> dict[str, str]:
     return {name: value for name, value in settings.items() if value}
 
 
-def _free_port(wanted: int) -> int:
+def free_port(wanted: int) -> int:
     """The wanted port where nobody has it, so that recorded URLs go on working; else 0 = any."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -32,7 +32,8 @@ def build_gallery_asset(collection: VideoCollection) -> dg.AssetsDefinition:
         tags=dict(collection.tags),
         description=(
             "One page with all videos of the collection, their prompts and costs, and what failed. "
-            "It lies in the video store, beside the videos."
+            "It lies in the video store, beside the videos. It is written anew when videos have "
+            "come; materialize it to have failures on it at once."
         ),
     )
     def video_gallery(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
@@ -60,6 +61,7 @@ def build_gallery_sensor(collection: VideoCollection) -> dg.AutomationConditionS
         target=dg.AssetSelection.assets(gallery_key(collection)),
         minimum_interval_seconds=_REFRESH_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
+        tags={"wiro/collection": collection.ledger_name},
         description="Writes the gallery anew when videos have come.",
     )
 

@@ -12,11 +12,13 @@ from wiro_dagster.ledger.order import (
     Placement,
     PlacementOutcome,
 )
+from wiro_dagster.ledger.trouble import AccountTrouble, TroubleKind
 
 __all__ = [
     "FREE_TO_REPEAT",
     "SETTLED",
     "UNDER_WAY",
+    "AccountTrouble",
     "Admission",
     "Gate",
     "Ledger",
@@ -25,4 +27,5 @@ __all__ = [
     "OrderState",
     "Placement",
     "PlacementOutcome",
+    "TroubleKind",
 ]

@@ -19,6 +19,12 @@ from wiro_dagster.ledger.ledger import Ledger
 from wiro_dagster.ledger.order import UNDER_WAY, Order
 from wiro_dagster.ledger.rows import ORDER_COLUMNS, order_from_row
 from wiro_dagster.ledger.schema import gates, orders
+from wiro_dagster.ledger.trouble import (
+    AccountTrouble,
+    TroubleKind,
+    find_trouble,
+    list_other_troubled,
+)
 
 SECONDS_A_DAY = 86400
 HELD_AGAIN_AFTER_SECONDS = 30.0
@@ -91,8 +97,9 @@ class Gate:
                 .where(is_due)
                 .order_by(orders.c.due_at, orders.c.id)
                 .limit(_JUDGED_AT_ONCE)
-                # Locked: an order that is dropped at this moment must not be bought after all.
-                .with_for_update()
+                # Locked: an order that is dropped at this moment must not be bought after all. One
+                # that somebody else has locked waits for the next look: nobody waits in a circle.
+                .with_for_update(skip_locked=True)
             ).all()
             books = self.books(connection, collection, limits)
             admitted: list[int] = []
@@ -110,7 +117,11 @@ class Gate:
                 connection.execute(
                     sa.update(orders)
                     .where(orders.c.id.in_(ids))
-                    .values(hold=reason, due_at=now + HELD_AGAIN_AFTER_SECONDS)
+                    .values(
+                        hold=reason,
+                        held_since=sa.func.coalesce(orders.c.held_since, now),
+                        due_at=now + HELD_AGAIN_AFTER_SECONDS,
+                    )
                 )
             claimed = self._claim(connection, admitted, now, lease_seconds, limits)
             return Admission(orders=claimed, held=sum(map(len, held.values())))
@@ -132,6 +143,7 @@ class Gate:
             "claimed_at": now,
             "due_at": now + lease_seconds,
             "hold": None,
+            "held_since": None,
         }
         connection.execute(sa.update(orders).where(orders.c.id.in_(ids)).values(changes))
         if limits.unknown_price == "assume":
@@ -168,12 +180,77 @@ class Gate:
             books = replace(books, total_usd=add_up())
         return books
 
-    def close(self, *, until: float, reason: str) -> None:
-        """Stops submitting for the account until that time, and says why."""
+    def close(self, *, until: float, reason: str, trouble: TroubleKind | None = None) -> None:
+        """Stops submitting for the account until that time, and says why.
+
+        Args:
+            until: when one order tries again.
+            reason: for people.
+            trouble: given where this will not pass by itself.
+        """
         with self._ledger.writing() as connection:
             gate = self._lock(connection)
-            if gate.closed_until is None or gate.closed_until < until:
-                self._set(connection, closed_until=until, reason=reason)
+            if trouble is not None:
+                self._set(
+                    connection,
+                    trouble=trouble,
+                    trouble_reason=reason,
+                    trouble_at=self._ledger.clock(),
+                )
+            self._close(connection, gate, until, reason)
+
+    def slow_down(self, *, until: float, reason: str) -> None:
+        """Stops submitting and reading for the account until that time: Wiro asked for it."""
+        with self._ledger.writing() as connection:
+            gate = self._lock(connection)
+            self._close(connection, gate, until, reason)
+            if gate.reads_paused_until is None or gate.reads_paused_until < until:
+                self._set(connection, reads_paused_until=until)
+
+    def may_submit(self) -> bool:
+        """Whether the gate is open, budget and slots aside."""
+        return self._is_over(gates.c.closed_until)
+
+    def may_read(self) -> bool:
+        """Whether tasks may be looked at now. Downloads from the CDN always may."""
+        return self._is_over(gates.c.reads_paused_until)
+
+    def _is_over(self, column: sa.Column[float | None]) -> bool:
+        query = sa.select(column).where(gates.c.account == self._account)
+        with self._ledger.reading() as connection:
+            until = connection.execute(query).scalar()
+        return until is None or until <= self._ledger.clock()
+
+    def find_trouble(self) -> AccountTrouble | None:
+        """Why nothing can be submitted until a person does something; `None` where all is well."""
+        with self._ledger.reading() as connection:
+            return find_trouble(connection, self._account)
+
+    def take_over(self, collection: str) -> int:
+        """Makes the account pay for what another one, whose key or balance was refused, cannot.
+
+        A person has given the collection another key meanwhile. Nothing was sent for these orders.
+
+        Returns:
+            How many orders were taken over.
+        """
+        with self._ledger.reading() as connection:
+            others = list_other_troubled(connection, self._account)
+        if not others:
+            return 0
+        unsent = (
+            sa.select(orders.c.id)
+            .where(orders.c.collection == collection, orders.c.state == "ordered")
+            .where(orders.c.account.in_(others))
+            .order_by(orders.c.id)
+            .with_for_update(skip_locked=True)
+        )
+        with self._ledger.writing() as connection:
+            ids = connection.execute(unsent).scalars().all()
+            connection.execute(
+                sa.update(orders).where(orders.c.id.in_(ids)).values(account=self._account)
+            )
+        return len(ids)
 
     def learn_slots(self, slots: int | None, *, until: float, reason: str) -> bool:
         """Notes Wiro's limit of concurrent tasks, to be believed until that time.
@@ -205,6 +282,12 @@ class Gate:
                     savepoint.rollback()  # another submitter came first; its row is ours too
             connection.execute(turn)
         return connection.execute(sa.select(gates).where(mine)).one()
+
+    def _close(
+        self, connection: Connection, gate: sa.engine.Row[Any], until: float, reason: str
+    ) -> None:
+        if gate.closed_until is None or gate.closed_until < until:
+            self._set(connection, closed_until=until, reason=reason)
 
     def _set(self, connection: Connection, **values: object) -> None:
         connection.execute(sa.update(gates).where(gates.c.account == self._account).values(values))

@@ -54,6 +54,7 @@ class OrderRequest:
     Args:
         collection: the video asset's key as text, such as `video` or `ads/video`.
         account: which Wiro account pays, as an unreadable short hash of its key.
+        prompt_input: the input that carries the prompt's text; `None` where there is none.
         quote_usd: the expected cost, `None` where it is not known.
         ceiling_usd: the highest cost that the budget must have room for.
     """
@@ -65,6 +66,7 @@ class OrderRequest:
     inputs: Mapping[str, Any]
     fingerprint: str
     take: int = 1
+    prompt_input: str | None = "prompt"
     quote_usd: Decimal | None = None
     ceiling_usd: Decimal | None = None
 
@@ -84,10 +86,12 @@ class Order:
     state: OrderState
     marker: str
     created_at: float
+    prompt_input: str | None = "prompt"
     due_at: float | None = None
     lease: str | None = None
     attempts: int = 0
     hold: str | None = None
+    held_since: float | None = None
     quote_usd: Decimal | None = None
     ceiling_usd: Decimal | None = None
     cost_usd: Decimal | None = None
@@ -97,6 +101,8 @@ class Order:
     ended_at: float | None = None
     task_id: str | None = None
     task_status: str | None = None
+    progress_percent: float | None = None
+    observed_at: float | None = None
     queue_seconds: float | None = None
     elapsed_seconds: float | None = None
     polls: int = 0
@@ -112,7 +118,7 @@ class Order:
     @property
     def prompt(self) -> str:
         """The prompt's text, empty for a model that takes none."""
-        return str(self.inputs.get("prompt", ""))
+        return "" if self.prompt_input is None else str(self.inputs.get(self.prompt_input, ""))
 
     @property
     def is_settled(self) -> bool:

@@ -15,7 +15,7 @@ ORDER_COLUMNS = [orders.c[name] for name in Order.__dataclass_fields__]
 
 def order_from_row(row: Row[Any]) -> Order:
     """An order from a row of `ORDER_COLUMNS`."""
-    values = dict(row._mapping)  # noqa: SLF001, public in spite of its name  # noqa: SLF001 - its documented name
+    values = dict(row._mapping)  # noqa: SLF001, public in spite of its name
     values["outputs"] = tuple(values["outputs"])
     values["files"] = tuple(values["files"])
     return Order(**values)

@@ -77,6 +77,8 @@ orders = sa.Table(
     sa.Column("inputs", sa.JSON, nullable=False),
     sa.Column("fingerprint", sa.String(64), nullable=False),
     sa.Column("take", sa.Integer, nullable=False),
+    # The input that carries the prompt; NULL where the model takes none.
+    sa.Column("prompt_input", sa.String(255)),
     # Filled while the order is live, NULL once it may be repeated: a plain unique index then means
     # "one live order for a collection, partition and fingerprint" in every database.
     sa.Column("live_key", sa.String(64), unique=True),
@@ -88,6 +90,8 @@ orders = sa.Table(
     sa.Column("lease", sa.String(32), index=True),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
     sa.Column("hold", PlainText),
+    # Since when the budget holds the order back.
+    sa.Column("held_since", sa.Float(53)),
     sa.Column("quote_usd", Usd),
     sa.Column("ceiling_usd", Usd),
     sa.Column("cost_usd", Usd),
@@ -98,6 +102,11 @@ orders = sa.Table(
     sa.Column("ended_at", sa.Float(53)),
     sa.Column("task_id", sa.String(255)),
     sa.Column("task_status", PlainText(64)),
+    sa.Column("progress_percent", sa.Float(53)),
+    # What Dagster was last told of a running task, and when.
+    sa.Column("observed_at", sa.Float(53)),
+    sa.Column("observed_status", PlainText(64)),
+    sa.Column("observed_percent", sa.Float(53)),
     sa.Column("queue_seconds", sa.Float(53)),
     sa.Column("elapsed_seconds", sa.Float(53)),
     sa.Column("polls", sa.Integer, nullable=False, default=0),
@@ -127,6 +136,11 @@ gates = sa.Table(
     sa.Column("reason", PlainText),
     sa.Column("slots", sa.Integer),
     sa.Column("slots_until", sa.Float(53)),
+    sa.Column("reads_paused_until", sa.Float(53)),
+    # The last refusal of the key or the balance; a submission accepted after it ends the trouble.
+    sa.Column("trouble", sa.String(16)),
+    sa.Column("trouble_reason", PlainText),
+    sa.Column("trouble_at", sa.Float(53)),
     sa.Column("turn", sa.BigInteger, nullable=False, default=0),
 )
 
@@ -136,6 +150,16 @@ models = sa.Table(
     # What /Tool/Detail last said of a model: schema and prices.
     sa.Column("slug", sa.String(255), primary_key=True),
     sa.Column("fetched_at", sa.Float(53), nullable=False),
+    sa.Column("content", sa.JSON, nullable=False),
+)
+
+uploads = sa.Table(
+    "wiro_uploads",
+    metadata,
+    # What an account keeps at Wiro, by content.
+    sa.Column("account", sa.String(32), primary_key=True),
+    sa.Column("sha256", sa.String(64), primary_key=True),
+    sa.Column("uploaded_at", sa.Float(53), nullable=False),
     sa.Column("content", sa.JSON, nullable=False),
 )
 

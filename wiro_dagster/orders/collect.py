@@ -45,6 +45,12 @@ def collect_order(context: OrderContext, leases: LeaseKeeper, order: Order) -> s
         What a person should know of it, `None` where all went well.
     """
     try:
+        if order.files and is_in_store(context, order):
+            # They were missed while the store, or the disk below it, was away.
+            context.ledger.advance(
+                order, state="stored", error=None, attempts=0, due_at=context.now()
+            )
+            return None
         files = [
             _collect_output(context, leases, order, index, output)
             for index, output in enumerate(order.outputs)
@@ -64,6 +70,16 @@ def collect_order(context: OrderContext, leases: LeaseKeeper, order: Order) -> s
     if is_noted and context.policy.files_at_wiro == "delete":
         return _delete_at_wiro(context, order)
     return None
+
+
+def is_in_store(context: OrderContext, order: Order) -> bool:
+    """Whether the files that were stored for an order are still there.
+
+    Raises:
+        StoreError: the store cannot tell.
+    """
+    sizes = (context.store.find_size(file["key"]) for file in order.files)
+    return all(size == file["size_bytes"] for size, file in zip(sizes, order.files, strict=True))
 
 
 def _delete_at_wiro(context: OrderContext, order: Order) -> str | None:

@@ -6,13 +6,16 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, Protocol
 
 from wiro_dagster.api.client import WiroClient
 from wiro_dagster.budget import BudgetLimits
+from wiro_dagster.errors import RateLimited
 from wiro_dagster.ledger import Gate, Ledger, Order
 from wiro_dagster.orders.policy import OrderPolicy
 from wiro_dagster.store import VideoStore
+from wiro_dagster.uploads import LedgerUploads, Uploads
 
 
 class Priced(Protocol):
@@ -67,9 +70,26 @@ class OrderContext:
         """Admission of the account that pays."""
         return Gate(self.ledger, self.account)
 
+    @cached_property
+    def uploads(self) -> Uploads:
+        """Files that the account keeps at Wiro, each content once."""
+        return Uploads(
+            self.client,
+            LedgerUploads(self.ledger, self.account),
+            reuse_seconds=self.policy.upload_reuse_seconds,
+            clock=self.ledger.clock,
+        )
+
     def now(self) -> float:
         """Unix seconds, by the ledger's clock."""
         return self.ledger.clock()
+
+    def slow_down(self, error: RateLimited) -> float:
+        """Has all that use the key hold back, in every process, and returns until when."""
+        seconds = error.retry_after_seconds or self.policy.pause_seconds
+        until = self.now() + seconds
+        self.gate.slow_down(until=until, reason=str(error))
+        return until
 
     def retry_at(self, order: Order) -> float:
         """When to try an order's present step again after it has failed once more."""

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from wiro_dagster.errors import ApiError, MediaError, StoreError
 from wiro_dagster.ledger import Order, OrderRequest, OrderState, Placement
 from wiro_dagster.media import preview_markdown
-from wiro_dagster.orders.collect import collect_order
+from wiro_dagster.orders.collect import collect_order, is_in_store
 from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.crew import Crew
 from wiro_dagster.orders.lease import LeaseKeeper
@@ -106,22 +106,17 @@ class OrderDesk:
                 inputs=inputs,
                 fingerprint=prompt.fingerprint,
                 take=prompt.take,
+                prompt_input=prompt.prompt_input,
                 quote_usd=quote_usd,
                 ceiling_usd=ceiling_usd,
             ),
             cancel_superseded=self.context.policy.superseded == "cancel",
         )
-        if placement.order.is_owned and not self._is_in_store(placement.order):
+        if placement.order.is_owned and not is_in_store(self.context, placement.order):
             self.context.ledger.fetch_again(placement.order)
             found = self.context.ledger.get(placement.order.id)
             return replace(placement, order=found, outcome="taken_up")
         return placement
-
-    def _is_in_store(self, order: Order) -> bool:
-        sizes = (self.context.store.find_size(file["key"]) for file in order.files)
-        return all(
-            size == file["size_bytes"] for size, file in zip(sizes, order.files, strict=True)
-        )
 
     def tick(self, deadline: float) -> TickReport:
         """Moves every order that is due one step on, as far as time allows.
@@ -132,6 +127,7 @@ class OrderDesk:
                 they end.
         """
         report = TickReport()
+        self.context.gate.take_over(self.context.collection)
         self._recover(deadline)
         self._submit(report, deadline)
         self._poll(report, deadline)
@@ -151,6 +147,15 @@ class OrderDesk:
         except (StoreError, MediaError):
             return None
 
+    def find_link(self, order: Order) -> str | None:
+        """A URL that plays an owned video, `None` where there is none that lasts.
+
+        Links into a remote store are signed: whoever has one can use it, until it expires. They are
+        not for an event log.
+        """
+        store, key = self.context.store, order.files[0]["key"]
+        return store.view_url(key) if store.uri_for(key).startswith("file:") else None
+
     def _has_time(self, deadline: float) -> bool:
         return self._monotonic() < deadline
 
@@ -165,6 +170,8 @@ class OrderDesk:
         return claimed
 
     def _recover(self, deadline: float) -> None:
+        if not self.context.gate.may_read():
+            return
         claimed = self._claim(("submitting", "unknown"), limit=_RECOVER_BATCH)
         if claimed:
             step = partial(self._take_step, claimed, partial(recover_orders, self.context, claimed))
@@ -199,7 +206,8 @@ class OrderDesk:
 
     def _quote(self, report: TickReport, deadline: float) -> None:
         for order in self.context.ledger.list_unquoted(self.context.collection, limit=_QUOTE_BATCH):
-            if not self._has_time(deadline):
+            # Prices are of no use while nothing can be submitted anyway.
+            if not (self._has_time(deadline) and self.context.gate.may_submit()):
                 return
             try:
                 quote_order(self.context, order)
@@ -211,7 +219,7 @@ class OrderDesk:
                 )
 
     def _poll(self, report: TickReport, deadline: float) -> None:
-        while self._has_time(deadline):
+        while self._has_time(deadline) and self.context.gate.may_read():
             claimed = self._claim(["running"], limit=_POLL_BATCH)
             if not claimed:
                 return

@@ -45,6 +45,13 @@ class OrderPolicy:
             video is there when somebody goes back, or it is cancelled.
         files_at_wiro: what becomes of a task's inputs and outputs at Wiro once its files are
             stored and verified. What is deleted there cannot be fetched again.
+        local_files: how files of this machine and of the video store reach Wiro: attached to each
+            run, or uploaded once for each content, so that any number of runs refer to them.
+            Uploads stay among the account's files, whatever `files_at_wiro` says.
+        upload_reuse_seconds: how long an upload is referred to. Wiro does not say how long it
+            keeps files.
+        model_max_age_seconds: how old what Wiro says of a model may be when its prompts are read
+            and priced.
     """
 
     first_poll_seconds: float = 3.0
@@ -67,6 +74,9 @@ class OrderPolicy:
     max_file_bytes: int = 2 * 1024**3
     superseded: Literal["keep", "cancel"] = "keep"
     files_at_wiro: Literal["keep", "delete"] = "keep"
+    local_files: Literal["attach", "upload"] = "attach"
+    upload_reuse_seconds: float = 7 * 86400.0
+    model_max_age_seconds: float = 3600.0
 
     def believes_size(self, seconds_since_end: float) -> bool:
         """Whether a file must still be as long as Wiro announced.
@@ -113,6 +123,7 @@ def changes_after_poll(
     """
     seen: dict[str, Any] = {
         "task_status": task.status,
+        "progress_percent": task.progress_percent,
         "polls": order.polls + 1,
         "attempts": 0,
         "lost_since": None,
@@ -177,7 +188,7 @@ def why_stop(order: Order, task: Task, *, now: float, policy: OrderPolicy) -> st
 def count_surplus(order: Order, task: Task) -> int | None:
     """How many inputs a task of Wiro's list has beyond those of an order; 0 = it is its equal.
 
-    Wiro may have added defaults, so a surplus does not rule a task out. Inputs that are local files
+    Wiro may have added defaults, so a surplus does not rule a task out. Inputs that are files
     cannot be compared: Wiro shows where it put them, not their bytes.
 
     Returns:
@@ -185,17 +196,21 @@ def count_surplus(order: Order, task: Task) -> int | None:
     """
     if task.model_slug is not None and task.model_slug.lower() != order.model_slug.lower():
         return None
+    files = [file for value in order.inputs.values() for file in _list_files(value)]
+    # An uploaded file is under the name that takes its URL, among other URLs perhaps.
+    url_inputs = {file.get("url_input") for file in files}
     for name, value in order.inputs.items():
-        if not _holds_file(value) and _as_sent(task.inputs.get(name)) != _as_sent(value):
+        if _list_files(value) or name in url_inputs:
+            continue
+        if _as_sent(task.inputs.get(name)) != _as_sent(value):
             return None
-    surplus = task.inputs.keys() - order.inputs.keys()
+    surplus = task.inputs.keys() - order.inputs.keys() - url_inputs
     return sum(1 for name in surplus if _as_sent(task.inputs[name]))
 
 
-def _holds_file(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return True
-    return isinstance(value, list) and any(isinstance(item, Mapping) for item in value)
+def _list_files(value: object) -> list[Mapping[str, Any]]:
+    items = value if isinstance(value, list) else [value]
+    return [item for item in items if isinstance(item, Mapping)]
 
 
 def _as_sent(value: object) -> str:

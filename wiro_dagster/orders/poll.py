@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from wiro_dagster.api.types import Task
-from wiro_dagster.errors import ApiError, NotFound, RequestRefused
+from wiro_dagster.errors import ApiError, NotFound, RateLimited, RequestRefused
 from wiro_dagster.ledger import Order
 from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.policy import changes_after_poll, why_stop
@@ -36,6 +36,8 @@ def _look(context: OrderContext, order: Order) -> dict[str, Any]:
         task = context.client.get_task(str(order.task_id))
     except NotFound as error:
         return _after_not_found(context, order, error)
+    except RateLimited as error:
+        return {"due_at": context.slow_down(error), "hold": str(error)}
     except ApiError as error:
         longest = context.now() + context.policy.poll_maximum_seconds
         return {

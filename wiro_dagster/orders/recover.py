@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import sqlalchemy as sa
 
 from wiro_dagster.api.types import Task
-from wiro_dagster.errors import ApiError, NotFound, OutcomeUnknown
+from wiro_dagster.errors import ApiError, NotFound, OutcomeUnknown, RateLimited
 from wiro_dagster.ledger import Order
 from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.policy import count_surplus
@@ -107,13 +107,16 @@ def recover_orders(context: OrderContext, claimed: list[Order]) -> list[str]:
         listing = list_tasks_since(context, since)
     except ApiError as error:
         now = context.now()
+        look_at = now + context.policy.look_again_seconds
+        if isinstance(error, RateLimited):
+            look_at = max(look_at, context.slow_down(error))
         for order in claimed:
             # Nothing was learned: the pause does not grow.
             context.ledger.advance(
                 order,
                 state="unknown",
                 lost_since=order.lost_since or now,
-                due_at=now + context.policy.look_again_seconds,
+                due_at=look_at,
             )
         return [f"Cannot look up {len(claimed)} lost answers yet: {error}"]
     known = context.ledger.find_known_tasks(context.account, [task.id for task in listing.tasks])
@@ -158,6 +161,16 @@ def _wait_on(
     waited = context.now() - (order.lost_since or context.now())
     is_ours = order.account == context.account  # absence says something with the same key only
     if is_ours and search.reached_back and waited >= context.policy.resubmit_after_seconds:
+        too_old = _find_older_equals(order, search, context.policy.clock_skew_seconds)
+        if too_old:
+            _look_later(context, order)
+            ids = ", ".join(task.id for task in too_old)
+            return (
+                f"{order.name}: its answer was lost. Wiro lists tasks equal to it ({ids}) that no "
+                "order has, but made before it was sent, by this machine's clock. Set the clock "
+                f"right, then say what is so: wiro-dagster orders adopt {order.id} TASK_ID, or "
+                f"orders abandon {order.id} where none of them is its own."
+            )
         state = context.ledger.record_unsent(order, due_at=context.now())
         return (
             f"{order.name}: Wiro has listed no task of it for {waited:.0f} s, so nothing was "
@@ -180,12 +193,35 @@ def _find_tasks(order: Order, search: Search, skew_seconds: float) -> list[Task]
     if marked:
         return marked
     sent_at = order.claimed_at or order.created_at
+    return sorted(
+        (
+            task
+            for task in _list_equals(order, search)
+            if (task.created_at or 0) >= sent_at - skew_seconds
+        ),
+        key=lambda task: abs((task.created_at or 0) - sent_at),
+    )
+
+
+def _find_older_equals(order: Order, search: Search, skew_seconds: float) -> list[Task]:
+    """Equal tasks that seem too old to be the order's.
+
+    A clock may be wrong by more than is allowed for; to send the order again would be to pay again.
+    """
+    sent_at = order.claimed_at or order.created_at
     return [
         task
-        for task in sorted(search.unclaimed, key=lambda task: abs((task.created_at or 0) - sent_at))
-        if not task.callback_url
-        and (task.created_at or 0) >= sent_at - skew_seconds
-        and count_surplus(order, task) is not None
+        for task in _list_equals(order, search)
+        if (task.created_at or 0) < sent_at - skew_seconds
+    ]
+
+
+def _list_equals(order: Order, search: Search) -> list[Task]:
+    """Listed tasks that no order has, no callback marks, and that ask for what the order does."""
+    return [
+        task
+        for task in search.unclaimed
+        if not task.callback_url and count_surplus(order, task) is not None
     ]
 
 

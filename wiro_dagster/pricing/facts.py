@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from wiro_dagster.api.types import ModelDetail
-from wiro_dagster.catalogue import LocalFileInput, schema_from_model_detail
+from wiro_dagster.catalogue import FileInput, schema_from_model_detail
 from wiro_dagster.catalogue.file_values import is_url
 from wiro_dagster.catalogue.values import find_number, is_absent, wire_text
 
@@ -158,7 +158,7 @@ class RunSize:
             return {
                 name.removesuffix("Url")
                 for name, value in self.inputs.items()
-                if isinstance(value, (LocalFileInput, tuple))
+                if isinstance(value, (FileInput, tuple))
                 or (isinstance(value, str) and is_url(value))
             }
         items = (item for group in self.model.parameters for item in group.items)

@@ -9,12 +9,19 @@ for prompt in found.prompts.values():
 
 from __future__ import annotations
 
-from wiro_dagster.prompts.changes import SchemaChange, describe_change, list_changes
+from wiro_dagster.prompts.changes import describe_change, list_changes
 from wiro_dagster.prompts.keys import MAX_KEY_LENGTH, find_key_problem
 from wiro_dagster.prompts.load import load_prompt_file, load_prompt_rows, parse_prompt_text
 from wiro_dagster.prompts.prompt import Prompt, fingerprint_of
 from wiro_dagster.prompts.prompt_file import PromptFile, PromptProblem
-from wiro_dagster.prompts.wire import inputs_from_json, inputs_to_json, wire_inputs
+from wiro_dagster.prompts.schema_change import SchemaChange
+from wiro_dagster.prompts.wire import (
+    inputs_from_json,
+    inputs_to_json,
+    list_files,
+    replace_files,
+    wire_inputs,
+)
 
 __all__ = [
     "MAX_KEY_LENGTH",
@@ -28,8 +35,10 @@ __all__ = [
     "inputs_from_json",
     "inputs_to_json",
     "list_changes",
+    "list_files",
     "load_prompt_file",
     "load_prompt_rows",
     "parse_prompt_text",
+    "replace_files",
     "wire_inputs",
 ]

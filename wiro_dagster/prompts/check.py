@@ -53,6 +53,7 @@ def check_prompts(
         {prompt.id: prompt for prompt in prompts if prompt is not None and is_sound},
         (*top_problems, *(p for draft in drafts for p in _reported(draft, raw.source))),
         models.notes(),
+        models.slugs,
     )
 
 

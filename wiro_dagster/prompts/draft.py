@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,9 @@ from wiro_dagster.catalogue.near import did_you_mean, listing, shown
 from wiro_dagster.catalogue.values import find_number, is_absent, wire_text
 from wiro_dagster.errors import InputError, WiroError
 from wiro_dagster.prompts.keys import find_key_problem
+from wiro_dagster.prompts.schema_change import list_differences
 
+_TOLD_DIFFERENCES = 5
 _ENTRY_KEYS = ("id", "prompt", "model", "inputs", "take")
 
 
@@ -58,15 +60,26 @@ class FileModels:
     def change_hint(self, slug: str) -> str:
         """A sentence about how the model has changed, or nothing."""
         change = self._catalogue.find_change(slug)
-        if change is None:
+        if change is None or change.is_stated:
             return ""
         day = dt.datetime.fromtimestamp(change.seen_at, dt.timezone.utc).date()
-        return f" Wiro has changed this model's inputs (seen {day})."
+        told = list(list_differences(change.old, change.new))
+        more = f" And {len(told) - _TOLD_DIFFERENCES} more." if told[_TOLD_DIFFERENCES:] else ""
+        differences = " ".join(told[:_TOLD_DIFFERENCES]) + more
+        return f" Wiro has changed this model's inputs (seen {day}): {differences}"
+
+    @property
+    def slugs(self) -> tuple[str, ...]:
+        """The models found."""
+        return tuple(dict.fromkeys(schema.slug for schema in self._schemas()))
 
     def notes(self) -> tuple[str, ...]:
         """What should be known of the models found."""
-        found = {s.slug: s for s in self._found.values() if isinstance(s, ModelSchema)}
+        found = {schema.slug: schema for schema in self._schemas()}
         return tuple(f"{slug}: {note}" for slug, s in found.items() for note in s.notes)
+
+    def _schemas(self) -> Iterator[ModelSchema]:
+        return (found for found in self._found.values() if isinstance(found, ModelSchema))
 
 
 def read_draft(

@@ -10,7 +10,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from wiro_dagster.catalogue import LocalFileInput
+from wiro_dagster.catalogue import AssetFileInput, LocalFileInput, StoredFileInput
 from wiro_dagster.catalogue.values import number_text
 
 FINGERPRINT_VERSION = 1
@@ -23,8 +23,8 @@ class Prompt:
     Args:
         id: the partition key.
         model_slug: `owner/model`.
-        inputs: as they go over the wire, the prompt's text among them; a local file is a
-            `LocalFileInput`, several values are a tuple. Read-only.
+        inputs: as they go over the wire, the prompt's text among them; a file is a
+            `FileInput`, several values are a tuple. Read-only.
         take: counts the videos wanted of the same inputs, from 1.
         prompt_input: the input that carries the text; `None` where the model takes none.
     """
@@ -59,8 +59,8 @@ def fingerprint_of(model_slug: str, inputs: Mapping[str, Any], take: int = 1) ->
 
     The JSON is ASCII without blanks, keys sorted by code point:
     `{"inputs":{…},"model":"owner/model","take":1,"version":1}`. Each scalar is its text on the
-    wire (`6`, `6.0` and "6" are "6"; true is "true"), a local file is `{"sha256":"…"}` whatever
-    its path, several values are a list in their order. The partition key is no part of it.
+    wire (`6`, `6.0` and "6" are "6"; true is "true"), a file is `{"sha256":"…"}` wherever it is,
+    several values are a list in their order. The partition key is no part of it.
     """
     canonical = {
         "version": FINGERPRINT_VERSION,
@@ -73,7 +73,9 @@ def fingerprint_of(model_slug: str, inputs: Mapping[str, Any], take: int = 1) ->
 
 
 def _canonical(value: Any) -> Any:
-    if isinstance(value, LocalFileInput):
+    if isinstance(value, AssetFileInput):
+        return {"asset": value.asset, "partition": value.partition}  # until it is looked up
+    if isinstance(value, (LocalFileInput, StoredFileInput)):
         return {"sha256": value.sha256}
     if isinstance(value, (tuple, list)):
         return [_canonical(item) for item in value]

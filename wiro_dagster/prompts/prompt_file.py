@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from wiro_dagster.prompts.prompt import Prompt
+from wiro_dagster.prompts.schema_change import SchemaChange
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,12 @@ class PromptFile:
         prompts: by id, in the file's order; only those that are right.
         problems: everything that is wrong, in the file's order.
         notes: what a person should know of the models, without anything being wrong.
+        models: slugs of the models that entries name, those of wrong entries among them.
+        changes: what Wiro has changed of them that breaks prompts, or would have them paid again.
     """
 
     prompts: Mapping[str, Prompt]
     problems: tuple[PromptProblem, ...]
     notes: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    changes: tuple[SchemaChange, ...] = ()
