@@ -14,7 +14,8 @@ from tests.conftest import Clock
 from wiro_dagster.budget import BudgetLimits
 from wiro_dagster.errors import ConfigurationError, LedgerError
 from wiro_dagster.ledger import Gate, Ledger, Order, OrderRequest
-from wiro_dagster.ledger.schema import parse_ledger_url, versions
+from wiro_dagster.ledger.opening import parse_ledger_url
+from wiro_dagster.ledger.schema import SCHEMA_VERSION, metadata, versions
 
 NO_LIMITS = BudgetLimits()
 
@@ -281,6 +282,42 @@ def test_a_ledger_of_another_version_is_refused(ledger: Ledger, ledger_url: str)
         connection.execute(sa.update(versions).values(version=99))
     with pytest.raises(LedgerError, match="schema version 99"):
         Ledger(ledger_url)
+
+
+SINCE_VERSION_1 = {
+    "wiro_orders": (
+        "prompt_input",
+        "held_since",
+        "progress_percent",
+        "observed_at",
+        "observed_status",
+        "observed_percent",
+    ),
+    "wiro_gates": ("reads_paused_until", "trouble", "trouble_reason", "trouble_at"),
+}
+
+
+def test_an_earlier_ledger_is_brought_up_to_date(ledger: Ledger, ledger_url: str) -> None:
+    """What it knows of paid videos stays, whoever opens it first."""
+    order = running(ledger)
+    with ledger.writing() as connection:
+        connection.execute(sa.text("DROP TABLE wiro_uploads"))
+        for table, columns in SINCE_VERSION_1.items():
+            for column in columns:
+                connection.execute(sa.text(f"ALTER TABLE {table} DROP COLUMN {column}"))
+        connection.execute(sa.update(versions).values(version=1))
+    ledger.close()
+    with ThreadPoolExecutor(4) as pool:
+        opened = list(pool.map(lambda _: Ledger(ledger_url), range(4)))
+    found = opened[0].get(order.id)
+    assert (found.state, found.task_id, found.prompt) == ("running", order.task_id, "a cat")
+    with opened[0].reading() as connection:
+        assert connection.execute(sa.select(versions.c.version)).scalars().all() == [SCHEMA_VERSION]
+        for table in sa.inspect(connection).get_table_names():
+            there = {column["name"] for column in sa.inspect(connection).get_columns(table)}
+            assert there == set(metadata.tables[table].columns.keys())
+    for one in opened:
+        one.close()
 
 
 def test_ledgers_open_at_once_on_an_empty_database(ledger_url: str) -> None:

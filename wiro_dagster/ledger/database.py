@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from sqlalchemy.engine import Connection
 
-from wiro_dagster.ledger.schema import open_engine
+from wiro_dagster.ledger.opening import open_engine
 
 
 class Database:
@@ -20,7 +20,7 @@ class Database:
 
     Raises:
         ConfigurationError: the URL cannot be used.
-        LedgerError: the database cannot be reached, or holds another version's ledger.
+        LedgerError: the database cannot be reached, or holds a later version's ledger.
     """
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
