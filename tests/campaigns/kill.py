@@ -65,7 +65,7 @@ class Kills:
     seed: int
     ledger_url: str | None = None
     task_seconds: float = 6.0
-    pause_seconds: tuple[float, float] = (0.5, 4.0)
+    pause_seconds: tuple[float, float] = (1.0, 10.0)
 
 
 @dataclass(frozen=True)
