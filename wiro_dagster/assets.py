@@ -11,7 +11,7 @@ from wiro_dagster.errors import InputError, StoreError
 from wiro_dagster.event_log import find_order_events
 from wiro_dagster.events import CODE_VERSION, order_materialization, order_metadata
 from wiro_dagster.ledger import Order, Placement
-from wiro_dagster.order_checks import orders_check, prompts_check
+from wiro_dagster.order_checks import judge_orders, prompts_check
 from wiro_dagster.orders import OrderDesk
 from wiro_dagster.prompt_sources import asset_loader
 from wiro_dagster.prompts import PromptFile
@@ -64,9 +64,7 @@ def build_video_order_asset(collection: VideoCollection) -> dg.AssetsDefinition:
                 event = order_materialization(order, collection.order_key)
                 context.log_event(add_tags(event, inputs[order.id]))
         # Steps of checks are skipped where this one yields nothing: their verdict is given here.
-        failed = desk.context.ledger.list_failed(collection.ledger_name)
-        context.log_event(prompts_check(prompts, collection.order_key))
-        context.log_event(orders_check(failed, collection.order_key))
+        _log_checks(context, collection, desk, prompts)
         raise_failures(failures, "were not ordered")
 
     return video_order
@@ -102,6 +100,7 @@ def build_video_asset(collection: VideoCollection) -> dg.AssetsDefinition:
         )
         placements, failures = place_orders(context, collection, desk, prompts)
         _record_orders(context, collection, [placed.order for placed in placements.values()])
+        _log_checks(context, collection, desk, prompts)
         wait = VideoWait(context, collection, desk, list(placements.values()))
         if len(context.partition_keys) == 1:
             yield from wait.deliver_result()
@@ -179,6 +178,18 @@ def _record_orders(
     for order in missing:
         event = order_materialization(order, collection.order_key)
         context.log_event(add_tags(event, inputs[order.id]))
+
+
+def _log_checks(
+    context: dg.AssetExecutionContext,
+    collection: VideoCollection,
+    desk: OrderDesk,
+    prompts: PromptFile,
+) -> None:
+    """Evaluates the checks on `video_order` where a run has materialized it."""
+    context.log_event(prompts_check(prompts, collection.order_key))
+    for evaluation in judge_orders(desk, collection.order_key):
+        context.log_event(evaluation)
 
 
 def has_followers(context: dg.AssetExecutionContext) -> bool:

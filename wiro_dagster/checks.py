@@ -1,7 +1,7 @@
 """Asset checks on `video_order`, executable at any time; sensors and runs evaluate them too."""
 
 # No `from __future__ import annotations`: Dagster compares the context's annotation with its class.
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import dagster as dg
 
@@ -10,12 +10,9 @@ from wiro_dagster.errors import InputError
 from wiro_dagster.order_checks import (
     ACCOUNT_CHECK,
     BUDGET_CHECK,
-    LISTED_ORDERS,
     ORDERS_CHECK,
     PROMPTS_CHECK,
-    account_check,
-    budget_check,
-    orders_check,
+    judge_orders,
     prompts_check,
     unreadable_check,
 )
@@ -27,8 +24,6 @@ _RULES = {
     ACCOUNT_CHECK: "Wiro takes the account's submissions: key and balance are in order.",
     BUDGET_CHECK: "The budget holds no order back.",
 }
-
-_Evaluate = Callable[[dg.AssetCheckExecutionContext, VideoCollection], dg.AssetCheckEvaluation]
 
 
 def build_checks(collection: VideoCollection) -> list[dg.AssetChecksDefinition]:
@@ -45,8 +40,13 @@ def build_checks(collection: VideoCollection) -> list[dg.AssetChecksDefinition]:
         required_resource_keys=collection.resource_keys,
     )
     def video_order_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        for key in sorted(context.selected_asset_check_keys):
-            yield _result(_EVALUATIONS[key.name](context, collection))
+        asked = {key.name for key in context.selected_asset_check_keys}
+        if PROMPTS_CHECK in asked:
+            yield _result(_check_prompts(context, collection))
+        desk = collection.open_desk(context.resources)
+        for evaluation in judge_orders(desk, collection.order_key):
+            if evaluation.check_name in asked:
+                yield _result(evaluation)
 
     return [video_order_checks]
 
@@ -61,36 +61,6 @@ def _check_prompts(
     except InputError as error:
         return unreadable_check(error, collection.order_key)
     return prompts_check(prompts, collection.order_key)
-
-
-def _check_orders(
-    context: dg.AssetCheckExecutionContext, collection: VideoCollection
-) -> dg.AssetCheckEvaluation:
-    ledger = collection.open_desk(context.resources).context.ledger
-    return orders_check(ledger.list_failed(collection.ledger_name), collection.order_key)
-
-
-def _check_account(
-    context: dg.AssetCheckExecutionContext, collection: VideoCollection
-) -> dg.AssetCheckEvaluation:
-    gate = collection.open_desk(context.resources).context.gate
-    return account_check(gate.find_trouble(), collection.order_key)
-
-
-def _check_budget(
-    context: dg.AssetCheckExecutionContext, collection: VideoCollection
-) -> dg.AssetCheckEvaluation:
-    ledger = collection.open_desk(context.resources).context.ledger
-    held = ledger.list_held(collection.ledger_name, limit=LISTED_ORDERS)
-    return budget_check(held, ledger.count_held(collection.ledger_name), collection.order_key)
-
-
-_EVALUATIONS: dict[str, _Evaluate] = {
-    PROMPTS_CHECK: _check_prompts,
-    ORDERS_CHECK: _check_orders,
-    ACCOUNT_CHECK: _check_account,
-    BUDGET_CHECK: _check_budget,
-}
 
 
 def _result(evaluation: dg.AssetCheckEvaluation) -> dg.AssetCheckResult:

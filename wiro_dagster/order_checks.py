@@ -14,6 +14,7 @@ import dagster as dg
 from wiro_dagster.errors import InputError
 from wiro_dagster.events import describe_state
 from wiro_dagster.ledger import AccountTrouble, Order
+from wiro_dagster.orders import OrderDesk
 from wiro_dagster.prompts import PromptFile
 
 ORDERS_CHECK = "orders_succeeded"
@@ -25,6 +26,20 @@ LISTED_ORDERS = 200
 """How many orders the metadata of a check names at the most."""
 
 _NAMED = 5
+
+
+def judge_orders(desk: OrderDesk, order_key: dg.AssetKey) -> list[dg.AssetCheckEvaluation]:
+    """The checks that the ledger knows the answer to, as it is now: all but `prompts_valid`.
+
+    Dagster's UI counts an evaluation only until the asset's next materialization.
+    """
+    ledger, collection = desk.context.ledger, desk.context.collection
+    held = ledger.list_held(collection, limit=LISTED_ORDERS)
+    return [
+        orders_check(ledger.list_failed(collection), order_key),
+        account_check(desk.context.gate.find_trouble(), order_key),
+        budget_check(held, ledger.count_held(collection), order_key),
+    ]
 
 
 def prompts_check(prompts: PromptFile, order_key: dg.AssetKey) -> dg.AssetCheckEvaluation:
