@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import requests
 from hypothesis import HealthCheck, settings
 
 from tests.postgres import postgres_database, postgres_server
@@ -69,6 +70,25 @@ def ledger(ledger_url: str, clock: Clock) -> Iterator[Ledger]:
     opened = Ledger(ledger_url, clock=clock)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """A server that speaks S3; its URL."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3_endpoint(s3_server: str) -> str:
+    """The URL of a server that speaks S3, without the buckets of earlier tests."""
+    requests.post(f"{s3_server}/moto-api/reset", timeout=10)
+    return s3_server
 
 
 @pytest.fixture(scope="session")

@@ -237,24 +237,19 @@ class S3Studio(Studio):
 
 
 @pytest.fixture
-def s3_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[VideoStoreResource]:
+def s3_store(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> VideoStoreResource:
     """`s3://media/videos` on a real S3 server over HTTP."""
     import boto3
-    from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
     for name, value in {
-        "AWS_ENDPOINT_URL_S3": f"http://{host}:{port}",
+        "AWS_ENDPOINT_URL_S3": s3_endpoint,
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1",
     }.items():
         monkeypatch.setenv(name, value)
     boto3.client("s3").create_bucket(Bucket="media")
-    yield build_video_store("s3://media/videos")
-    server.stop()
+    return build_video_store("s3://media/videos")
 
 
 def test_pictures_on_s3_feed_videos_too(studio: Studio, s3_store: VideoStoreResource) -> None:

@@ -9,24 +9,11 @@ from typing import Any
 
 import pytest
 
+from tests.contract.tasks import LADDER
 from tests.emulator_calls import HAILUO, Caller
 from wiro_dagster.emulator import Emulator
 
 pytest_plugins = ["wiro_dagster.emulator.pytest_plugin"]
-
-LADDER = [
-    "task_queue",
-    "task_accept",
-    "task_preprocess_start",
-    "task_preprocess_end",
-    "task_assign",
-    "task_start",
-    "task_output",
-    "task_output_full",
-    "task_end",
-    "task_postprocess_start",
-    "task_postprocess_end",
-]
 
 
 @pytest.fixture
@@ -48,7 +35,7 @@ def statuses(caller: Caller, task_id: str, step: float = 0.02, steps: int = 150)
 def test_a_task_climbs_the_whole_ladder(caller: Caller) -> None:
     """All eleven statuses come in order, and nothing happens while the clock stands."""
     caller.emulator.freeze()
-    assert statuses(caller, caller.run(), steps=105) == LADDER
+    assert statuses(caller, caller.run(), steps=105) == list(LADDER)
 
 
 def test_an_unended_task_has_no_exit_code_cost_or_outputs(caller: Caller) -> None:

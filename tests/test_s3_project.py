@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,25 +25,13 @@ CAT = {"id": "cat", "prompt": "A cat on a windowsill"}
 DOG = {"id": "dög", "prompt": "A dog in the surf"}
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def aws(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+def aws(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The environment as boto3 reads it, and a client with an empty bucket."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_endpoint)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    requests.post(f"{endpoint}/moto-api/reset", timeout=10)
     client = S3Resource().get_client()
     client.create_bucket(Bucket=BUCKET)
     return client
@@ -144,7 +131,7 @@ def test_a_store_is_made_once(aws: Any) -> None:
 
 
 def test_secrets_given_by_name_work_and_show_nowhere(
-    project: Project, aws: Any, endpoint: str, monkeypatch: pytest.MonkeyPatch
+    project: Project, aws: Any, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`dg.EnvVar` in the nested resource is resolved where it is used, and only there."""
     monkeypatch.setenv("MEDIA_SECRET", SECRET)
@@ -152,7 +139,7 @@ def test_secrets_given_by_name_work_and_show_nowhere(
     changed = S3Project(project.folder, project.emulator, project.instance)
     changed.store = S3VideoStore(
         s3=S3Resource(
-            endpoint_url=endpoint,
+            endpoint_url=s3_endpoint,
             region_name="us-east-1",
             aws_access_key_id="testing",
             aws_secret_access_key=dg.EnvVar("MEDIA_SECRET"),
@@ -164,7 +151,7 @@ def test_secrets_given_by_name_work_and_show_nowhere(
     changed.write_prompts(CAT)
     changed.order("cat")
     (order,) = changed.settle()
-    kept = aws_head(endpoint, order.files[0]["key"])
+    kept = aws_head(s3_endpoint, order.files[0]["key"])
     assert (kept["StorageClass"], kept["ServerSideEncryption"]) == ("STANDARD_IA", "AES256")
     assert f"{changed.store!r} {changed.store}" == (
         f"S3VideoStore(bucket='{BUCKET}', prefix='') bucket='{BUCKET}' prefix=''"
@@ -177,9 +164,9 @@ def test_secrets_given_by_name_work_and_show_nowhere(
     assert SECRET.encode() not in written
 
 
-def aws_head(endpoint: str, key: str) -> Any:
+def aws_head(s3_endpoint: str, key: str) -> Any:
     client = S3Resource(
-        endpoint_url=endpoint,
+        endpoint_url=s3_endpoint,
         region_name="us-east-1",
         aws_access_key_id="testing",
         aws_secret_access_key=SECRET,

@@ -7,11 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-import pytest
 
 from tests.media_samples import write_film
 from tests.store_victim import BUCKET, PART_BYTES, open_s3, source_in, store_in
@@ -29,17 +26,6 @@ def _run_victim(*arguments: object) -> int:
     )
     assert victim.returncode in (0, KILLED), victim.stderr.decode()
     return victim.returncode
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 def test_a_death_at_any_step_in_a_folder_is_survived(tmp_path: Path) -> None:
@@ -66,18 +52,18 @@ def test_a_death_at_any_step_in_a_folder_is_survived(tmp_path: Path) -> None:
     assert results[-1] == (0, True), "more steps than were tried"
 
 
-def test_a_death_at_any_request_to_s3_is_survived(tmp_path: Path, endpoint: str) -> None:
+def test_a_death_at_any_request_to_s3_is_survived(tmp_path: Path, s3_endpoint: str) -> None:
     """Killed before each request of an upload in parts, then stored to the end; no part stays."""
     original = os.urandom(PART_BYTES + 1000)
-    _, client = open_s3(endpoint, tmp_path)
+    _, client = open_s3(s3_endpoint, tmp_path)
     client.create_bucket(Bucket=BUCKET)
 
     def die_and_finish(steps: int) -> tuple[int, bool, bool]:
         folder = tmp_path / f"{steps}"
         folder.mkdir()
         (folder / "original").write_bytes(original)
-        ended = _run_victim(folder, steps, endpoint)
-        store, client = open_s3(endpoint, folder)
+        ended = _run_victim(folder, steps, s3_endpoint)
+        store, client = open_s3(s3_endpoint, folder)
         was_there = store.find_size("sunrise-1.zip") is not None
         had_parts = store.abort_stale_uploads(older_than_seconds=0) > 0
         requests = source_in(folder).request_count

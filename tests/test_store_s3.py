@@ -28,21 +28,10 @@ KEYS: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def client(endpoint: str) -> Any:
+def client(s3_endpoint: str) -> Any:
     """As a Dagster project makes it."""
-    resource = S3Resource(endpoint_url=endpoint, region_name="us-east-1", **KEYS)
+    resource = S3Resource(endpoint_url=s3_endpoint, region_name="us-east-1", **KEYS)
     client = resource.get_client()
     client.create_bucket(Bucket=BUCKET)
     return client

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from typing import get_args
 
 import click
 from rich.console import Console
@@ -16,18 +17,7 @@ from wiro_dagster.events import describe_state
 from wiro_dagster.ledger import Ledger, Order, OrderState
 
 _WATCH_SECONDS = 1.0
-_ALL: tuple[OrderState, ...] = (
-    "ordered",
-    "submitting",
-    "unknown",
-    "running",
-    "finished",
-    "stored",
-    "delivered",
-    "failed",
-    "cancelled",
-    "uncollected",
-)
+_ALL: tuple[OrderState, ...] = get_args(OrderState)
 
 
 @click.group(invoke_without_command=True)
