@@ -10,6 +10,7 @@ anything is off. Linux only: processes are found through /proc.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import random
 import signal
@@ -23,7 +24,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -37,7 +37,8 @@ from wiro_dagster.emulator import EMULATOR_API_KEY, EMULATOR_API_SECRET, Emulato
 from wiro_dagster.ledger import Ledger
 
 _MARK = "WIRO_CAMPAIGN"
-_BATCH = 10
+_BATCH = 5
+_ASK_AGAIN_SECONDS = 20.0
 _END_SECONDS = 900.0
 _DAEMON_START_SECONDS = 8.0
 _DAGSTER_YAML = {
@@ -65,7 +66,7 @@ class Kills:
     seed: int
     ledger_url: str | None = None
     task_seconds: float = 6.0
-    pause_seconds: tuple[float, float] = (1.0, 10.0)
+    pause_seconds: tuple[float, float] = (1.0, 12.0)
 
 
 @dataclass(frozen=True)
@@ -245,8 +246,9 @@ def run_kills(kills: Kills) -> KillFigures:
                 seconds=180,
                 what="the partitions",
             )
-            killed = _kill_at_random(kills, services, dev, partitions)
-            _run_to_the_end(ledger, services, dev, partitions)
+            buyer = Buyer(dev, ledger)
+            killed = _kill_at_random(kills, services, buyer, partitions)
+            _run_to_the_end(ledger, services, buyer, partitions)
             shown = _count_shown(services.home)
         figures = compare(emulator, ledger.list_orders(), folder / "videos", prompts=kills.orders)
         ledger.close()
@@ -254,22 +256,42 @@ def run_kills(kills: Kills) -> KillFigures:
     return KillFigures(figures, dict(killed), len(shown), twice, time.monotonic() - started)
 
 
+@dataclass
+class Buyer:
+    """A person who orders videos, and asks again while nothing comes of it.
+
+    What was asked for may just be on its way: then the same videos are ordered by two runs.
+    """
+
+    dev: DagsterDev
+    ledger: Ledger
+    asks: int = 0
+    asked_at: float = -math.inf
+
+    def insist(self, wanted: Sequence[str]) -> None:
+        """Materializes what has no order yet, now `video`, now `video_order`."""
+        known = {order.partition for order in self.ledger.list_orders()}
+        missing = [partition for partition in wanted if partition not in known]
+        if not missing or time.monotonic() - self.asked_at < _ASK_AGAIN_SECONDS:
+            return
+        self.asked_at = time.monotonic()
+        # The code server may just be gone.
+        with suppress(AssertionError, requests.RequestException, KeyError):
+            self.dev.launch_backfill("video_order" if self.asks % 2 else "video", missing)
+            self.asks += 1
+
+
 def _kill_at_random(
-    kills: Kills, services: Services, dev: DagsterDev, partitions: list[str]
+    kills: Kills, services: Services, buyer: Buyer, partitions: list[str]
 ) -> Counter[str]:
-    """Orders batch after batch, through both assets, and kills in between."""
+    """Orders batch after batch, and kills in between."""
     chance = random.Random(kills.seed)
-    batches = [partitions[start : start + _BATCH] for start in range(0, len(partitions), _BATCH)]
-    every = max(1, kills.kills // len(batches))
     killed: Counter[str] = Counter()
-    launched = 0
     while killed.total() < kills.kills:
-        if launched < len(batches) and killed.total() >= launched * every:
-            asset = "video_order" if launched % 2 else "video"
-            if _launch(dev, asset, batches[launched]):
-                launched += 1
-                if not killed:  # kills before there is a run would hit nothing of interest
-                    dev.wait_for(services.list_run_workers, seconds=120, what="a run worker")
+        share = killed.total() / kills.kills
+        buyer.insist(partitions[: math.ceil(share * len(partitions)) + _BATCH])
+        if not killed:  # kills before there is a run would hit nothing of interest
+            buyer.dev.wait_for(services.list_run_workers, seconds=120, what="a run worker")
         time.sleep(chance.uniform(*kills.pause_seconds))
         targets = services.list_targets()
         if targets:
@@ -278,34 +300,21 @@ def _kill_at_random(
             killed[what] += 1
         time.sleep(0.1)
         services.start()
-    for batch in batches[launched:]:
-        dev.wait_for(partial(_launch, dev, "video", batch), seconds=120, what="a launch")
     return killed
 
 
-def _launch(dev: DagsterDev, asset: str, batch: list[str]) -> bool:
-    """Orders a batch. False where the code server is just not there."""
-    with suppress(AssertionError, requests.RequestException, KeyError):
-        dev.launch_backfill(asset, batch)
-        return True
-    return False
-
-
 def _run_to_the_end(
-    ledger: Ledger, services: Services, dev: DagsterDev, partitions: list[str]
+    ledger: Ledger, services: Services, buyer: Buyer, partitions: list[str]
 ) -> None:
     """Waits until every order is at rest; what a killed run never placed is ordered again."""
     deadline = time.monotonic() + _END_SECONDS
-    asked_at = time.monotonic()
     while time.monotonic() < deadline:
         services.start()
+        buyer.insist(partitions)
         orders = ledger.list_orders()
-        missing = sorted(set(partitions) - {order.partition for order in orders})
-        if not missing and all(order.due_at is None for order in orders):
+        is_all = len({order.partition for order in orders}) == len(partitions)
+        if is_all and all(order.due_at is None for order in orders):
             return
-        if missing and time.monotonic() - asked_at > 60:
-            _launch(dev, "video_order", missing)
-            asked_at = time.monotonic()
         time.sleep(1)
 
 
