@@ -107,9 +107,10 @@ def test_a_kill_may_take_its_time_and_may_be_billed(caller: Caller) -> None:
     )
 
 
-def test_a_stuck_task_never_ends_until_it_is_killed(caller: Caller) -> None:
-    """It stays where the script says."""
-    caller.emulator.script_task(outcome="stuck", stuck_at="task_output")
+@pytest.mark.parametrize("kill", ["stops", "loses"])
+def test_a_stuck_task_never_ends_until_it_is_killed(caller: Caller, kill: str) -> None:
+    """It stays where the script says; there is no end that the kill could lose the race to."""
+    caller.emulator.script_task(outcome="stuck", stuck_at="task_output", kill=kill)
     task_id = caller.run()
     caller.emulator.advance(86_400)
     assert caller.detail(task_id)["status"] == "task_output"

@@ -57,6 +57,19 @@ def test_a_kill_that_is_lost_is_asked_for_again(bench: Bench) -> None:
     assert order.state == "failed"
 
 
+def test_a_task_that_cannot_be_stopped_is_asked_for_ever_more_seldom(bench: Bench) -> None:
+    """It stays on the books, and costs next to nothing."""
+    start(bench, outcome="stuck", kill_seconds=1e9)
+    bench.advance(STEADY.run_deadline_seconds + 60)
+    pauses = []
+    for _ in range(8):
+        bench.tick()
+        pauses.append((bench.order("cat").due_at or 0) - bench.now)
+        bench.advance(max(pauses[-1], 1))
+    assert pauses[0] < pauses[-1] == STEADY.poll_maximum_seconds
+    assert bench.state("cat") == "running"
+
+
 def test_an_error_that_recovers_is_waited_for(bench: Bench) -> None:
     """`task_error` is not the end; nothing is submitted again meanwhile."""
     start(bench, outcome="task_error_recovers", run_seconds=60.0)

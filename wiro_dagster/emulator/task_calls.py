@@ -75,8 +75,8 @@ def kill_task(service: Service, fields: Mapping[str, Any], now: float) -> dict[s
     if task.status(now) in _NOT_KILLABLE:
         raise Refused(kill_refused("task is not assigned yet"))
     at = now + task.script.kill_seconds
-    # A kill that takes longer than the task has left loses the race as well.
-    if task.script.kill != "loses" and at <= (task.ends_at or at):
+    # A kill can only lose the race to an end; one that takes longer than the task has left does so.
+    if task.ends_at is None or (task.script.kill != "loses" and at <= task.ends_at):
         course = cut_short(task.timeline, "task_cancel", now=now, at=at)
         task = service.tasks.set_course(task, course, is_killed=True)
     return _settled(service, task, now)

@@ -53,10 +53,17 @@ def _look(context: OrderContext, order: Order) -> dict[str, Any]:
     if reason is None or task.is_ended:
         return {**changes, "hold": None}
     stop_task(context, task)
-    # Nobody's word is taken for it: the next poll shows whether the task has ended, and how.
-    due_at = now + context.policy.poll_minimum_seconds
-    stop = {"stop_reason": reason, "stop_state": order.stop_state or "failed"}
-    return {**changes, **stop, "due_at": due_at, "hold": None}
+    # Nobody's word is taken for it: the next polls show whether the task has ended, and how. One
+    # that cannot be stopped is asked for ever more seldom.
+    soonest, latest = context.policy.poll_minimum_seconds, context.policy.poll_maximum_seconds
+    return {
+        **changes,
+        "stop_reason": reason,
+        "stop_state": order.stop_state or "failed",
+        "due_at": min(max(context.retry_at(order), now + soonest), now + latest),
+        "attempts": order.attempts + 1,
+        "hold": None,
+    }
 
 
 def stop_task(context: OrderContext, task: Task) -> None:
