@@ -53,7 +53,9 @@ def test_watching_goes_on_showing_how_it_is(tmp_path: Path) -> None:
     """The table is drawn again when something has moved, until Ctrl-C."""
     url, ledger, order = under_way(tmp_path)
     terminal, inner = pty.openpty()
-    code = "from wiro_dagster.cli import main; main()"
+    # A shell starts what is in the background with SIGINT ignored.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heed}; from wiro_dagster.cli import main; main()"
     watching = subprocess.Popen(
         [sys.executable, "-c", code, "orders", "--ledger", url, "--watch"],
         stdout=inner,
