@@ -179,6 +179,14 @@ class Reader:
         )
         self.load_component(None)
 
+    def run_module(self, words: list[str]) -> None:
+        """A campaign or benchmark takes hours or minutes: it must know the options that it gets."""
+        assert words[0] == "-m"
+        command = [sys.executable, "-m", words[1], "--help"]
+        shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        for option in (word for word in words if word.startswith("--")):
+            assert option in shown.stdout
+
     def run_pytest(self, words: list[str]) -> None:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
         shown = subprocess.run(
@@ -202,6 +210,7 @@ COMMANDS: dict[str, Callable[[Reader, list[str]], None]] = {
     "dagster": Reader.run_dagster,
     "dg": Reader.run_dg,
     "pytest": Reader.run_pytest,
+    "python": Reader.run_module,
 }
 
 
