@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -89,6 +90,21 @@ def s3_endpoint(s3_server: str) -> str:
     """The URL of a server that speaks S3, without the buckets of earlier tests."""
     requests.post(f"{s3_server}/moto-api/reset", timeout=10)
     return s3_server
+
+
+@pytest.fixture
+def s3_client(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A client of that server, and the environment from which boto3 makes others."""
+    import boto3
+
+    for name, value in {
+        "AWS_ENDPOINT_URL_S3": s3_endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return boto3.client("s3")
 
 
 @pytest.fixture(scope="session")

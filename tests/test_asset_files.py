@@ -237,18 +237,9 @@ class S3Studio(Studio):
 
 
 @pytest.fixture
-def s3_store(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> VideoStoreResource:
+def s3_store(s3_client: Any) -> VideoStoreResource:
     """`s3://media/videos` on a real S3 server over HTTP."""
-    import boto3
-
-    for name, value in {
-        "AWS_ENDPOINT_URL_S3": s3_endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    boto3.client("s3").create_bucket(Bucket="media")
+    s3_client.create_bucket(Bucket="media")
     return build_video_store("s3://media/videos")
 
 

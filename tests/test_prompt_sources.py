@@ -44,22 +44,9 @@ def test_a_text_names_a_source() -> None:
 
 
 @pytest.fixture
-def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    import boto3
-
-    for name, value in {
-        "AWS_ENDPOINT_URL_S3": s3_endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="prompts")
-    yield client
-    for entry in client.list_objects_v2(Bucket="prompts").get("Contents", ()):
-        client.delete_object(Bucket="prompts", Key=entry["Key"])
-    client.delete_bucket(Bucket="prompts")
+def s3(s3_client: Any) -> Any:
+    s3_client.create_bucket(Bucket="prompts")
+    return s3_client
 
 
 def from_source(project: Project, source: object, **options: Any) -> Project:

@@ -5,7 +5,7 @@ What an asset last materialized is told by its metadata `dagster/uri`, `path` or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,12 @@ from wiro_dagster.catalogue.file_values import is_url
 from wiro_dagster.catalogue.local_file import hash_file
 from wiro_dagster.catalogue.near import did_you_mean
 from wiro_dagster.errors import InputError, MediaError, StoreError
+from wiro_dagster.event_log import list_materializations
 from wiro_dagster.prompts import Prompt, PromptFile, PromptProblem, list_files, replace_files
 from wiro_dagster.store import VideoStore
 
 _URI_KEYS = ("dagster/uri", "path", "url")
 _PARTITIONS_AT_ONCE = 1000
-_RECORDS_AT_ONCE = 1000
 # How protocols 2 to 5 begin; no picture, sound or film does.
 _PICKLE_STARTS = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
 
@@ -81,7 +81,7 @@ def find_newest(
     for start in range(0, len(wanted), _PARTITIONS_AT_ONCE):
         some = wanted[start : start + _PARTITIONS_AT_ONCE]
         missing = set(some)
-        for record in _list_records(instance, asset_key, some):
+        for record in list_materializations(instance, asset_key, some):
             if record.partition_key in missing:
                 newest[record.partition_key] = record
                 missing.discard(record.partition_key)
@@ -97,19 +97,6 @@ def find_asset_version(instance: dg.DagsterInstance, asset_keys: Collection[dg.A
     """Short text that is another whenever one of these assets has been materialized again."""
     newest = (instance.fetch_materializations(key, limit=1).records for key in asset_keys)
     return " ".join(str(records[0].storage_id) if records else "-" for records in newest)
-
-
-def _list_records(
-    instance: dg.DagsterInstance, asset_key: dg.AssetKey, partitions: Sequence[str]
-) -> Iterator[dg.EventLogRecord]:
-    wanted = dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=list(partitions))
-    cursor = None
-    while True:
-        page = instance.fetch_materializations(wanted, limit=_RECORDS_AT_ONCE, cursor=cursor)
-        yield from page.records
-        if not page.has_more:
-            return
-        cursor = page.cursor
 
 
 # By URI and materialization: what one materialization made does not change.

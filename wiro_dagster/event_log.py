@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import dagster as dg
 
 from wiro_dagster.events import DATA_VERSION_TAG, TASK_ID_KEY
 from wiro_dagster.ledger import Order
+
+_RECORDS_AT_ONCE = 1000
 
 
 def find_order_events(
@@ -16,7 +18,7 @@ def find_order_events(
     """Storage ids of the `video_order` materializations behind these orders, by order id."""
     wanted = {(order.partition, order.fingerprint): order.id for order in orders}
     found: dict[int, int] = {}
-    for record in _records(instance, order_key, {order.partition for order in orders}):
+    for record in list_materializations(instance, order_key, {order.partition for order in orders}):
         event = record.asset_materialization
         if event is None or record.partition_key is None:
             continue
@@ -32,7 +34,7 @@ def find_reported_tasks(
 ) -> dict[str, str]:
     """For each partition of these orders, the task id of its newest video materialization."""
     newest: dict[str, str] = {}
-    for record in _records(instance, video_key, {order.partition for order in orders}):
+    for record in list_materializations(instance, video_key, {order.partition for order in orders}):
         event = record.asset_materialization
         if event is None or record.partition_key is None:
             continue
@@ -46,7 +48,7 @@ def find_video_uris(
 ) -> dict[str, str]:
     """For each of these partitions that has a video, the URI in its newest materialization."""
     newest: dict[str, str] = {}
-    for record in _records(instance, video_key, partitions):
+    for record in list_materializations(instance, video_key, partitions):
         event = record.asset_materialization
         uri = None if event is None else event.metadata.get("dagster/uri")
         if uri is not None and record.partition_key is not None:
@@ -54,18 +56,17 @@ def find_video_uris(
     return newest
 
 
-def _records(
+def list_materializations(
     instance: dg.DagsterInstance, asset_key: dg.AssetKey, partitions: Collection[str]
-) -> list[dg.EventLogRecord]:
-    """All materializations of some partitions, the newest first."""
+) -> Iterator[dg.EventLogRecord]:
+    """All materializations of some partitions, the newest first, read as far as they are taken."""
     if not partitions:
-        return []
+        return
     wanted = dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=sorted(partitions))
-    records: list[dg.EventLogRecord] = []
     cursor = None
     while True:
-        page = instance.fetch_materializations(wanted, limit=1000, cursor=cursor)
-        records += page.records
+        page = instance.fetch_materializations(wanted, limit=_RECORDS_AT_ONCE, cursor=cursor)
+        yield from page.records
         if not page.has_more:
-            return records
+            return
         cursor = page.cursor

@@ -12,6 +12,9 @@ from wiro_dagster.ledger.order import Order
 from wiro_dagster.ledger.rows import ORDER_COLUMNS, order_from_row
 from wiro_dagster.ledger.schema import orders
 
+_IS_STORED = orders.c.state == "stored"
+_HAS_NO_VIDEO = orders.c.state.in_(("failed", "cancelled", "uncollected"))
+
 
 class Reports(Database):
     """Notes what has been told of orders, and which runs wait for them."""
@@ -20,7 +23,8 @@ class Reports(Database):
         """Notes that Dagster's event log tells how these orders ended."""
         if order_ids:
             with self.writing() as connection:
-                _mark_reported(connection, _lock_in_order(connection, orders.c.id.in_(order_ids)))
+                ids = _lock_in_order(connection, orders.c.id.in_(order_ids))
+                _put_to_rest(connection, orders.c.id.in_(ids))
 
     def mark_lease_reported(self, lease: str) -> None:
         """The same for the orders of one claim, as far as they have not been taken up since.
@@ -35,7 +39,8 @@ class Reports(Database):
             if connection.execute(sa.select(orders.c.id).where(is_held)).first() is None:
                 return
         with self.writing() as connection:
-            _mark_reported(connection, _lock_in_order(connection, is_held))
+            ids = _lock_in_order(connection, is_held)
+            _put_to_rest(connection, orders.c.id.in_(ids))
 
     def claim_progress(self, collection: str, *, limit: int, pause_seconds: float) -> list[Order]:
         """Takes running tasks of which there is something new to be told, and notes it as told.
@@ -93,21 +98,13 @@ class Reports(Database):
             & orders.c.superseded_by.is_not(None)
             & orders.c.due_at.is_not(None)
         )
-        is_stored = is_superseded & (orders.c.state == "stored")
-        has_ended = is_superseded & orders.c.state.in_(("failed", "cancelled", "uncollected"))
+        ended = sa.select(orders.c.id).where(is_superseded & (_IS_STORED | _HAS_NO_VIDEO))
         with self.reading() as connection:
-            if (
-                connection.execute(sa.select(orders.c.id).where(is_stored | has_ended)).first()
-                is None
-            ):
+            if connection.execute(ended).first() is None:
                 return
-        at_rest = {"due_at": None, "lease": None}
         with self.writing() as connection:
             # The condition is asked again: somebody may have gone back to the earlier prompt.
-            connection.execute(
-                sa.update(orders).where(is_stored).values(state="delivered", **at_rest)
-            )
-            connection.execute(sa.update(orders).where(has_ended).values(at_rest))
+            _put_to_rest(connection, is_superseded)
 
     def wait_for(self, order_ids: Collection[int], run_id: str, *, until: float) -> None:
         """Tells that a run waits for these orders and will report them itself, until that time."""
@@ -136,16 +133,10 @@ def _lock_in_order(connection: Connection, which: sa.ColumnElement[bool]) -> lis
     return list(connection.execute(query.with_for_update()).scalars())
 
 
-def _mark_reported(connection: Connection, order_ids: Collection[int]) -> None:
-    mine = orders.c.id.in_(order_ids)
+def _put_to_rest(connection: Connection, which: sa.ColumnElement[bool]) -> None:
+    """Nothing is left to do for those of the orders that have ended."""
     at_rest = {"due_at": None, "lease": None}
     connection.execute(
-        sa.update(orders)
-        .where(mine, orders.c.state == "stored")
-        .values(state="delivered", **at_rest)
+        sa.update(orders).where(which, _IS_STORED).values(state="delivered", **at_rest)
     )
-    connection.execute(
-        sa.update(orders)
-        .where(mine, orders.c.state.in_(("failed", "cancelled", "uncollected")))
-        .values(at_rest)
-    )
+    connection.execute(sa.update(orders).where(which, _HAS_NO_VIDEO).values(at_rest))
