@@ -13,7 +13,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from tests.campaigns.workshop import COLLECTION, Workshop, place, report_all, tick
+from tests.system.campaigns.workshop import COLLECTION, Workshop, place, report_all, tick
 from wiro_dagster.emulator import Emulator
 from wiro_dagster.ledger.schema import orders
 from wiro_dagster.orders import OrderDesk

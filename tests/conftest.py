@@ -11,8 +11,8 @@ import pytest
 import requests
 from hypothesis import HealthCheck, settings
 
-from tests.postgres import postgres_database, postgres_server
-from tests.project import Project
+from tests.support.postgres import postgres_database, postgres_server
+from tests.support.project import Project
 from wiro_dagster.emulator import Emulator
 from wiro_dagster.ledger import Ledger
 

@@ -12,54 +12,54 @@ from typing import TYPE_CHECKING, Any
 from dagster_shared.libraries import DagsterLibraryRegistry
 
 if TYPE_CHECKING:
-    from wiro_dagster.automation import (
+    from wiro_dagster.component.component import WiroVideoComponent as WiroVideoComponent
+    from wiro_dagster.defs.automation import (
         build_missing_videos_schedule as build_missing_videos_schedule,
     )
-    from wiro_dagster.budget import BudgetLimits as BudgetLimits
-    from wiro_dagster.collection import VideoCollection as VideoCollection
-    from wiro_dagster.component import WiroVideoComponent as WiroVideoComponent
-    from wiro_dagster.cost_asset import build_cost_asset as build_cost_asset
-    from wiro_dagster.definitions import build_video_definitions as build_video_definitions
-    from wiro_dagster.io_manager import VideoIOManager as VideoIOManager
-    from wiro_dagster.io_manager import build_video_io_manager as build_video_io_manager
+    from wiro_dagster.defs.build import build_video_definitions as build_video_definitions
+    from wiro_dagster.defs.collection import VideoCollection as VideoCollection
+    from wiro_dagster.defs.cost_asset import build_cost_asset as build_cost_asset
+    from wiro_dagster.defs.io_manager import VideoIOManager as VideoIOManager
+    from wiro_dagster.defs.io_manager import build_video_io_manager as build_video_io_manager
+    from wiro_dagster.defs.prompt_sources import AssetPrompts as AssetPrompts
+    from wiro_dagster.defs.prompt_sources import FilePrompts as FilePrompts
+    from wiro_dagster.defs.prompt_sources import PromptSource as PromptSource
+    from wiro_dagster.defs.prompt_sources import S3Prompts as S3Prompts
+    from wiro_dagster.defs.prompt_sources import build_prompt_source as build_prompt_source
+    from wiro_dagster.ledger.budget import BudgetLimits as BudgetLimits
     from wiro_dagster.orders.policy import OrderPolicy as OrderPolicy
-    from wiro_dagster.prompt_sources import AssetPrompts as AssetPrompts
-    from wiro_dagster.prompt_sources import FilePrompts as FilePrompts
-    from wiro_dagster.prompt_sources import PromptSource as PromptSource
-    from wiro_dagster.prompt_sources import S3Prompts as S3Prompts
-    from wiro_dagster.prompt_sources import build_prompt_source as build_prompt_source
-    from wiro_dagster.resources import LedgerResource as LedgerResource
-    from wiro_dagster.resources import WiroResource as WiroResource
-    from wiro_dagster.s3_resource import S3VideoStore as S3VideoStore
+    from wiro_dagster.orders.verdicts import VideoChecks as VideoChecks
+    from wiro_dagster.resources.account import LedgerResource as LedgerResource
+    from wiro_dagster.resources.account import WiroResource as WiroResource
+    from wiro_dagster.resources.places import build_video_store as build_video_store
+    from wiro_dagster.resources.s3 import S3VideoStore as S3VideoStore
+    from wiro_dagster.resources.stores import FolderVideoStore as FolderVideoStore
+    from wiro_dagster.resources.stores import VideoStoreResource as VideoStoreResource
     from wiro_dagster.store.protocol import VideoStore as VideoStore
-    from wiro_dagster.store_places import build_video_store as build_video_store
-    from wiro_dagster.store_resources import FolderVideoStore as FolderVideoStore
-    from wiro_dagster.store_resources import VideoStoreResource as VideoStoreResource
-    from wiro_dagster.verdicts import VideoChecks as VideoChecks
 
 _HOMES = {
-    "AssetPrompts": "prompt_sources",
-    "BudgetLimits": "budget",
-    "FilePrompts": "prompt_sources",
-    "FolderVideoStore": "store_resources",
-    "LedgerResource": "resources",
+    "AssetPrompts": "defs.prompt_sources",
+    "BudgetLimits": "ledger.budget",
+    "FilePrompts": "defs.prompt_sources",
+    "FolderVideoStore": "resources.stores",
+    "LedgerResource": "resources.account",
     "OrderPolicy": "orders.policy",
-    "PromptSource": "prompt_sources",
-    "S3Prompts": "prompt_sources",
-    "S3VideoStore": "s3_resource",
-    "VideoChecks": "verdicts",
-    "VideoCollection": "collection",
-    "VideoIOManager": "io_manager",
+    "PromptSource": "defs.prompt_sources",
+    "S3Prompts": "defs.prompt_sources",
+    "S3VideoStore": "resources.s3",
+    "VideoChecks": "orders.verdicts",
+    "VideoCollection": "defs.collection",
+    "VideoIOManager": "defs.io_manager",
     "VideoStore": "store.protocol",
-    "VideoStoreResource": "store_resources",
-    "WiroResource": "resources",
-    "WiroVideoComponent": "component",
-    "build_cost_asset": "cost_asset",
-    "build_missing_videos_schedule": "automation",
-    "build_prompt_source": "prompt_sources",
-    "build_video_definitions": "definitions",
-    "build_video_io_manager": "io_manager",
-    "build_video_store": "store_places",
+    "VideoStoreResource": "resources.stores",
+    "WiroResource": "resources.account",
+    "WiroVideoComponent": "component.component",
+    "build_cost_asset": "defs.cost_asset",
+    "build_missing_videos_schedule": "defs.automation",
+    "build_prompt_source": "defs.prompt_sources",
+    "build_video_definitions": "defs.build",
+    "build_video_io_manager": "defs.io_manager",
+    "build_video_store": "resources.places",
 }
 """The modules that the public names come from. Type checkers need them above once more."""
 

@@ -15,7 +15,7 @@ from tests.contract.models import FOUR_MODELS
 from tests.contract.runs import IMAGE_URL
 from tests.contract.target import Target
 from wiro_dagster.catalogue import Catalogue
-from wiro_dagster.models import quote_run
+from wiro_dagster.orders.models import quote_run
 from wiro_dagster.pricing import Quote
 from wiro_dagster.prompts import wire_inputs
 

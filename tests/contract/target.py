@@ -16,7 +16,7 @@ from wiro_dagster.api.auth import Credentials
 from wiro_dagster.api.client import DEFAULT_CDN_HOSTS, WiroClient
 from wiro_dagster.catalogue import schema_from_model_detail
 from wiro_dagster.emulator import Emulator
-from wiro_dagster.models import LONGEST_RUN_SECONDS
+from wiro_dagster.orders.models import LONGEST_RUN_SECONDS
 from wiro_dagster.pricing import RunFacts, quote
 
 CHEAP_MODEL = "minimax/text-to-video-hailuo-02"

@@ -7,12 +7,11 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from http.cookiejar import DefaultCookiePolicy
+from importlib.metadata import version
 
 import requests
 from urllib3.exceptions import HeaderParsingError
 from urllib3.response import BaseHTTPResponse
-
-from wiro_dagster import __version__
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
 
@@ -45,7 +44,7 @@ def open_session() -> requests.Session:
     """Return a session with our user agent, that neither keeps cookies nor reads `.netrc`."""
     logging.getLogger("urllib3.connection").addFilter(_hide_broken_headers)
     session = requests.Session()
-    session.headers["User-Agent"] = f"wiro-dagster/{__version__} (+requests)"
+    session.headers["User-Agent"] = f"wiro-dagster/{version('wiro-dagster')} (+requests)"
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     # An `auth` of any kind keeps requests from looking the host up in `.netrc`.
     session.auth = _keep_headers

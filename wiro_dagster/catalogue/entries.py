@@ -27,7 +27,6 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from wiro_dagster.catalogue.detail import settled_specs, unvalidated_note
-from wiro_dagster.catalogue.near import shown
 from wiro_dagster.catalogue.plain_text_file import parse_json, parse_yaml, read_text_file
 from wiro_dagster.catalogue.schema import (
     ModelSchema,
@@ -37,6 +36,7 @@ from wiro_dagster.catalogue.schema import (
 )
 from wiro_dagster.catalogue.slugs import find_slug
 from wiro_dagster.catalogue.spec import INPUT_TYPES, InputOption, InputRule, InputSpec
+from wiro_dagster.catalogue.suggestions import shown
 from wiro_dagster.catalogue.values import number_text
 from wiro_dagster.errors import InputError
 

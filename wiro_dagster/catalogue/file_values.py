@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from wiro_dagster.catalogue.local_file import LocalFileInput, read_local_file
-from wiro_dagster.catalogue.near import shown
 from wiro_dagster.catalogue.spec import InputSpec
+from wiro_dagster.catalogue.suggestions import shown
 from wiro_dagster.catalogue.upstream_file import FileInput, read_asset_file
 from wiro_dagster.catalogue.values import is_absent
 from wiro_dagster.errors import InputError

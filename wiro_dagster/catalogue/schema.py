@@ -13,8 +13,8 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from wiro_dagster.catalogue.file_values import read_file_input, read_file_or_url
-from wiro_dagster.catalogue.near import did_you_mean, listing, shown
 from wiro_dagster.catalogue.spec import TEXT_TYPES, InputRule, InputSpec
+from wiro_dagster.catalogue.suggestions import did_you_mean, listing, shown
 from wiro_dagster.catalogue.typed import build_input_model, read_value
 from wiro_dagster.catalogue.upstream_file import FileInput
 from wiro_dagster.catalogue.values import is_absent, plain_wire_value, wire_text

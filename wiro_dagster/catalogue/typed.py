@@ -22,8 +22,8 @@ from pydantic import (
     model_validator,
 )
 
-from wiro_dagster.catalogue.near import did_you_mean, listing, shown
 from wiro_dagster.catalogue.spec import TEXT_TYPES, InputSpec
+from wiro_dagster.catalogue.suggestions import did_you_mean, listing, shown
 from wiro_dagster.catalogue.upstream_file import FileInput
 from wiro_dagster.catalogue.values import (
     find_number,

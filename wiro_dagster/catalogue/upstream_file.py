@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wiro_dagster.catalogue.local_file import LocalFileInput
-from wiro_dagster.catalogue.near import shown
+from wiro_dagster.catalogue.suggestions import shown
 from wiro_dagster.catalogue.values import is_absent, wire_text
 
 _KEYS = {"asset", "partition"}

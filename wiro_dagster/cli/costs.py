@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from wiro_dagster.cli.project import find_ledger_url
-from wiro_dagster.costs import COST_GROUPINGS, CostGrouping, CostRow, add_up_costs
 from wiro_dagster.ledger import Ledger
+from wiro_dagster.ledger.costs import COST_GROUPINGS, CostGrouping, CostRow, add_up_costs
 
 _SECONDS_A_DAY = 86400
 

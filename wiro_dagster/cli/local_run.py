@@ -11,15 +11,15 @@ from typing import Any
 import dagster as dg
 
 from wiro_dagster.cli.project import VIDEO_PORT, ProjectFolder
-from wiro_dagster.collection import VideoCollection
-from wiro_dagster.definitions import build_video_definitions
+from wiro_dagster.defs.build import build_video_definitions
+from wiro_dagster.defs.collection import VideoCollection
+from wiro_dagster.defs.gallery import gallery_key
 from wiro_dagster.emulator import EMULATOR_API_KEY, EMULATOR_API_SECRET, Emulator
 from wiro_dagster.errors import ConfigurationError, InputError
-from wiro_dagster.gallery.asset import gallery_key
 from wiro_dagster.ledger import Order
 from wiro_dagster.prompts import PromptFile
-from wiro_dagster.resources import LedgerResource, WiroResource
-from wiro_dagster.store_resources import FolderVideoStore
+from wiro_dagster.resources.account import LedgerResource, WiroResource
+from wiro_dagster.resources.stores import FolderVideoStore
 
 
 @dataclass

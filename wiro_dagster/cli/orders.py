@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 
 from wiro_dagster.cli.project import find_ledger_url
-from wiro_dagster.events import describe_state
+from wiro_dagster.defs.events import describe_state
 from wiro_dagster.ledger import Ledger, Order, OrderState
 
 _WATCH_SECONDS = 1.0

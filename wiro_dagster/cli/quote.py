@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wiro_dagster.cli.account import build_catalogue, open_client
-from wiro_dagster.models import LONGEST_RUN_SECONDS, quote_run
+from wiro_dagster.orders.models import LONGEST_RUN_SECONDS, quote_run
 from wiro_dagster.pricing import Quote
 from wiro_dagster.prompts import Prompt, load_prompt_file
 

@@ -10,8 +10,8 @@ from urllib.parse import quote
 from wiro_dagster.errors import MediaError, StoreError
 from wiro_dagster.gallery.page import Card
 from wiro_dagster.ledger import Ledger, Order
+from wiro_dagster.orders.verdicts import VideoChecks, judge_order
 from wiro_dagster.store import VideoStore
-from wiro_dagster.verdicts import VideoChecks, judge_order
 
 LINK_SECONDS = 7 * 24 * 3600
 """How long links into a remote store are good for: as long as S3 signs at the most."""

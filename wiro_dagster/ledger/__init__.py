@@ -1,5 +1,6 @@
 """The ledger of orders, in SQL."""
 
+from wiro_dagster.ledger.account_problem import AccountTrouble, TroubleKind
 from wiro_dagster.ledger.gate import Admission, Gate
 from wiro_dagster.ledger.ledger import Ledger
 from wiro_dagster.ledger.order import (
@@ -12,7 +13,6 @@ from wiro_dagster.ledger.order import (
     Placement,
     PlacementOutcome,
 )
-from wiro_dagster.ledger.trouble import AccountTrouble, TroubleKind
 
 __all__ = [
     "FREE_TO_REPEAT",

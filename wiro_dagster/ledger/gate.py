@@ -14,17 +14,17 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from wiro_dagster.budget import Books, BudgetLimits, committed_amount, why_held
-from wiro_dagster.ledger.ledger import Ledger
-from wiro_dagster.ledger.order import UNDER_WAY, Order
-from wiro_dagster.ledger.rows import ORDER_COLUMNS, order_from_row
-from wiro_dagster.ledger.schema import gates, orders
-from wiro_dagster.ledger.trouble import (
+from wiro_dagster.ledger.account_problem import (
     AccountTrouble,
     TroubleKind,
     find_trouble,
     list_other_troubled,
 )
+from wiro_dagster.ledger.budget import Books, BudgetLimits, committed_amount, why_held
+from wiro_dagster.ledger.ledger import Ledger
+from wiro_dagster.ledger.order import UNDER_WAY, Order
+from wiro_dagster.ledger.rows import ORDER_COLUMNS, order_from_row
+from wiro_dagster.ledger.schema import gates, orders
 
 SECONDS_A_DAY = 86400
 HELD_AGAIN_AFTER_SECONDS = 30.0

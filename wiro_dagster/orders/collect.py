@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from wiro_dagster.errors import ApiError, DownloadError, MediaError, StoreError
-from wiro_dagster.inspection import inspect_delivery
 from wiro_dagster.ledger import Order
 from wiro_dagster.media import make_poster, make_preview
 from wiro_dagster.orders.context import OrderContext
+from wiro_dagster.orders.findings import inspect_delivery
 from wiro_dagster.orders.lease import LeaseKeeper
 from wiro_dagster.store import (
     FileSource,

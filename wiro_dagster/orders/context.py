@@ -10,12 +10,12 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from wiro_dagster.api.client import WiroClient
-from wiro_dagster.budget import BudgetLimits
 from wiro_dagster.errors import RateLimited
 from wiro_dagster.ledger import Gate, Ledger, Order
+from wiro_dagster.ledger.budget import BudgetLimits
 from wiro_dagster.orders.policy import OrderPolicy
+from wiro_dagster.orders.uploads import LedgerUploads, Uploads
 from wiro_dagster.store import VideoStore
-from wiro_dagster.uploads import LedgerUploads, Uploads
 
 
 class Priced(Protocol):

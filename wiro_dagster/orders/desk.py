@@ -21,11 +21,11 @@ from wiro_dagster.ledger import Order, OrderRequest, OrderState, Placement
 from wiro_dagster.media import preview_markdown
 from wiro_dagster.orders.collect import collect_order, is_in_store
 from wiro_dagster.orders.context import OrderContext
-from wiro_dagster.orders.crew import Crew
 from wiro_dagster.orders.lease import LeaseKeeper
 from wiro_dagster.orders.poll import poll_order
 from wiro_dagster.orders.recover import recover_orders
 from wiro_dagster.orders.submit import quote_order, submit_order
+from wiro_dagster.orders.worker_pool import Crew
 from wiro_dagster.prompts import Prompt, inputs_to_json
 
 _POLL_BATCH = 64

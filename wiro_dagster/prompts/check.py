@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wiro_dagster.catalogue import Catalogue, ModelSchema
-from wiro_dagster.catalogue.near import did_you_mean, find_near, listing, shown
+from wiro_dagster.catalogue.suggestions import did_you_mean, find_near, listing, shown
 from wiro_dagster.catalogue.values import is_absent
 from wiro_dagster.errors import InputError
 from wiro_dagster.prompts.draft import Draft, FileModels, read_draft

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wiro_dagster.catalogue import Catalogue, ModelSchema
-from wiro_dagster.catalogue.near import did_you_mean, listing, shown
+from wiro_dagster.catalogue.suggestions import did_you_mean, listing, shown
 from wiro_dagster.catalogue.values import find_number, is_absent, wire_text
 from wiro_dagster.errors import InputError, WiroError
 from wiro_dagster.prompts.keys import find_key_problem

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from wiro_dagster.catalogue import InputSpec, ModelSchema
-from wiro_dagster.catalogue.near import listing
+from wiro_dagster.catalogue.suggestions import listing
 from wiro_dagster.catalogue.typed import describe_range
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from wiro_dagster.catalogue.near import find_near, shown
 from wiro_dagster.catalogue.plain_text_file import parse_json, parse_yaml
+from wiro_dagster.catalogue.suggestions import find_near, shown
 from wiro_dagster.errors import InputError
 from wiro_dagster.prompts.table import entries_from_rows, rows_from_csv
 

@@ -7,8 +7,8 @@ import io
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from wiro_dagster.catalogue.near import listing, shown
 from wiro_dagster.catalogue.plain_text_file import SourceMapping
+from wiro_dagster.catalogue.suggestions import listing, shown
 from wiro_dagster.catalogue.values import is_absent
 from wiro_dagster.errors import InputError
 

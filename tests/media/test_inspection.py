@@ -1,0 +1,106 @@
+"""Rules of `inspect_video`: black and standing pictures are found, with frame and number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.support.media_samples import moving, write_film, write_sound
+from wiro_dagster.errors import MediaError
+from wiro_dagster.media import aspect_ratio_of_image, inspect_video
+
+VIDEO_BLACK = 16
+
+
+def test_a_film_that_moves_is_neither_black_nor_frozen(tmp_path: Path) -> None:
+    """A sound film gives nothing to complain of."""
+    seen = inspect_video(write_film(tmp_path / "film.mp4", seconds=2))
+    assert (seen.frame_count, seen.duration_seconds) == (48, 2.0)
+    assert (seen.sampled_count, seen.black_count, seen.black_share) == (24, 0, 0)
+    assert (seen.first_black_frame, seen.first_black_seconds) == (None, None)
+    assert (seen.frozen_seconds, seen.frozen_share, seen.frozen_start_frame) == (0, 0, None)
+
+
+def test_a_black_stretch_is_found_with_its_first_frame(tmp_path: Path) -> None:
+    """Frames 24 to 35 of 48 are black: a quarter of the film, from second 1."""
+    path = write_film(
+        tmp_path / "film.mp4",
+        seconds=2,
+        luma=lambda index, x, y: VIDEO_BLACK if 24 <= index < 36 else moving(index, x, y),
+    )
+    seen = inspect_video(path)
+    assert seen.first_black_frame == 24
+    assert seen.first_black_seconds == pytest.approx(1.0)
+    assert seen.black_share == pytest.approx(0.25)
+    assert seen.frozen_seconds == pytest.approx(0.5)
+
+
+def test_a_dark_film_with_lights_is_not_black(tmp_path: Path) -> None:
+    """A night scene has some bright places; black has none."""
+    path = write_film(
+        tmp_path / "night.mp4",
+        luma=lambda index, x, y: 200 if (x + index) % 16 < 2 and y % 9 < 3 else VIDEO_BLACK,
+    )
+    assert inspect_video(path).black_count == 0
+
+
+def test_the_longest_standing_stretch_is_found(tmp_path: Path) -> None:
+    """The picture stands from frame 6 to 11, and longer from frame 24 to 41."""
+
+    def luma(index: int, x: int, y: int) -> int:
+        shown = 6 if 6 <= index < 12 else 24 if 24 <= index < 42 else index
+        return moving(shown, x, y)
+
+    seen = inspect_video(write_film(tmp_path / "film.mp4", seconds=2, luma=luma))
+    assert seen.frozen_start_frame == 24
+    assert seen.frozen_start_seconds == pytest.approx(1.0)
+    assert seen.frozen_seconds == pytest.approx(18 / 24)
+    assert seen.frozen_share == pytest.approx(18 / 48)
+
+
+def test_a_film_of_one_picture_is_frozen_throughout(tmp_path: Path) -> None:
+    """A stretch that lasts to the end counts up to the end."""
+    path = write_film(tmp_path / "film.mp4", luma=lambda _, x, y: moving(0, x, y))
+    seen = inspect_video(path)
+    assert (seen.frozen_start_frame, seen.frozen_share) == (0, 1.0)
+
+
+def test_a_slow_pan_is_not_frozen(tmp_path: Path) -> None:
+    """Small steps add up: each picture is compared with the first of its stretch."""
+    path = write_film(
+        tmp_path / "film.mp4", seconds=2, luma=lambda index, x, y: (x * 3 + y + index) % 200 + 20
+    )
+    assert inspect_video(path).frozen_seconds < 0.5
+
+
+def test_sound_cannot_be_inspected_as_a_film(tmp_path: Path) -> None:
+    """A file without pictures is an error, not a black film."""
+    path = write_sound(tmp_path / "sound", codec="pcm_s16le", file_format="wav")
+    with pytest.raises(MediaError, match="no pictures"):
+        inspect_video(path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpeg", "webp", "gif"])
+def test_the_shape_of_an_image_is_width_by_height(tmp_path: Path, suffix: str) -> None:
+    """The first image's shape is what its video should have."""
+    path = tmp_path / "image"
+    Image.new("RGB", (90, 60)).save(path, format=suffix)
+    assert aspect_ratio_of_image(path) == pytest.approx(1.5)
+
+
+def test_a_photo_taken_upright_is_upright(tmp_path: Path) -> None:
+    """Cameras store a photo lying and note how it is to be turned."""
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (90, 60)).save(tmp_path / "photo.jpg", exif=turned)
+    assert aspect_ratio_of_image(tmp_path / "photo.jpg") == pytest.approx(60 / 90)
+
+
+def test_an_animation_has_the_shape_of_its_canvas(tmp_path: Path) -> None:
+    """Pictures of an animated WebP may cover only a part of it."""
+    frames = [Image.new("RGB", (90, 60), (60 * step, 0, 0)) for step in range(3)]
+    path = tmp_path / "animation.webp"
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=100)
+    assert aspect_ratio_of_image(path) == pytest.approx(1.5)

@@ -1,0 +1,317 @@
+"""Files that are paid for: fetched whole, verified, and not given up while they can be had."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.system.campaigns.bench import STEADY, Bench
+from tests.system.campaigns.workshop import Workshop
+from wiro_dagster.emulator import Emulator
+from wiro_dagster.errors import StoreError
+from wiro_dagster.ledger import Order
+from wiro_dagster.orders import OrderPolicy
+from wiro_dagster.store import FolderStore
+
+FAULTS = [
+    "file_drop",
+    "file_cut",
+    "file_short",
+    "file_long_length",
+    "file_short_length",
+    "file_no_length_cut",
+    "file_empty",
+    "file_html",
+    "file_garbage",
+    "file_not_found",
+    "file_forbidden",
+    "file_http_500",
+    "file_redirect_elsewhere",
+    "file_stall",
+]
+
+
+class BrokenStore(FolderStore):
+    """A store that fails for a while, as a full disk or a lost share does."""
+
+    def __init__(self, root: Path, error: Exception, failing: list[str]) -> None:
+        super().__init__(root)
+        self._error = error
+        self.failing = failing
+
+    def _fail(self, name: str) -> None:
+        if name in self.failing:
+            raise self._error
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        self._fail("staging")
+        with super().staging() as staged:
+            yield staged
+
+    def commit(self, staged: Path, key: str, **options: Any) -> str:
+        self._fail("commit")
+        return super().commit(staged, key, **options)
+
+    def find_size(self, key: str) -> int | None:
+        self._fail("find_size")
+        return super().find_size(key)
+
+
+def open_bench(emulator: Emulator, tmp_path: Path, **options: Any) -> Bench:
+    return Bench(emulator, f"sqlite:///{tmp_path / 'ledger.db'}", tmp_path / "videos", **options)
+
+
+@pytest.fixture
+def bench(emulator: Emulator, tmp_path: Path) -> Iterator[Bench]:
+    opened = open_bench(emulator, tmp_path)
+    yield opened
+    opened.close()
+
+
+def finish_task(bench: Bench, name: str = "cat") -> Order:
+    """An order whose task has ended, before its first download."""
+    order = bench.place(name)
+    bench.tick()
+    bench.advance(2)
+    return order
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_spoiled_download_is_tried_again(bench: Bench, kind: str) -> None:
+    """Whatever came, it is not taken for the video; the next tries bring the right one."""
+    bench.emulator.script_fault(kind, times=2, seconds=0.2)
+    finish_task(bench)
+    bench.tick()
+    order = bench.order("cat")
+    assert (order.state, order.attempts) == ("finished", 1)
+    assert order.error
+    (order,) = bench.settle()
+    assert order.state == "delivered"
+    bench.check_books()
+
+
+@pytest.mark.parametrize("kind", ["file_no_length", "file_redirect"])
+def test_an_honest_detour_is_no_fault(bench: Bench, kind: str) -> None:
+    """No length, or a redirect within the CDN: the file is there at once."""
+    bench.emulator.script_fault(kind)
+    finish_task(bench)
+    bench.tick()
+    assert bench.state("cat") == "stored"
+
+
+def test_tries_grow_apart(bench: Bench) -> None:
+    """A file that cannot be had is not asked for in a loop."""
+    bench.emulator.script_fault("file_http_500", times=None)
+    finish_task(bench)
+    for _ in range(300):
+        bench.tick()
+        bench.advance(2)
+    tries = len(bench.emulator.journal(kind="download"))
+    assert 5 <= tries <= 11
+
+
+def test_a_file_that_cannot_be_had_is_given_up_late_and_can_be_recovered(
+    bench: Bench,
+) -> None:
+    """Given up a day after its task ended, on the books with its cost; a person may try again."""
+    bench.emulator.script_fault("file_not_found", times=None)
+    finish_task(bench)
+    bench.tick()
+    bench.advance(STEADY.download_give_up_seconds - 700)
+    bench.tick()
+    assert bench.state("cat") == "finished"
+    (order,) = bench.settle(5000)
+    assert order.state == "uncollected"
+    assert order.cost_usd == bench.emulator.spent_usd() > 0
+    assert "404" in str(order.error)
+    bench.emulator.clear_faults()
+    assert bench.ledger.recover(order.id)
+    (order,) = bench.settle()
+    assert (order.state, bench.runs()) == ("delivered", 1)
+    bench.check_books()
+
+
+def test_ordering_a_given_up_video_again_fetches_it_and_buys_nothing(bench: Bench) -> None:
+    """It is paid for already."""
+    bench.emulator.script_fault("file_redirect_elsewhere", times=None)
+    bench.place("cat")
+    (order,) = bench.settle()
+    assert order.state == "uncollected"
+    bench.emulator.clear_faults()
+    bench.place("cat")
+    (order,) = bench.settle()
+    assert (order.state, bench.runs()) == ("delivered", 1)
+
+
+def test_a_file_that_is_too_large_is_refused(emulator: Emulator, tmp_path: Path) -> None:
+    """The size is capped before anything is kept."""
+    bench = open_bench(emulator, tmp_path, policy=replace(STEADY, max_file_bytes=100))
+    bench.place("cat")
+    (order,) = bench.settle()
+    assert order.state == "uncollected"
+    assert "larger than allowed" in str(order.error)
+    assert not list((tmp_path / "videos").rglob("*.mp4"))
+    bench.close()
+
+
+@pytest.mark.parametrize("step", ["staging", "commit", "find_size"])
+@pytest.mark.parametrize(
+    "error",
+    [StoreError("The bucket cannot be reached."), OSError(errno.ENOSPC, "No space left")],
+    ids=["unreachable", "full"],
+)
+def test_a_store_that_fails_is_waited_for(
+    emulator: Emulator, tmp_path: Path, step: str, error: Exception
+) -> None:
+    """Disk full or store away: the video waits on the CDN, and comes when the store is back."""
+    store = BrokenStore(tmp_path / "videos", error, [step])
+    bench = open_bench(emulator, tmp_path, parts=lambda _workshop: {"store": store})
+    finish_task(bench)
+    for _ in range(5):
+        bench.tick()
+        bench.advance(10)
+    assert bench.state("cat") == "finished"
+    store.failing.clear()
+    (order,) = bench.settle()
+    assert (order.state, bench.runs()) == ("delivered", 1)
+    bench.check_books()
+    bench.close()
+
+
+def test_a_surprise_while_storing_is_told_and_tried_again(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    """Even an error that nobody foresaw neither stops the tick nor loses the order."""
+    store = BrokenStore(tmp_path / "videos", ZeroDivisionError("odd"), ["commit"])
+    bench = open_bench(emulator, tmp_path, parts=lambda _workshop: {"store": store})
+    finish_task(bench)
+    bench.tick()
+    assert bench.order("cat").error == "ZeroDivisionError: odd"
+    store.failing.clear()
+    bench.settle()
+    assert bench.state("cat") == "delivered"
+    bench.close()
+
+
+def test_the_oldest_files_are_fetched_first(bench: Bench) -> None:
+    """What ended longest ago vanishes first."""
+    for number in range(8):
+        finish_task(bench, f"p{number}")
+        bench.tick()
+    with bench.ledger.writing() as connection:
+        connection.exec_driver_sql(
+            "UPDATE wiro_orders SET state = 'finished', due_at = 0, ended_at = 1000 - id"
+        )
+    claimed = bench.ledger.claim(
+        "video", ["finished"], limit=3, lease_seconds=1, oldest_task_first=True
+    )
+    assert sorted(order.partition for order in claimed) == ["p5", "p6", "p7"]
+
+
+def test_several_files_are_all_fetched_or_the_order_waits(bench: Bench) -> None:
+    """One spoiled file of two holds the order back; both are there in the end."""
+    bench.emulator.script_task(outputs=2, same_names=True)
+    bench.emulator.script_fault("file_cut", skip=1)
+    finish_task(bench)
+    bench.tick()
+    assert bench.state("cat") == "finished"
+    (order,) = bench.settle()
+    assert len(order.files) == 2
+    bench.check_books()
+
+
+def test_a_slow_download_outlives_its_tick_and_keeps_its_claim(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    """A tick does not wait for it; no other process fetches the same file meanwhile."""
+    policy = replace(STEADY, lease_seconds=1.0)
+
+    def parts(workshop: Workshop) -> dict[str, Any]:
+        workshop.client_options["read_timeout_seconds"] = 10.0
+        return {}
+
+    bench = open_bench(emulator, tmp_path, policy=policy, parts=parts)
+    emulator.script_fault("file_stall", seconds=3.0)
+    finish_task(bench)
+    assert bench.desk.tick(bench.desk._monotonic() + 0.5).collected == 1
+    emulator.resume()
+    bench.now = emulator.now()
+    import time
+
+    other = open_bench(emulator, tmp_path, policy=policy)
+    emulator.resume()
+    until = time.monotonic() + 2.0
+    while time.monotonic() < until:
+        bench.now = other.now = emulator.now()
+        assert other.tick().collected == 0
+        time.sleep(0.2)
+    assert len(emulator.journal(kind="download")) == 1
+    other.close()
+    bench.close()
+
+
+def test_a_file_that_is_gone_from_the_store_is_fetched_again(bench: Bench) -> None:
+    """While Wiro has it, losing ours costs a download."""
+    bench.place("cat")
+    bench.settle()
+    for path in bench.workshop.folder.glob("*.mp4"):
+        path.unlink()
+    bench.place("cat")
+    bench.settle()
+    assert bench.runs() == 1
+    bench.check_books()
+
+
+def test_files_that_are_back_in_the_store_are_not_lost(bench: Bench, tmp_path: Path) -> None:
+    """A disk that was not mounted, while Wiro has no files any more: the video is still ours."""
+    bench.place("cat")
+    bench.settle()
+    videos, away = bench.workshop.folder, tmp_path / "away"
+    videos.rename(away)
+    bench.emulator.script_fault("file_not_found", times=None)
+    bench.advance(2 * STEADY.download_give_up_seconds)
+    bench.place("cat")
+    (order,) = bench.settle(5000)
+    assert order.state == "uncollected"
+    shutil.rmtree(videos, ignore_errors=True)
+    away.rename(videos)
+    downloads = len(bench.emulator.journal(kind="download"))
+    bench.place("cat")
+    (order,) = bench.settle()
+    assert (order.state, bench.runs()) == ("delivered", 1)
+    assert len(bench.emulator.journal(kind="download")) == downloads
+    bench.emulator.clear_faults()
+    bench.check_books()
+
+
+def test_no_api_header_goes_to_the_file_host(bench: Bench) -> None:
+    """Keys and signatures are for the API only."""
+    bench.place("cat")
+    bench.settle()
+    assert "leak" not in str(bench.emulator.journal(kind="download")).lower()
+
+
+@pytest.mark.parametrize("kind", ["file_short", "file_no_length_cut"])
+def test_a_short_file_is_refused_however_many_tries_failed_before(bench: Bench, kind: str) -> None:
+    """Half a file may still play: faults of another kind are no reason to believe it."""
+    bench.emulator.script_fault("file_http_500", times=6)
+    bench.emulator.script_fault(kind, times=2)
+    bench.place("cat")
+    bench.settle()
+    assert bench.state("cat") == "delivered"
+    bench.check_books()
+
+
+def test_a_wrong_number_about_a_file_does_not_lose_it() -> None:
+    """Wiro's size counts for half the time there is; after that, decoding to the end does."""
+    policy = OrderPolicy(download_give_up_seconds=100)
+    assert policy.believes_size(49)
+    assert not policy.believes_size(51)

@@ -1,0 +1,163 @@
+"""Death before and after each durable step of a tick: nothing is paid twice, nothing is lost.
+
+A clean run counts every write to the ledger, call to Wiro and use of the store. Then the same work
+is done once for each of these points, by a process that dies there; a fresh process finishes it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.engine import Connection
+
+from tests.system.campaigns.bench import Bench
+from tests.system.campaigns.workshop import Workshop
+from wiro_dagster.api.client import WiroClient
+from wiro_dagster.emulator import Emulator
+from wiro_dagster.ledger import Ledger
+from wiro_dagster.store import FolderStore
+
+NAMES = ("first", "second")
+PARTS = 2
+
+
+class Died(BaseException):
+    """What `kill -9` is to a process: nothing after it has any effect."""
+
+
+class Fate:
+    """Counts steps, and lets the process die before one of them.
+
+    Args:
+        dies_at: number of the step, from 1; 0 = never.
+    """
+
+    def __init__(self, dies_at: int = 0) -> None:
+        self._dies_at = dies_at
+        self._lock = threading.Lock()
+        self.steps: list[str] = []
+
+    @property
+    def is_dead(self) -> bool:
+        return 0 < self._dies_at <= len(self.steps)
+
+    def take_step(self, name: str) -> None:
+        with self._lock:
+            if not self.is_dead:
+                self.steps.append(name)
+            if self.is_dead:
+                raise Died
+
+    def wrap(self, name: str, step: Callable[..., Any]) -> Callable[..., Any]:
+        def stepped(*args: Any, **options: Any) -> Any:
+            self.take_step(name)
+            return step(*args, **options)
+
+        return stepped
+
+
+class MortalLedger(Ledger):
+    """A ledger whose process may die before each of its transactions."""
+
+    fate = Fate()
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        self.fate.take_step("ledger")
+        with super().writing() as connection:
+            yield connection
+
+
+class Mortal:
+    """Something whose methods are steps.
+
+    Args:
+        real: what does the work.
+        names: of its methods that are steps.
+        fate: decides.
+    """
+
+    def __init__(self, real: Any, names: tuple[str, ...], fate: Fate) -> None:
+        self._real = real
+        self._names = names
+        self._fate = fate
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._real, name)
+        return self._fate.wrap(name, found) if name in self._names else found
+
+
+CALLS = ("submit", "get_task", "list_tasks", "cancel_task", "kill_task", "get_model", "download")
+STORE_STEPS = ("staging", "commit", "find_size", "local_copy")
+
+
+def open_mortal(emulator: Emulator, ledger_url: str, folder: Path, fate: Fate) -> Bench:
+    """A process that may die at any step."""
+
+    def parts(workshop: Workshop) -> dict[str, Any]:
+        ledger = MortalLedger(ledger_url, clock=workshop.clock)
+        ledger.fate = fate
+        return {
+            "ledger": ledger,
+            "client": Mortal(workshop.open_client(), CALLS, fate),
+            "store": Mortal(FolderStore(folder), STORE_STEPS, fate),
+            "threads": 1,  # one request at a time: a step has the same number in every run
+        }
+
+    return Bench(emulator, ledger_url, folder, parts=parts)
+
+
+def check(emulator: Emulator, ledger_url: str, folder: Path, fate: Fate) -> None:
+    """Works until death, then has a fresh process finish, and compares everything."""
+    emulator.reset()
+    mortal = open_mortal(emulator, ledger_url, folder, fate)
+    with suppress(Died):
+        for name in NAMES:
+            mortal.place(name)
+        mortal.settle()
+    mortal.close()
+    bench = Bench(emulator, ledger_url, folder)
+    for name in NAMES:
+        bench.place(name)
+    orders = bench.settle()
+    where = f"died at step {len(fate.steps)}: {fate.steps[-1]}"
+    assert [order.state for order in orders] == ["delivered", "delivered"], where
+    assert bench.runs() == len(NAMES), where
+    bench.check_books()
+    bench.close()
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_death_at_any_step_neither_pays_twice_nor_loses(
+    emulator: Emulator, ledger_url: str, tmp_path: Path, part: int
+) -> None:
+    """One task an order, all delivered, bytes and books equal, wherever the process dies."""
+    clean = Fate()
+    check(emulator, ledger_url, tmp_path / "clean", clean)
+    assert {"ledger", "submit", "get_task", "download", "commit"} <= set(clean.steps)
+    # To die after a step is to die before the next one: the same things have lasted by then.
+    for dies_at in range(1 + part, len(clean.steps) + 1, PARTS):
+        url = empty_ledger(ledger_url, tmp_path / f"point{dies_at}.db")
+        check(emulator, url, tmp_path / f"point{dies_at}", Fate(dies_at))
+
+
+def empty_ledger(ledger_url: str, path: Path) -> str:
+    """A new file, or the same database emptied."""
+    if ledger_url.startswith("sqlite"):
+        return f"sqlite:///{path}"
+    ledger = Ledger(ledger_url)
+    with ledger.writing() as connection:
+        connection.exec_driver_sql("TRUNCATE wiro_orders, wiro_gates, wiro_models")
+    ledger.close()
+    return ledger_url
+
+
+def test_mortal_parts_have_the_methods_they_stand_for() -> None:
+    """A renamed method must not silently stop being a fault point."""
+    assert all(hasattr(WiroClient, name) for name in CALLS)
+    assert all(hasattr(FolderStore, name) for name in STORE_STEPS)

@@ -1,0 +1,254 @@
+"""Deadlines, errors, cancels and kills: asked for, confirmed, and never a lost video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.system.campaigns.bench import STEADY, Bench
+from wiro_dagster.emulator import Emulator
+
+
+@pytest.fixture
+def bench(emulator: Emulator, tmp_path: Path) -> Iterator[Bench]:
+    opened = Bench(emulator, f"sqlite:///{tmp_path / 'ledger.db'}", tmp_path / "videos")
+    yield opened
+    opened.close()
+
+
+def start(bench: Bench, name: str = "cat", **script: Any) -> int:
+    """An order whose task goes as the script says."""
+    bench.emulator.script_task(**script)
+    order = bench.place(name)
+    bench.tick()
+    return order.id
+
+
+@pytest.mark.parametrize("stuck_at", ["task_start", "task_output", "task_assign"])
+def test_a_task_past_its_deadline_is_killed_and_its_order_fails(
+    bench: Bench, stuck_at: str
+) -> None:
+    """The kill is confirmed by what Wiro shows; the reason names what was last seen."""
+    start(bench, outcome="stuck", stuck_at=stuck_at)
+    (order,) = bench.settle()
+    assert order.state == "failed"
+    assert f'last seen as "{stuck_at}"' in str(order.error)
+    assert order.cost_usd == 0
+    assert bench.emulator.tasks()[0]["status"] == "task_cancel"
+
+
+def test_queue_time_does_not_count(bench: Bench) -> None:
+    """A task may wait in Wiro's queue for longer than it may run."""
+    start(bench, queue_seconds=STEADY.run_deadline_seconds * 2)
+    (order,) = bench.settle(3600)
+    assert order.state == "delivered"
+
+
+def test_a_kill_that_is_lost_is_asked_for_again(bench: Bench) -> None:
+    """Nobody's word is taken for it: until Wiro shows the end, it is asked again."""
+    bench.emulator.script_fault("drop", endpoint="Task/Kill", moment="before", times=6)
+    start(bench, outcome="stuck")
+    (order,) = bench.settle()
+    assert order.state == "failed"
+
+
+def test_a_task_that_cannot_be_stopped_is_asked_for_ever_more_seldom(bench: Bench) -> None:
+    """It stays on the books, and costs next to nothing."""
+    start(bench, outcome="stuck", kill_seconds=1e9)
+    bench.advance(STEADY.run_deadline_seconds + 60)
+    pauses = []
+    for _ in range(8):
+        bench.tick()
+        pauses.append((bench.order("cat").due_at or 0) - bench.now)
+        bench.advance(max(pauses[-1], 1))
+    assert pauses[0] < pauses[-1] == STEADY.poll_maximum_seconds
+    assert bench.state("cat") == "running"
+
+
+def test_an_error_that_recovers_is_waited_for(bench: Bench) -> None:
+    """`task_error` is not the end; nothing is submitted again meanwhile."""
+    start(bench, outcome="task_error_recovers", run_seconds=60.0)
+    (order,) = bench.settle()
+    assert (order.state, bench.runs()) == ("delivered", 1)
+
+
+def test_an_error_that_stays_is_given_up_under_a_deadline(bench: Bench) -> None:
+    """Cancelled, confirmed, failed with Wiro's words; never submitted again by itself."""
+    start(bench, outcome="task_error", reason="no GPU")
+    (order,) = bench.settle()
+    assert order.state == "failed"
+    assert "no GPU" in str(order.error)
+    assert bench.runs() == 1
+
+
+def test_an_order_that_was_not_sent_is_dropped_at_once(bench: Bench) -> None:
+    """Nothing was bought."""
+    order = bench.place("cat")
+    assert bench.ledger.request_stop(order.id, state="cancelled", reason="enough")
+    bench.settle()
+    assert (bench.state("cat"), bench.runs()) == ("cancelled", 0)
+
+
+def test_a_queued_task_is_cancelled(bench: Bench) -> None:
+    """Free of charge, confirmed by what Wiro shows."""
+    order_id = start(bench, queue_seconds=1000.0)
+    bench.ledger.request_stop(order_id, state="cancelled", reason="enough")
+    (order,) = bench.settle()
+    assert (order.state, order.error, order.cost_usd) == ("cancelled", "enough", Decimal(0))
+    assert bench.calls("Task/Cancel") == 1
+
+
+def test_a_running_task_is_killed(bench: Bench) -> None:
+    """The order ends as it was asked to."""
+    order_id = start(bench, outcome="stuck")
+    bench.advance(5)
+    bench.ledger.request_stop(order_id, state="cancelled", reason="enough")
+    (order,) = bench.settle()
+    assert (order.state, order.error) == ("cancelled", "enough")
+
+
+def test_a_kill_that_loses_the_race_keeps_the_video(bench: Bench) -> None:
+    """It was paid for: it is fetched and shown."""
+    order_id = start(bench, kill="loses", run_seconds=30.0)
+    bench.advance(15)
+    bench.ledger.request_stop(order_id, state="cancelled", reason="enough")
+    (order,) = bench.settle()
+    assert (order.state, bench.calls("Task/Kill") > 0) == ("delivered", True)
+    bench.check_books()
+
+
+@pytest.mark.parametrize("script", [{"outcome": "cancelled_with_cost"}, {"kill": "bills"}])
+def test_a_cancelled_task_that_is_billed_is_in_the_books(
+    bench: Bench, script: dict[str, Any]
+) -> None:
+    """The cost seen is the cost noted, and a person may have the files after all."""
+    order_id = start(bench, run_seconds=30.0, **script)
+    bench.advance(15)
+    if "kill" in script:
+        bench.ledger.request_stop(order_id, state="cancelled", reason="enough")
+    (order,) = bench.settle()
+    assert order.state == "cancelled"
+    assert order.cost_usd == bench.emulator.spent_usd() > 0
+    assert bench.ledger.recover(order_id)
+    (order,) = bench.settle()
+    assert order.state == "delivered"
+    bench.check_books()
+
+
+def test_a_failed_task_costs_nothing_and_cannot_be_recovered(bench: Bench) -> None:
+    """There are no files to fetch."""
+    order_id = start(bench, outcome="fail", reason="bad luck")
+    (order,) = bench.settle()
+    assert (order.state, order.error, order.cost_usd) == ("failed", "bad luck", Decimal(0))
+    assert not bench.ledger.recover(order_id)
+
+
+def test_a_success_without_files_is_a_failure(bench: Bench) -> None:
+    """A model that makes files and made none has failed; what it cost is noted."""
+    start(bench, outcome="no_outputs")
+    (order,) = bench.settle()
+    assert order.state == "failed"
+    assert order.cost_usd == bench.emulator.spent_usd()
+
+
+def test_a_stop_while_the_answer_is_lost_is_kept_in_mind(bench: Bench) -> None:
+    """The task that is found is cancelled; where there is none, nothing is sent again."""
+    bench.emulator.script_fault("drop", endpoint="Run", moment="before")
+    order = bench.place("cat")
+    bench.tick()
+    assert bench.ledger.request_stop(order.id, state="cancelled", reason="enough")
+    bench.settle()
+    assert (bench.state("cat"), bench.runs()) == ("cancelled", 0)
+    assert bench.order("cat").error == "enough"
+
+
+def test_a_stop_during_the_post_is_not_forgotten(bench: Bench) -> None:
+    """The submission is put off by Wiro, and by then nobody wants it any more."""
+    order = bench.place("cat")
+    context = bench.desk.context
+    (sent,) = context.gate.admit("video", context.limits, limit=1, lease_seconds=60).orders
+    bench.ledger.request_stop(order.id, state="cancelled", reason="enough")
+    assert bench.ledger.record_unsent(sent, due_at=bench.now) == "cancelled"
+    bench.settle()
+    assert bench.runs() == 0
+
+
+def test_an_order_superseded_during_the_post_is_not_sent_again(bench: Bench) -> None:
+    """Its prompt has changed meanwhile, and nothing was bought for the old one."""
+    bench.place("cat")
+    context = bench.desk.context
+    (sent,) = context.gate.admit("video", context.limits, limit=1, lease_seconds=60).orders
+    bench.place("cat", resolution="1080P")
+    assert bench.ledger.record_unsent(sent, due_at=bench.now) == "cancelled"
+    bench.settle()
+    assert bench.runs() == 1
+
+
+@pytest.mark.parametrize(("policy", "state"), [("keep", "delivered"), ("cancel", "cancelled")])
+def test_a_superseded_task_is_kept_or_cancelled(
+    emulator: Emulator, tmp_path: Path, policy: Any, state: str
+) -> None:
+    """As the policy says; either way it is on the books."""
+    bench = Bench(
+        emulator,
+        f"sqlite:///{tmp_path / 'ledger.db'}",
+        tmp_path / "videos",
+        policy=replace(STEADY, superseded=policy),
+    )
+    start(bench, run_seconds=100.0)
+    bench.place("cat", resolution="1080P")
+    old, new = bench.settle()
+    assert (old.state, new.state, old.superseded_by) == (state, "delivered", new.id)
+    bench.check_books()
+    bench.close()
+
+
+def test_going_back_in_time_takes_a_cancel_back(emulator: Emulator, tmp_path: Path) -> None:
+    """The earlier prompt is wanted again before its task was stopped."""
+    bench = Bench(
+        emulator,
+        f"sqlite:///{tmp_path / 'ledger.db'}",
+        tmp_path / "videos",
+        policy=replace(STEADY, superseded="cancel"),
+    )
+    start(bench, run_seconds=100.0)
+    bench.place("cat", resolution="1080P")
+    bench.place("cat")
+    bench.settle()
+    assert bench.ledger.list_orders()[0].state == "delivered"
+    assert bench.runs() == 1
+    bench.close()
+
+
+def test_a_task_that_wiro_forgets_for_a_moment_is_not_given_up(bench: Bench) -> None:
+    """A paid video must not be lost to one odd answer."""
+    start(bench, run_seconds=60.0, detail_delay_seconds=50.0)
+    (order,) = bench.settle()
+    assert order.state == "delivered"
+
+
+def test_a_task_that_stays_unknown_fails_its_order_in_the_end(bench: Bench) -> None:
+    """Its price stays counted, as nobody knows what became of it."""
+    start(bench, detail_delay_seconds=1e6)
+    (order,) = bench.settle(3600)
+    assert order.state == "failed"
+    assert "does not know task" in str(order.error)
+    assert order.cost_usd is None
+
+
+def test_odd_text_of_wiros_does_not_stop_the_order(bench: Bench, ledger_url: str) -> None:
+    """NUL characters, halves of characters and endless words reach no database."""
+    bench.ledger.engine.dispose()
+    other = Bench(bench.emulator, ledger_url, bench.workshop.folder)
+    order = other.place("cat")
+    assert other.ledger.advance(
+        order, task_status="x" * 500, error="a\x00b\ud800", hold="\x00", due_at=other.now
+    )
+    found = other.ledger.get(order.id)
+    assert (len(str(found.task_status)), found.error) == (64, "ab?")
+    other.close()

@@ -1,0 +1,183 @@
+"""A real `dagster dev` on the project's own `workspace.yaml`, driven through GraphQL."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import requests
+
+ROOT = Path(__file__).parents[2]
+T = TypeVar("T")
+
+_STOP_SECONDS = 30.0
+"""Longer than `wiro-dagster dev` gives Dagster before it kills it."""
+
+
+class DagsterDev:
+    """Webserver, daemon and code server, as a user has them."""
+
+    def __init__(self, url: str, log: Path) -> None:
+        self.url = url
+        self._log = log
+
+    def query(self, text: str, **variables: Any) -> dict[str, Any]:
+        answer = requests.post(
+            f"{self.url}/graphql", json={"query": text, "variables": variables}, timeout=30
+        ).json()
+        assert "errors" not in answer, answer["errors"]
+        data: dict[str, Any] = answer["data"]
+        return data
+
+    def wait_for(self, look: Callable[[], T | None], *, seconds: float, what: str) -> T:
+        """Looks until there is something to see."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            with suppress(requests.ConnectionError):
+                found = look()
+                if found:
+                    return found
+            time.sleep(0.5)
+        raise AssertionError(f"{what} did not come. Log:\n{self._log.read_text()[-5000:]}")
+
+    def find_in_log(self, pattern: str) -> str | None:
+        """The first group of a pattern's first match in what was printed so far."""
+        match = re.search(pattern, self._log.read_text())
+        return None if match is None else match.group(1)
+
+    def partition_keys(self, asset: str) -> list[str]:
+        node = self.query(
+            "query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) "
+            "{ ... on AssetNode { partitionKeys } } }",
+            key={"path": [asset]},
+        )["assetNodeOrError"]
+        keys: list[str] = node.get("partitionKeys", [])
+        return keys
+
+    def launch_backfill(self, asset: str, partitions: list[str]) -> str:
+        launched = self.query(
+            "mutation($params: LaunchBackfillParams!) "
+            "{ launchPartitionBackfill(backfillParams: $params) "
+            "{ __typename ... on LaunchBackfillSuccess { backfillId } "
+            "... on PythonError { message } } }",
+            params={"assetSelection": [{"path": [asset]}], "partitionNames": partitions},
+        )["launchPartitionBackfill"]
+        assert launched["__typename"] == "LaunchBackfillSuccess", launched
+        return str(launched["backfillId"])
+
+    def ended_status(self, backfill_id: str) -> str | None:
+        """How a backfill ended, None while it goes on."""
+        status = str(self._backfill(backfill_id)["status"])
+        return status if status.startswith(("COMPLETED", "FAILED", "CANCELED")) else None
+
+    def backfill_runs(self, backfill_id: str) -> list[str]:
+        """The status of each of its runs."""
+        return [str(run["status"]) for run in self._backfill(backfill_id)["runs"]]
+
+    def started_run(self, backfill_id: str) -> str | None:
+        """The id of a run of it that works now."""
+        runs = self._backfill(backfill_id)["runs"]
+        return next((str(run["id"]) for run in runs if run["status"] == "STARTED"), None)
+
+    def terminate_run(self, run_id: str) -> None:
+        answer = self.query(
+            "mutation($id: String!) { terminateRun(runId: $id) { __typename } }", id=run_id
+        )
+        assert answer["terminateRun"]["__typename"] == "TerminateRunSuccess", answer
+
+    def _backfill(self, backfill_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.query(
+            "query($id: String!) { partitionBackfillOrError(backfillId: $id) "
+            "{ ... on PartitionBackfill { status runs { id status } } } }",
+            id=backfill_id,
+        )["partitionBackfillOrError"]
+        return found
+
+    def materializations(self, asset: str) -> list[dict[str, Any]]:
+        events: list[dict[str, Any]] = self.query(
+            "query($key: AssetKeyInput!) { assetOrError(assetKey: $key) { ... on Asset "
+            "{ assetMaterializations(limit: 100) { partition runId metadataEntries { label "
+            "... on FloatMetadataEntry { floatValue } ... on TextMetadataEntry { text } "
+            "... on UrlMetadataEntry { url } ... on MarkdownMetadataEntry { mdStr } } } } } }",
+            key={"path": [asset]},
+        )["assetOrError"]["assetMaterializations"]
+        return events
+
+    def observed_partitions(self, asset: str) -> list[str]:
+        """The partitions of its latest observations."""
+        observations = self.query(
+            "query($key: AssetKeyInput!) { assetOrError(assetKey: $key) { ... on Asset "
+            "{ assetObservations(limit: 100) { partition } } } }",
+            key={"path": [asset]},
+        )["assetOrError"]["assetObservations"]
+        return [str(observation["partition"]) for observation in observations]
+
+
+@contextmanager
+def dagster_dev(
+    folder: Path, settings: Mapping[str, str], *, workspace: Path = ROOT / "workspace.yaml"
+) -> Iterator[DagsterDev]:
+    """Starts `dagster dev` with a home of its own, and ends all of its processes."""
+    home = folder / "dagster_home"
+    home.mkdir(exist_ok=True)
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    port = free_port()
+    command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-p", str(port)]
+    environment = {**os.environ, "DAGSTER_HOME": str(home), **settings}
+    with _running(command, environment, port, folder / "dagster.log") as dev:
+        yield dev
+
+
+@contextmanager
+def wiro_dev(
+    folder: Path, settings: Mapping[str, str], *, task_seconds: float
+) -> Iterator[DagsterDev]:
+    """Starts what `make dev` starts where no account is set: on the emulator, with a new home."""
+    port = free_port()
+    command = [str(Path(sys.executable).parent / "wiro-dagster"), "dev", "--port", str(port)]
+    command += ["--folder", str(folder / ".wiro"), "--task-seconds", str(task_seconds)]
+    ours = ("WIRO_", "DAGSTER_HOME")
+    inherited = {name: text for name, text in os.environ.items() if not name.startswith(ours)}
+    with _running(command, {**inherited, **settings}, port, folder / "dev.log") as dev:
+        yield dev
+
+
+@contextmanager
+def _running(
+    command: list[str], environment: Mapping[str, str], port: int, log: Path
+) -> Iterator[DagsterDev]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=environment, stdout=output, stderr=output, start_new_session=True, cwd=ROOT
+        )
+        try:
+            dev = DagsterDev(f"http://127.0.0.1:{port}", log)
+            dev.wait_for(
+                lambda: requests.get(f"{dev.url}/server_info", timeout=5).ok,
+                seconds=60,
+                what="Dagster's webserver",
+            )
+            yield dev
+        finally:
+            process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_STOP_SECONDS)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,122 @@
+"""An order desk whose time stands still until a test moves it, with the emulator's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.system.campaigns.workshop import (
+    COLLECTION,
+    Workshop,
+    fetch_sha256,
+    place,
+    report_all,
+    spent_by_ledger,
+    stored_sha256,
+    tick,
+)
+from wiro_dagster.emulator import Emulator
+from wiro_dagster.ledger import Ledger, Order, OrderState
+from wiro_dagster.orders import OrderDesk, OrderPolicy, TickReport
+
+STEADY = OrderPolicy(
+    first_poll_seconds=1.0,
+    poll_minimum_seconds=1.0,
+    poll_maximum_seconds=5.0,
+    lease_seconds=60.0,
+    resubmit_after_seconds=300.0,
+    run_deadline_seconds=600.0,
+    error_deadline_seconds=300.0,
+)
+_SHORTEST_STEP = 1.0
+_LONGEST_STEP = 30.0
+
+
+class Bench:
+    """One process with its order desk, on the emulator, in a time of its own."""
+
+    def __init__(
+        self,
+        emulator: Emulator,
+        ledger_url: str,
+        folder: Path,
+        *,
+        parts: Callable[[Workshop], dict[str, Any]] = lambda _workshop: {},
+        **workshop: Any,
+    ) -> None:
+        self.emulator = emulator
+        self.now = emulator.freeze()
+        client_options = {"sleep": lambda _seconds: None, "clock": self.clock}
+        self.workshop = Workshop(
+            emulator=emulator,
+            base_url=emulator.base_url,
+            cdn_host=emulator.cdn_host,
+            ledger_url=ledger_url,
+            folder=folder,
+            clock=self.clock,
+            **{"policy": STEADY, "client_options": client_options, **workshop},
+        )
+        self.desk: OrderDesk = self.workshop.open_desk(**parts(self.workshop))
+        self.ledger: Ledger = self.desk.context.ledger
+        self.notices: list[str] = []
+
+    def clock(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now = self.emulator.advance(seconds)
+
+    def place(self, name: str, **options: Any) -> Order:
+        return place(self.desk, name, **options).order
+
+    def tick(self) -> TickReport:
+        report = tick(self.desk)
+        self.notices += report.notices
+        return report
+
+    def order(self, name: str) -> Order:
+        """The newest order of a partition."""
+        return self.ledger.list_orders(partitions=[name])[-1]
+
+    def state(self, name: str) -> OrderState:
+        return self.order(name).state
+
+    def settle(self, seconds: float = 1800.0) -> list[Order]:
+        """Ticks, reports and moves time until every order is at rest."""
+        until = self.now + seconds
+        while True:
+            self.tick()
+            report_all(self.ledger)
+            orders = self.ledger.list_orders(collection=COLLECTION)
+            due = [order.due_at for order in orders if order.due_at is not None]
+            if not due:
+                return orders
+            assert self.now < until, [(o.partition, o.state, o.error, o.hold) for o in orders]
+            self.advance(min(max(min(due) - self.now, _SHORTEST_STEP), _LONGEST_STEP))
+
+    def runs(self) -> int:
+        """How many tasks Wiro made."""
+        return self.emulator.billable_tasks()
+
+    def calls(self, endpoint: str) -> int:
+        """How often an endpoint was called."""
+        return len(self.emulator.journal(kind="call", endpoint=endpoint))
+
+    def check_books(self) -> None:
+        """Every task is one order's, at its true cost, and the bytes we own are Wiro's."""
+        orders = self.ledger.list_orders()
+        tasks = {task["id"]: task for task in self.emulator.tasks()}
+        claimed = [order.task_id for order in orders if order.task_id]
+        assert sorted(claimed) == sorted(tasks)
+        assert spent_by_ledger(orders) == self.emulator.spent_usd()
+        for order in orders:
+            if order.is_owned:
+                urls = [output["url"] for output in tasks[str(order.task_id)]["outputs"]]
+                found = stored_sha256(self.workshop.folder, order)
+                assert found == [fetch_sha256(url) for url in urls]
+
+    def close(self) -> None:
+        self.desk.close()
+        self.ledger.close()
+        self.desk.context.client.close()

@@ -1,0 +1,268 @@
+"""Thousands of orders while everything goes wrong that the emulator can make go wrong.
+
+    python -m tests.system.campaigns.chaos --orders 2000 --rate 0.05 --seeds 1,2,3 [--postgres]
+
+Several processes share one ledger; each places most of the orders, so that they race, and ticks.
+Every fault of the emulator happens at the same rate. Exit status 1 if anything is off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from tests.support.postgres import chosen_database
+from tests.system.campaigns.figures import Figures, compare
+from tests.system.campaigns.workshop import Workshop, make_prompt, report_all, tick
+from wiro_dagster.emulator import Emulator, EmulatorControl
+from wiro_dagster.ledger import Ledger
+from wiro_dagster.ledger.budget import BudgetLimits
+from wiro_dagster.ledger.schema import orders
+from wiro_dagster.orders import OrderDesk, OrderPolicy
+
+POLICY = OrderPolicy(
+    first_poll_seconds=1.0,
+    poll_minimum_seconds=1.0,
+    poll_maximum_seconds=4.0,
+    lease_seconds=15.0,
+    first_look_seconds=0.5,
+    look_again_seconds=2.0,
+    resubmit_after_seconds=20.0,  # the emulator lists late by 5 s at the most
+    clock_skew_seconds=60.0,
+    not_found_grace_seconds=20.0,
+    pause_seconds=0.5,
+    run_deadline_seconds=20.0,
+    error_deadline_seconds=20.0,
+    download_retry_maximum_seconds=4.0,
+)
+_EQUAL_EVERY = 10
+"""Every so many prompts there is a second take, with equal parameters."""
+
+_HASTE = 20.0
+"""How much faster the client's pauses pass: after a 429 it would hold back for a second or more."""
+
+
+@dataclass(frozen=True)
+class Chaos:
+    """One campaign.
+
+    Args:
+        orders: how many videos.
+        rate: of each fault.
+        seed: of faults and races.
+        ledger_url: an empty database; `None` for a SQLite file of its own.
+        processes: how many share the ledger.
+        limit_seconds: when to call it off.
+    """
+
+    orders: int
+    rate: float
+    seed: int
+    ledger_url: str | None = None
+    processes: int = 3
+    limit_seconds: float = 3600.0
+
+
+@dataclass(frozen=True)
+class ChaosFigures:
+    """What came out, and the most that was ever spent and committed."""
+
+    figures: Figures
+    budget_usd: Decimal
+    peak_usd: Decimal
+    recovered: int
+    seconds: float
+
+    @property
+    def is_right(self) -> bool:
+        """Whether nothing is off, the budget included."""
+        return self.figures.is_right and self.peak_usd <= self.budget_usd
+
+    def __str__(self) -> str:
+        return (
+            f"{self.figures}\n"
+            f"{'budget':>30}: {self.budget_usd:f} USD\n"
+            f"{'most spent and committed':>30}: {self.peak_usd:f} USD\n"
+            f"{'taken up again by a person':>30}: {self.recovered}\n"
+            f"{'took':>30}: {self.seconds:.0f} s"
+        )
+
+
+def run_chaos(chaos: Chaos) -> ChaosFigures:
+    """Runs one campaign to its end."""
+    started = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory(prefix="wiro-chaos-") as name,
+        Emulator.start(
+            task_seconds=1.0, tiny_videos=True, seed=chaos.seed, balance_usd="100000"
+        ) as emulator,
+    ):
+        folder = Path(name)
+        url = chaos.ledger_url or f"sqlite:///{folder / 'ledger.db'}"
+        ledger = Ledger(url)
+        # No more than this can be needed: one price an order.
+        budget = Decimal("0.28") * chaos.orders
+        emulator.set_every_fault_rate(chaos.rate)
+        peak = _work(chaos, emulator, url, folder, budget, ledger, started)
+        emulator.clear_faults()
+        recovered = _recover(ledger)
+        calm = Workshop(
+            emulator, emulator.base_url, emulator.cdn_host, url, folder / "videos", policy=POLICY
+        ).open_desk()
+        while not _is_at_rest(ledger) and time.monotonic() - started < chaos.limit_seconds:
+            tick(calm, 5.0)
+            report_all(ledger)
+        calm.close()
+        figures = compare(emulator, ledger.list_orders(), folder / "videos", prompts=chaos.orders)
+        ledger.close()
+    seconds = time.monotonic() - started
+    return ChaosFigures(figures, budget, max(peak), recovered, seconds)
+
+
+def _work(
+    chaos: Chaos,
+    emulator: Emulator,
+    url: str,
+    folder: Path,
+    budget: Decimal,
+    ledger: Ledger,
+    started: float,
+) -> list[Decimal]:
+    """Lets the processes work until all is at rest. What was spent and committed, over time."""
+    context = multiprocessing.get_context("spawn")
+    enough = context.Event()
+    urls = (emulator.start_page_url, emulator.base_url, emulator.cdn_host)
+    workers = [
+        context.Process(target=_worker, args=(chaos, number, urls, url, folder, budget, enough))
+        for number in range(chaos.processes)
+    ]
+    for worker in workers:
+        worker.start()
+    peak = [Decimal(0)]
+    try:
+        while time.monotonic() - started < chaos.limit_seconds:
+            time.sleep(0.5)
+            peak.append(_committed(ledger))
+            if _count_orders(ledger) >= chaos.orders and _is_at_rest(ledger):
+                break
+            if not all(worker.is_alive() for worker in workers):
+                break
+    finally:
+        enough.set()
+        for worker in workers:
+            worker.join(60)
+            if worker.is_alive():
+                worker.kill()
+    if any(worker.exitcode for worker in workers):
+        raise RuntimeError(f"workers ended with {[worker.exitcode for worker in workers]}")
+    return peak
+
+
+def _worker(
+    chaos: Chaos,
+    number: int,
+    urls: tuple[str, str, str],
+    ledger_url: str,
+    folder: Path,
+    budget: Decimal,
+    enough: Event,
+) -> None:
+    """One process: places orders in an order of its own, and ticks."""
+    start_page_url, base_url, cdn_host = urls
+    desk = Workshop(
+        EmulatorControl(start_page_url),
+        base_url,
+        cdn_host,
+        ledger_url,
+        folder / "videos",
+        policy=POLICY,
+        limits=BudgetLimits(total_usd=budget),
+        client_options={
+            "read_attempts": 4,
+            "read_timeout_seconds": 2.0,
+            "clock": lambda: time.monotonic() * _HASTE,
+            "sleep": lambda seconds: time.sleep(seconds / _HASTE),
+        },
+    ).open_desk()
+    waiting = list(range(chaos.orders))
+    random.Random(f"{chaos.seed} {number}").shuffle(waiting)
+    while not enough.is_set():
+        for index in (waiting.pop() for _ in range(min(50, len(waiting)))):
+            _place(desk, index)
+        report = tick(desk, 3.0)
+        unexpected = [notice for notice in report.notices if "unexpectedly" in notice]
+        if unexpected:
+            raise RuntimeError(unexpected[0])
+        report_all(desk.context.ledger)
+        if not report.polled and not report.submitted:
+            time.sleep(0.1)
+    desk.close()
+
+
+def _place(desk: OrderDesk, index: int) -> None:
+    take = 2 if index % _EQUAL_EVERY == _EQUAL_EVERY - 1 else 1
+    name = f"prompt {index - 1}" if take > 1 else f"prompt {index}"
+    desk.place(f"partition {index}", make_prompt(name, take=take))
+
+
+def _committed(ledger: Ledger) -> Decimal:
+    counted = sa.func.coalesce(orders.c.cost_usd, orders.c.ceiling_usd)
+    query = sa.select(sa.func.sum(counted, type_=orders.c.cost_usd.type))
+    with ledger.reading() as connection:
+        return connection.execute(
+            query.where(orders.c.claimed_at.is_not(None))
+        ).scalar() or Decimal(0)
+
+
+def _count_orders(ledger: Ledger) -> int:
+    with ledger.reading() as connection:
+        return int(connection.execute(sa.select(sa.func.count(orders.c.id))).scalar_one())
+
+
+def _is_at_rest(ledger: Ledger) -> bool:
+    with ledger.reading() as connection:
+        busy = sa.select(orders.c.id).where(orders.c.due_at.is_not(None)).limit(1)
+        return connection.execute(busy).first() is None
+
+
+def _recover(ledger: Ledger) -> int:
+    """What a person does about videos that could not be fetched while all went wrong."""
+    given_up = ledger.list_orders(states=["uncollected"])
+    return sum(ledger.recover(order.id) for order in given_up)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs campaigns from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--orders", type=int, default=2000)
+    parser.add_argument("--rate", type=float, default=0.05, help="of each fault")
+    parser.add_argument("--seeds", default="1,2,3")
+    parser.add_argument("--processes", type=int, default=3)
+    parser.add_argument("--postgres", action="store_true", help="the ledger; default: SQLite")
+    options = parser.parse_args(arguments)
+    is_right = True
+    for seed in map(int, options.seeds.split(",")):
+        with chosen_database(is_postgres=options.postgres) as url:
+            found = run_chaos(Chaos(options.orders, options.rate, seed, url, options.processes))
+        database = "PostgreSQL" if options.postgres else "SQLite"
+        print(
+            f"chaos, seed {seed}, every fault at {options.rate:.0%}, {database}\n{found}\n",
+            flush=True,
+        )
+        is_right &= found.is_right
+    return 0 if is_right else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""Orders on the emulator without Dagster: a ledger, a store, a client, and time to move."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.request import ProxyHandler, build_opener
+
+from wiro_dagster.api.auth import Credentials
+from wiro_dagster.api.client import WiroClient
+from wiro_dagster.emulator import EmulatorControl
+from wiro_dagster.emulator.settings import EMULATOR_API_KEY, EMULATOR_API_SECRET
+from wiro_dagster.ledger import Ledger, Order, Placement
+from wiro_dagster.ledger.budget import BudgetLimits
+from wiro_dagster.orders import OrderContext, OrderDesk, OrderPolicy, TickReport
+from wiro_dagster.orders.models import Models
+from wiro_dagster.prompts import Prompt
+from wiro_dagster.store import FolderStore
+
+MODEL = "minimax/hailuo-2-3"
+PRICE = Decimal("0.28")
+COLLECTION = "video"
+ACCOUNT = "emulated"
+_OPENER = build_opener(ProxyHandler({}))
+
+
+def make_prompt(name: str, *, take: int = 1, model: str = MODEL, **inputs: Any) -> Prompt:
+    """A prompt whose text names it; other inputs replace the defaults."""
+    defaults = {
+        "prompt": f"A film about {name}",
+        "promptOptimizer": "true",
+        "resolution": "768P",
+        "duration": "6",
+    }
+    return Prompt(id=name, model_slug=model, inputs={**defaults, **inputs}, take=take)
+
+
+@dataclass
+class Workshop:
+    """What one process has: everything that an order desk needs, and the desk.
+
+    Args:
+        emulator: steers the emulator.
+        base_url: of its API.
+        cdn_host: where its files are.
+        ledger_url: of the ledger.
+        folder: for the videos.
+        clock: unix seconds; of the emulator where it is frozen.
+        policy: timings.
+        limits: budget.
+        options: more fields of the `OrderContext`.
+        client_options: more arguments of the `WiroClient`.
+    """
+
+    emulator: EmulatorControl
+    base_url: str
+    cdn_host: str
+    ledger_url: str
+    folder: Path
+    clock: Callable[[], float] = time.time
+    policy: OrderPolicy = field(default_factory=OrderPolicy)
+    limits: BudgetLimits = field(default_factory=BudgetLimits)
+    options: dict[str, Any] = field(default_factory=dict)
+    client_options: dict[str, Any] = field(default_factory=dict)
+    api_key: str = EMULATOR_API_KEY
+
+    def open_client(self) -> WiroClient:
+        """A client with short patience."""
+        given = {"connect_timeout_seconds": 2.0, "read_timeout_seconds": 2.0, "read_attempts": 2}
+        return WiroClient(
+            Credentials(self.api_key, EMULATOR_API_SECRET),
+            base_url=self.base_url,
+            cdn_hosts=[self.cdn_host],
+            **(given | self.client_options),
+        )
+
+    def open_ledger(self) -> Ledger:
+        """The ledger, with this workshop's time."""
+        return Ledger(self.ledger_url, clock=self.clock)
+
+    def open_context(self, **changes: Any) -> OrderContext:
+        """Ledger, client, store and rules."""
+        ledger = changes.pop("ledger", None) or self.open_ledger()
+        client = changes.pop("client", None) or self.open_client()
+        values = {
+            "store": FolderStore(self.folder),
+            "quoter": Models(ledger, client).quote,
+            "account": ACCOUNT,
+            "collection": COLLECTION,
+            "limits": self.limits,
+            "policy": self.policy,
+            **self.options,
+            **changes,
+        }
+        return OrderContext(ledger=ledger, client=client, **values)
+
+    def open_desk(self, **changes: Any) -> OrderDesk:
+        """A desk as a new process has it."""
+        return OrderDesk(self.open_context(**changes))
+
+
+def tick(desk: OrderDesk, seconds: float = 20.0) -> TickReport:
+    """One tick with time enough."""
+    return desk.tick(time.monotonic() + seconds)
+
+
+def report_all(ledger: Ledger) -> int:
+    """Does what the sensor does: takes what has ended, and notes that it was told."""
+    told = ledger.claim(
+        COLLECTION,
+        ("stored", "failed", "cancelled", "uncollected"),
+        limit=1000,
+        lease_seconds=60,
+        unwaited=True,
+    )
+    ledger.mark_reported([order.id for order in told])
+    return len(told)
+
+
+def place(desk: OrderDesk, name: str, **options: Any) -> Placement:
+    """Orders the video of a prompt that is named like its partition."""
+    return desk.place(name, make_prompt(name, **options))
+
+
+def fetch_sha256(url: str) -> str:
+    """Of a file of the emulator's, fetched without any fault."""
+    with _OPENER.open(f"{url}?{_NO_FAULT}=1", timeout=30) as answer:
+        return hashlib.sha256(answer.read()).hexdigest()
+
+
+def stored_sha256(folder: Path, order: Order) -> list[str]:
+    """Of the files that an order has in the store, read from the disk."""
+    return [
+        hashlib.sha256((folder / str(file["key"])).read_bytes()).hexdigest() for file in order.files
+    ]
+
+
+def spent_by_ledger(orders: list[Order]) -> Decimal:
+    """What the ledger says was charged."""
+    return sum((order.cost_usd or Decimal(0) for order in orders), Decimal(0))
+
+
+_NO_FAULT = "moved"  # the emulator spoils no download that was redirected already

@@ -1,0 +1,258 @@
+"""What `make dev` starts, in a real browser: order by clicking, watch, look, play.
+
+With `WIRO_SCREENSHOTS=docs/images` the pictures that the tests take are kept, for the README.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from tests.support.browser import TELEPHONE, needs_browser, open_browser, open_page
+from tests.support.dagster_dev import DagsterDev, wiro_dev
+from wiro_dagster.emulator import EmulatorControl
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+pytestmark = needs_browser
+
+WINDOW = (1280, 800)
+PICTURE_BYTES = 150_000
+PATIENCE_SECONDS = 120.0
+"""For what the daemon does in its own time: it looks at backfills every 30 seconds only."""
+
+PROMPTS = {
+    "defaults": {"model": "minimax/hailuo-2-3"},
+    "prompts": [
+        {
+            "id": "lighthouse-dawn",
+            "prompt": "A white lighthouse on a cliff at dawn, gulls circling, long waves below.",
+        },
+        {
+            "id": "night-market",
+            "prompt": "A rainy night market full of paper lanterns, reflections in the puddles.",
+            "inputs": {"resolution": "1080P"},
+        },
+        {
+            "id": "paper-crane",
+            "prompt": "A paper crane lifts its wings and takes off towards the moon. [fail]",
+        },
+    ],
+}
+REASON = "The model could not make anything of this input."
+IS_DRAWN = """
+(canvas) => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height)
+  .data.some((value) => value > 0)
+"""
+PLAY = "(film) => { film.muted = true; return film.play(); }"
+
+
+@dataclass
+class Studio:
+    """A person's screen: Dagster's UI in a browser, and where pictures of it go."""
+
+    dev: DagsterDev
+    browser: Browser
+    window: BrowserContext
+    emulator_url: str
+    pictures: Path
+
+    @contextmanager
+    def open(self, url: str, *, height: int = WINDOW[1]) -> Iterator[Page]:
+        with self.window.new_page() as page:
+            page.set_default_timeout(PATIENCE_SECONDS * 1000)
+            page.set_viewport_size({"width": WINDOW[0], "height": height})
+            page.goto(url)
+            yield page
+
+    @contextmanager
+    def open_asset(self, name: str, tab: str) -> Iterator[Page]:
+        """An asset's page, with one of its tabs clicked."""
+        with self.open(f"{self.dev.url}/assets/{name}") as page:
+            page.get_by_role("tab", name=tab).click()
+            yield page
+
+    def take_picture(self, page: Page, name: str) -> None:
+        """A screenshot, in fewer colours where it would be a large file."""
+        from PIL import Image
+
+        page.wait_for_timeout(500)  # dialogs and plots fade in
+        path = self.pictures / f"{name}.png"
+        with Image.open(io.BytesIO(page.screenshot())) as image:
+            picture = image.convert("RGB")
+        picture.save(path, optimize=True)
+        if path.stat().st_size > PICTURE_BYTES:
+            palette = picture.quantize(256)
+            picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(
+                path, optimize=True
+            )
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    wanted = os.environ.get("WIRO_SCREENSHOTS")
+    folder = Path(wanted) if wanted else tmp_path_factory.mktemp("screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def studio(pictures: Path) -> Iterator[Studio]:
+    """Dagster with the emulator, as `make dev` starts them, and a browser."""
+    with tempfile.TemporaryDirectory(prefix="wiro-") as name:
+        folder = Path(name)
+        prompts = folder / "prompts.yaml"
+        prompts.write_text(yaml.safe_dump(PROMPTS))
+        settings = {"WIRO_PROMPT_FILE": str(prompts), "WIRO_VIDEO_STORE": str(folder / "videos")}
+        with (
+            wiro_dev(folder, settings, task_seconds=1) as dev,
+            open_browser() as browser,
+            open_page(browser, WINDOW) as page,
+        ):
+            url = str(dev.find_in_log(r"Emulator of Wiro: (\S+)"))
+            EmulatorControl(url).script_fault("http_502", endpoint="Task/Detail")
+            dev.wait_for(
+                lambda: len(dev.partition_keys("video_order")) == 3, seconds=90, what="partitions"
+            )
+            yield Studio(dev, browser, page.context, url, pictures)
+
+
+@pytest.fixture(scope="module")
+def ordered(studio: Studio) -> Studio:
+    """Two prompts ordered together and the failing one alone, all by clicking."""
+    with studio.open_asset("video_order", "Partitions") as page:
+        page.get_by_text("Hide navigation").click()  # more room on the pictures
+        page.get_by_role("button", name="Materialize").first.click()
+        page.get_by_text("Select a partition").click()
+        for name in ("lighthouse-dawn", "night-market"):
+            page.get_by_role("menuitem").filter(has_text=name).click()
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name="Launch backfill").click()
+        page.get_by_text("Created backfill").wait_for()
+        choose_partition(page, "paper-crane")
+        page.get_by_role("button", name="Materialize").first.click()
+        page.get_by_role("button", name="Launch 1 run").click()
+        page.get_by_text("Launched run").wait_for()
+    return studio
+
+
+@pytest.fixture(scope="module")
+def finished(ordered: Studio) -> Studio:
+    """All three orders have ended, and Dagster knows it."""
+    ordered.dev.wait_for(
+        lambda: (
+            len(ordered.dev.materializations("video")) == 2
+            and "paper-crane" in ordered.dev.observed_partitions("video_order")
+        ),
+        seconds=PATIENCE_SECONDS,
+        what="the end of all orders",
+    )
+    return ordered
+
+
+def test_ordered_prompts_become_videos_to_look_at(finished: Studio) -> None:
+    """Both partitions are green; each has a moving preview, and a link that plays it."""
+    with finished.open_asset("video", "Partitions") as page:
+        page.get_by_text("Materialized (2)").wait_for()
+        choose_partition(page, "night-market")
+        page.get_by_text("wiro/cost_usd").wait_for()
+        finished.take_picture(page, "partitions")
+
+        page.get_by_text("[Show Markdown]").click()
+        preview = page.locator('img[src^="data:image/webp"]')
+        preview.wait_for()
+        assert preview.evaluate("(image) => image.naturalWidth") > 0
+        finished.take_picture(page, "video")
+        page.get_by_role("button", name="Close").click()
+
+        with page.expect_popup() as opened:
+            page.get_by_role("link", name="/night-market-").click()
+        wait_until_it_plays(opened.value, "video")
+
+
+def test_a_failed_order_shows_its_reason(finished: Studio) -> None:
+    """On its partition, and in the check on all orders."""
+    with finished.open_asset("video_order", "Partitions") as page:
+        choose_partition(page, "paper-crane")
+        page.get_by_text(REASON).wait_for()
+        finished.take_picture(page, "failed")
+        page.get_by_role("tab", name="Checks").click()
+        page.get_by_text("orders_succeeded").first.click()
+        page.get_by_text(f'"paper-crane": Failed: {REASON}').wait_for()
+
+
+def test_costs_are_plotted_and_checks_told(finished: Studio) -> None:
+    """Numbers become Dagster's plots; every check says how many videos it saw."""
+    with finished.open_asset("video", "Overview") as page:
+        page.get_by_text("Plots").click()
+        page.get_by_text("wiro/cost_usd").wait_for()
+        canvas = page.locator("canvas").first
+        canvas.wait_for()
+        finished.take_picture(page, "plots")
+        assert canvas.evaluate(IS_DRAWN)
+
+        page.get_by_role("tab", name="Checks").click()
+        page.get_by_text("not_frozen").first.click()
+        page.get_by_role("row").filter(has_text="wiro/videos").filter(has_text="2").wait_for()
+        assert page.get_by_text("Succeeded", exact=True).count() == 8
+        finished.take_picture(page, "checks")
+
+
+def test_the_graph_shows_all_from_prompt_to_gallery(finished: Studio) -> None:
+    """Four assets, their partitions and their checks."""
+    with finished.open(f"{finished.dev.url}/locations/wiro/asset-groups/wiro", height=520) as page:
+        for name in ("prompt", "video_order", "video", "video_gallery"):
+            page.get_by_text(name, exact=True).first.wait_for()
+        page.get_by_text("8 / 8 Passed").wait_for()
+        page.get_by_text("3 / 4 Passed").wait_for()
+        finished.take_picture(page, "graph")
+
+
+def test_the_gallery_opens_by_its_link_and_plays(finished: Studio) -> None:
+    """From the asset's page, in a new window; it reads well on a telephone, too."""
+    with finished.open_asset("video_gallery", "Overview") as page:
+        page.get_by_role("button", name="Materialize").first.click()
+        link = page.get_by_role("link", name="gallery.html")
+        row = page.get_by_role("row").filter(has_text="wiro/videos")
+        row.filter(has_text="2").wait_for()
+        with page.expect_popup() as opened:
+            link.click()
+        gallery = opened.value
+        wait_until_it_plays(gallery, '[data-name="night-market"] video')
+        assert REASON in gallery.locator(".failed").inner_text()
+        finished.take_picture(gallery, "gallery")
+        url = gallery.url
+    with open_page(finished.browser, TELEPHONE) as telephone:
+        telephone.goto(url)
+        assert telephone.locator("article").count() == 3
+        finished.take_picture(telephone, "gallery-narrow")
+
+
+def test_the_emulator_shows_what_happened(finished: Studio) -> None:
+    """Its tasks, its faults and its journal."""
+    with finished.open(finished.emulator_url, height=1450) as page:
+        page.get_by_text("night market").first.wait_for()
+        page.get_by_text("http_502").first.wait_for()
+        page.get_by_text("Task/Detail").first.wait_for()
+        finished.take_picture(page, "emulator")
+
+
+def choose_partition(page: Page, name: str) -> None:
+    page.locator("span").get_by_text(name, exact=True).first.click()
+
+
+def wait_until_it_plays(page: Page, css: str) -> None:
+    film = page.locator(css)
+    film.evaluate(PLAY)
+    page.wait_for_function("(film) => film.currentTime > 0.3", arg=film.element_handle())
+    assert film.evaluate("(film) => film.videoWidth") > 0

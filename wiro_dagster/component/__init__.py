@@ -1,0 +1,1 @@
+"""The YAML component: a whole collection from a `defs.yaml`."""

@@ -1,0 +1,1 @@
+"""Dagster's nouns: assets, sensors, checks and what they report."""

@@ -1,0 +1,67 @@
+"""Everything Dagster needs for one collection, in one call."""
+
+from __future__ import annotations
+
+import warnings
+
+import dagster as dg
+
+from wiro_dagster.defs.assets import build_video_asset, build_video_order_asset
+from wiro_dagster.defs.checks import build_checks
+from wiro_dagster.defs.collection import VideoCollection
+from wiro_dagster.defs.cost_asset import build_cost_asset
+from wiro_dagster.defs.gallery import build_gallery_asset, build_gallery_sensor
+from wiro_dagster.defs.io_manager import build_video_io_manager
+from wiro_dagster.defs.order_sensor import build_video_order_sensor
+from wiro_dagster.defs.prompt_sensor import build_prompt_file_sensor
+from wiro_dagster.defs.provenance import build_prompt_spec
+from wiro_dagster.defs.video_checks import build_video_checks
+
+
+def build_video_definitions(collection: VideoCollection) -> dg.Definitions:
+    """Builds the assets, checks and sensors of a collection.
+
+    The resources that the collection names come from elsewhere, so that several collections can
+    share them: merge with `dg.Definitions.merge`.
+
+    Example:
+        defs = dg.Definitions.merge(
+            build_video_definitions(VideoCollection(prompt_file=Path("prompts.yaml"))),
+            dg.Definitions(resources={
+                "wiro": WiroResource(api_key=dg.EnvVar("WIRO_API_KEY")),
+                "wiro_ledger": LedgerResource(url="sqlite:///ledger.db"),
+                "video_store": FolderVideoStore(path="videos"),
+            }),
+        )
+    """
+    with warnings.catch_warnings():
+        # Backfill policies are marked as beta in Dagster; using them is our choice, not our users'.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return dg.Definitions(
+            assets=[
+                build_prompt_spec(collection),
+                build_video_order_asset(collection),
+                build_video_asset(collection),
+                build_gallery_asset(collection),
+                _build_collection_costs(collection),
+            ],
+            asset_checks=[*build_checks(collection), *build_video_checks(collection)],
+            resources={collection.io_manager: build_video_io_manager(collection.store)},
+            sensors=[
+                build_prompt_file_sensor(collection),
+                build_video_order_sensor(collection),
+                build_gallery_sensor(collection),
+            ],
+        )
+
+
+def _build_collection_costs(collection: VideoCollection) -> dg.AssetsDefinition:
+    return build_cost_asset(
+        ledger=collection.ledger,
+        key=collection.cost_key,
+        collection=collection.ledger_name,
+        group_name=collection.group_name,
+        owners=collection.owners,
+        tags=dict(collection.tags),
+        deps=[collection.video_key],
+    )

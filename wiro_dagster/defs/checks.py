@@ -1,0 +1,74 @@
+"""Asset checks on `video_order`, executable at any time; sensors and runs evaluate them too."""
+
+# No `from __future__ import annotations`: Dagster compares the context's annotation with its class.
+from collections.abc import Iterator
+
+import dagster as dg
+
+from wiro_dagster.defs.collection import VideoCollection
+from wiro_dagster.defs.order_checks import (
+    ACCOUNT_CHECK,
+    BUDGET_CHECK,
+    ORDERS_CHECK,
+    PROMPTS_CHECK,
+    judge_orders,
+    prompts_check,
+    unreadable_check,
+)
+from wiro_dagster.defs.prompt_sources import asset_loader
+from wiro_dagster.errors import InputError
+
+_RULES = {
+    PROMPTS_CHECK: "Every entry of the prompt file can be ordered.",
+    ORDERS_CHECK: "No order that stands for a partition failed, was cancelled or given up.",
+    ACCOUNT_CHECK: "Wiro takes the account's submissions: key and balance are in order.",
+    BUDGET_CHECK: "The budget holds no order back.",
+}
+
+
+def build_checks(collection: VideoCollection) -> list[dg.AssetChecksDefinition]:
+    """The checks of a collection's orders, in one step: a step is a process of its own."""
+    specs = [
+        dg.AssetCheckSpec(name, asset=collection.order_key, description=rule)
+        for name, rule in _RULES.items()
+    ]
+
+    @dg.multi_asset_check(
+        name=collection.prefixed("video_order_checks"),
+        specs=specs,
+        can_subset=True,
+        required_resource_keys=collection.resource_keys,
+    )
+    def video_order_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        asked = {key.name for key in context.selected_asset_check_keys}
+        if PROMPTS_CHECK in asked:
+            yield _result(_check_prompts(context, collection))
+        desk = collection.open_desk(context.resources)
+        for evaluation in judge_orders(desk, collection.order_key):
+            if evaluation.check_name in asked:
+                yield _result(evaluation)
+
+    return [video_order_checks]
+
+
+def _check_prompts(
+    context: dg.AssetCheckExecutionContext, collection: VideoCollection
+) -> dg.AssetCheckEvaluation:
+    try:
+        prompts = collection.load_prompts(
+            context.resources, context.instance, asset_loader(context)
+        )
+    except InputError as error:
+        return unreadable_check(error, collection.order_key)
+    return prompts_check(prompts, collection.order_key)
+
+
+def _result(evaluation: dg.AssetCheckEvaluation) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        asset_key=evaluation.asset_key,
+        check_name=evaluation.check_name,
+        passed=evaluation.passed,
+        severity=evaluation.severity,
+        description=evaluation.description,
+        metadata=evaluation.metadata,
+    )

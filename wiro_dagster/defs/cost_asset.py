@@ -1,0 +1,97 @@
+"""Assets for costs: the ledger's books as a table in Dagster."""
+
+# No `from __future__ import annotations`: Dagster compares the context's annotation with its class.
+
+from collections.abc import Collection, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import dagster as dg
+
+from wiro_dagster.ledger.costs import COST_GROUPINGS, CostGrouping, CostRow, add_up_costs
+from wiro_dagster.resources.account import LedgerResource
+
+
+def build_cost_asset(
+    *,
+    ledger: str = "wiro_ledger",
+    key: str | dg.AssetKey = "wiro_costs",
+    collection: str | None = None,
+    group_name: str = "wiro",
+    owners: Sequence[str] = (),
+    tags: Mapping[str, str] | None = None,
+    deps: Collection[dg.AssetKey] = (),
+) -> dg.AssetsDefinition:
+    """Builds an asset whose materialization says what was spent.
+
+    Totals are numbers, which Dagster plots over time; the tables by day, model, collection and
+    prompt are those of `wiro-dagster costs`. Put a schedule on it.
+
+    Each collection has such an asset already, `video_costs`, for itself. This one is for all
+    collections of a ledger together.
+
+    Args:
+        ledger: resource key of the `LedgerResource`.
+        key: asset key.
+        collection: leave out the costs of others; the video asset's key as text.
+        group_name: asset group.
+        owners: Dagster owners.
+        tags: Dagster tags.
+        deps: assets that it comes after.
+    """
+    groupings = [name for name in COST_GROUPINGS if name != "collection" or collection is None]
+
+    @dg.asset(
+        key=key,
+        deps=list(deps),
+        required_resource_keys={ledger},
+        group_name=group_name,
+        kinds={"wiro"},
+        owners=list(owners),
+        tags=dict(tags or {}),
+        description=f"What Wiro charged, by {', '.join(groupings[:-1])} and {groupings[-1]}.",
+    )
+    def costs(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        resource: LedgerResource = getattr(context.resources, ledger)
+        books = resource.get_ledger()
+        tables = {name: add_up_costs(books, name, collection=collection) for name in groupings}
+        return dg.MaterializeResult(metadata=_metadata(tables))
+
+    return costs
+
+
+def _metadata(tables: Mapping[CostGrouping, list[CostRow]]) -> dict[str, Any]:
+    days = tables["day"]
+    return {
+        "wiro/spent_usd": float(sum((row.spent_usd for row in days), Decimal(0))),
+        "wiro/committed_usd": float(sum((row.committed_usd for row in days), Decimal(0))),
+        "wiro/orders": sum(row.orders for row in days),
+        **{f"wiro/costs_by_{name}": _table(rows) for name, rows in tables.items() if rows},
+    }
+
+
+def _table(rows: list[CostRow]) -> dg.TableMetadataValue:
+    schema = dg.TableSchema(
+        columns=[
+            dg.TableColumn("name"),
+            dg.TableColumn("orders", "int"),
+            dg.TableColumn("owned", "int"),
+            dg.TableColumn("spent_usd", "float"),
+            dg.TableColumn("committed_usd", "float"),
+            dg.TableColumn("unknown", "int"),
+        ]
+    )
+    records = [
+        dg.TableRecord(
+            {
+                "name": row.name,
+                "orders": row.orders,
+                "owned": row.owned,
+                "spent_usd": float(row.spent_usd),
+                "committed_usd": float(row.committed_usd),
+                "unknown": row.unknown,
+            }
+        )
+        for row in rows
+    ]
+    return dg.MetadataValue.table(records, schema)

@@ -1,0 +1,72 @@
+"""What Dagster's event log knows already of orders and videos."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+import dagster as dg
+
+from wiro_dagster.defs.events import DATA_VERSION_TAG, TASK_ID_KEY
+from wiro_dagster.ledger import Order
+
+_RECORDS_AT_ONCE = 1000
+
+
+def find_order_events(
+    instance: dg.DagsterInstance, order_key: dg.AssetKey, orders: Collection[Order]
+) -> dict[int, int]:
+    """Storage ids of the `video_order` materializations behind these orders, by order id."""
+    wanted = {(order.partition, order.fingerprint): order.id for order in orders}
+    found: dict[int, int] = {}
+    for record in list_materializations(instance, order_key, {order.partition for order in orders}):
+        event = record.asset_materialization
+        if event is None or record.partition_key is None:
+            continue
+        version = (event.tags or {}).get(DATA_VERSION_TAG, "")
+        order_id = wanted.get((record.partition_key, version))
+        if order_id is not None:
+            found.setdefault(order_id, record.storage_id)
+    return found
+
+
+def find_reported_tasks(
+    instance: dg.DagsterInstance, video_key: dg.AssetKey, orders: Collection[Order]
+) -> dict[str, str]:
+    """For each partition of these orders, the task id of its newest video materialization."""
+    newest: dict[str, str] = {}
+    for record in list_materializations(instance, video_key, {order.partition for order in orders}):
+        event = record.asset_materialization
+        if event is None or record.partition_key is None:
+            continue
+        task_id = event.metadata.get(TASK_ID_KEY)
+        newest.setdefault(record.partition_key, str(task_id.value) if task_id else "")
+    return newest
+
+
+def find_video_uris(
+    instance: dg.DagsterInstance, video_key: dg.AssetKey, partitions: Collection[str]
+) -> dict[str, str]:
+    """For each of these partitions that has a video, the URI in its newest materialization."""
+    newest: dict[str, str] = {}
+    for record in list_materializations(instance, video_key, partitions):
+        event = record.asset_materialization
+        uri = None if event is None else event.metadata.get("dagster/uri")
+        if uri is not None and record.partition_key is not None:
+            newest.setdefault(record.partition_key, str(uri.value))
+    return newest
+
+
+def list_materializations(
+    instance: dg.DagsterInstance, asset_key: dg.AssetKey, partitions: Collection[str]
+) -> Iterator[dg.EventLogRecord]:
+    """All materializations of some partitions, the newest first, read as far as they are taken."""
+    if not partitions:
+        return
+    wanted = dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=sorted(partitions))
+    cursor = None
+    while True:
+        page = instance.fetch_materializations(wanted, limit=_RECORDS_AT_ONCE, cursor=cursor)
+        yield from page.records
+        if not page.has_more:
+            return
+        cursor = page.cursor

@@ -1,0 +1,118 @@
+"""The asset `video_gallery`: the page, written beside the videos."""
+
+# No `from __future__ import annotations`: Dagster compares the context's annotation with its class.
+import hashlib
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import dagster as dg
+
+from wiro_dagster.defs.collection import VideoCollection
+from wiro_dagster.gallery.cards import LINK_SECONDS, list_cards
+from wiro_dagster.gallery.page import Card, render_page
+from wiro_dagster.store import VideoStore
+
+_CONTENT_TYPE = "text/html; charset=utf-8"
+_REFRESH_SECONDS = 30
+
+
+def build_gallery_asset(collection: VideoCollection) -> dg.AssetsDefinition:
+    """The asset whose materialization writes the page anew, over all that is owned by then."""
+
+    @dg.asset(
+        key=gallery_key(collection),
+        deps=[collection.video_key],
+        required_resource_keys=collection.resource_keys,
+        automation_condition=_when_videos_have_come(),
+        group_name=collection.group_name,
+        kinds={"html"},
+        owners=list(collection.owners),
+        tags=dict(collection.tags),
+        description=(
+            "One page with all videos of the collection, their prompts and costs, and what failed. "
+            "It lies in the video store, beside the videos. It is written anew when videos have "
+            "come; materialize it to have failures on it at once."
+        ),
+    )
+    def video_gallery(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        desk = collection.open_desk(context.resources)
+        ledger, store = desk.context.ledger, desk.context.store
+        cards = list_cards(ledger, collection.ledger_name, store, collection.checks)
+        key = f"{collection.prefixed('gallery')}.html"
+        content = _render(collection, store, key, cards, ledger.clock()).encode()
+        with store.staging() as staged:
+            staged.write_bytes(content)
+            sha256 = hashlib.sha256(content).hexdigest()
+            uri = store.commit(staged, key, content_type=_CONTENT_TYPE, sha256=sha256)
+        return dg.MaterializeResult(
+            metadata=_metadata(store, key, uri, cards) | {"wiro/size_bytes": len(content)},
+            data_version=dg.DataVersion(sha256),
+        )
+
+    return video_gallery
+
+
+def build_gallery_sensor(collection: VideoCollection) -> dg.AutomationConditionSensorDefinition:
+    """The sensor that refreshes the page when videos have come, all of half a minute at once."""
+    return dg.AutomationConditionSensorDefinition(
+        collection.prefixed("video_gallery_sensor"),
+        target=dg.AssetSelection.assets(gallery_key(collection)),
+        minimum_interval_seconds=_REFRESH_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        tags={"wiro/collection": collection.ledger_name},
+        description="Writes the gallery anew when videos have come.",
+    )
+
+
+def gallery_key(collection: VideoCollection) -> dg.AssetKey:
+    """Asset key of a collection's gallery."""
+    return dg.AssetKey([*collection.video_key.path[:-1], "video_gallery"])
+
+
+def _when_videos_have_come() -> dg.AutomationCondition[Any]:
+    # Not `eager`: it waits until no partition is missing, which a failed order would be for ever.
+    condition = dg.AutomationCondition.any_deps_updated().since_last_handled()
+    return (condition & ~dg.AutomationCondition.in_progress()).with_label("videos have come")
+
+
+def _render(
+    collection: VideoCollection, store: VideoStore, key: str, cards: list[Card], now: float
+) -> str:
+    title = f"Videos: {collection.name}" if collection.name else "Videos"
+    if store.uri_for(key).startswith("file:"):
+        return render_page(
+            title,
+            cards,
+            made_at=now,
+            missing="This file is not beside the page. Keep both in one folder.",
+            note="The videos play from the folder that this page lies in.",
+        )
+    return render_page(
+        title,
+        cards,
+        made_at=now,
+        missing="This link has expired. Materialize video_gallery for new ones.",
+        note=(
+            f"Its links are good for {LINK_SECONDS // 86400} days at the most, shorter where they "
+            "were signed with temporary credentials; whoever has the page can use them."
+        ),
+    )
+
+
+def _metadata(store: VideoStore, key: str, uri: str, cards: list[Card]) -> dict[str, Any]:
+    metadata: dict[str, Any] = {}
+    url = store.view_url(key, expires_seconds=LINK_SECONDS)
+    if url is not None:
+        metadata["wiro/gallery"] = dg.MetadataValue.url(url)
+    if uri.startswith("file:"):
+        # Browsers open no file:// links on a page from http: this one is copied by a click.
+        metadata["wiro/gallery_file"] = dg.MetadataValue.path(url2pathname(urlsplit(uri).path))
+    cost = sum((card.cost_usd for card in cards if card.cost_usd is not None), Decimal(0))
+    return metadata | {
+        "dagster/uri": uri,
+        "wiro/videos": sum(card.state == "video" for card in cards),
+        "wiro/failed": sum(card.state == "failed" for card in cards),
+        "wiro/cost_usd": float(cost),
+    }

@@ -1,0 +1,180 @@
+"""What the checks on `video_order` say of prompts, orders, the budget and the account.
+
+None of them is a check of single partitions: Dagster stores a runless evaluation of a partitioned
+check once for each partition, and refuses the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from wiro_dagster.defs.events import describe_state
+from wiro_dagster.errors import InputError
+from wiro_dagster.ledger import AccountTrouble, Order
+from wiro_dagster.orders import OrderDesk
+from wiro_dagster.prompts import PromptFile
+
+ORDERS_CHECK = "orders_succeeded"
+PROMPTS_CHECK = "prompts_valid"
+ACCOUNT_CHECK = "account_open"
+BUDGET_CHECK = "within_budget"
+
+LISTED_ORDERS = 200
+"""How many orders the metadata of a check names at the most."""
+
+_NAMED = 5
+
+
+def judge_orders(desk: OrderDesk, order_key: dg.AssetKey) -> list[dg.AssetCheckEvaluation]:
+    """The checks that the ledger knows the answer to, as it is now: all but `prompts_valid`.
+
+    Dagster's UI counts an evaluation only until the asset's next materialization.
+    """
+    ledger, collection = desk.context.ledger, desk.context.collection
+    held = ledger.list_held(collection, limit=LISTED_ORDERS)
+    return [
+        orders_check(ledger.list_failed(collection), order_key),
+        account_check(desk.context.gate.find_trouble(), order_key),
+        budget_check(held, ledger.count_held(collection), order_key),
+    ]
+
+
+def prompts_check(prompts: PromptFile, order_key: dg.AssetKey) -> dg.AssetCheckEvaluation:
+    """Check `prompts_valid` on `video_order`: whether every entry of the file can be ordered.
+
+    What Wiro has changed of its models is told, and fails nothing by itself.
+    """
+    problems = [str(problem) for problem in prompts.problems]
+    told = "\n\n".join(map(str, prompts.changes))
+    more = {"wiro/model_changes": dg.MetadataValue.md(told)} if told else {}
+    return _prompts_check(problems, len(prompts.prompts), order_key, more)
+
+
+def unreadable_check(error: InputError, order_key: dg.AssetKey) -> dg.AssetCheckEvaluation:
+    """The same check where the prompt file cannot be read at all."""
+    return _prompts_check(list(error.problems), 0, order_key)
+
+
+def _prompts_check(
+    problems: Sequence[str],
+    right: int,
+    order_key: dg.AssetKey,
+    more: Mapping[str, dg.MetadataValue[Any]] | None = None,
+) -> dg.AssetCheckEvaluation:
+    metadata: dict[str, Any] = {
+        "wiro/prompts": right,
+        "wiro/problems": len(problems),
+        **(more or {}),
+    }
+    if problems:
+        listed = "\n".join(f"- {problem}" for problem in problems[:LISTED_ORDERS])
+        metadata["wiro/problem_list"] = dg.MetadataValue.md(listed)
+    return dg.AssetCheckEvaluation(
+        asset_key=order_key,
+        check_name=PROMPTS_CHECK,
+        passed=not problems,
+        description=(
+            f"Problems: {len(problems)}. Prompts that are right, and not held up: {right}."
+            if problems
+            else f"All prompts are right: {right}."
+        ),
+        metadata=metadata,
+    )
+
+
+def orders_check(failed: Sequence[Order], order_key: dg.AssetKey) -> dg.AssetCheckEvaluation:
+    """Check `orders_succeeded` on `video_order`: which partitions have no video, and why.
+
+    It is not a check of single partitions: Dagster stores a runless evaluation of a partitioned
+    check once for each partition, and refuses the next one.
+
+    Args:
+        failed: the orders that stand for their partitions and ended without a video.
+        order_key: the order asset's key.
+    """
+    metadata: dict[str, Any] = {"wiro/failed_orders": len(failed)}
+    if failed:
+        metadata["wiro/failures"] = dg.MetadataValue.json(
+            {order.partition: describe_state(order) for order in failed[-LISTED_ORDERS:]}
+        )
+    lines = [f'"{order.partition}": {describe_state(order)}' for order in failed[-_NAMED:]]
+    if len(failed) > _NAMED:
+        lines.append(f"and {len(failed) - _NAMED} more")
+    return dg.AssetCheckEvaluation(
+        asset_key=order_key,
+        check_name=ORDERS_CHECK,
+        passed=not failed,
+        description=(
+            "\n".join([f"Partitions without a video: {len(failed)}.", *lines])
+            if failed
+            else "No order has failed."
+        ),
+        metadata=metadata,
+    )
+
+
+def account_check(
+    trouble: AccountTrouble | None, order_key: dg.AssetKey
+) -> dg.AssetCheckEvaluation:
+    """Check `account_open` on `video_order`: whether Wiro takes the account's submissions.
+
+    Args:
+        trouble: why it does not; `None` where nothing is known against it.
+        order_key: the order asset's key.
+    """
+    return dg.AssetCheckEvaluation(
+        asset_key=order_key,
+        check_name=ACCOUNT_CHECK,
+        passed=trouble is None,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=(
+            "Wiro refuses neither the key nor the balance."
+            if trouble is None
+            else describe_trouble(trouble)
+        ),
+        metadata={} if trouble is None else {"wiro/trouble": trouble.kind},
+    )
+
+
+def describe_trouble(trouble: AccountTrouble) -> str:
+    """Why nothing is submitted, and what to do about it."""
+    remedy = {
+        "balance": "When the balance is topped up",
+        "credentials": "When key and secret are those of the project at Wiro",
+    }[trouble.kind]
+    return (
+        f"Nothing is submitted. {trouble.reason} {remedy}, submitting resumes by itself; until "
+        "then orders wait, and tasks under way go on."
+    )
+
+
+def budget_check(
+    held: Sequence[Order], count: int, order_key: dg.AssetKey
+) -> dg.AssetCheckEvaluation:
+    """Check `within_budget` on `video_order`: which orders the budget holds back, and why.
+
+    Args:
+        held: these orders, or the first of many.
+        count: how many there are.
+        order_key: the order asset's key.
+    """
+    metadata: dict[str, Any] = {"wiro/held_orders": count}
+    description = "The budget holds no order back."
+    if held:
+        metadata["wiro/held"] = dg.MetadataValue.json(
+            {order.partition: order.hold or "" for order in held[:LISTED_ORDERS]}
+        )
+        names = ", ".join(f'"{order.partition}"' for order in held[:_NAMED])
+        more = " and others" if count > _NAMED else ""
+        description = f"The budget holds back {count} orders: {names}{more}. First: {held[0].hold}"
+    return dg.AssetCheckEvaluation(
+        asset_key=order_key,
+        check_name=BUDGET_CHECK,
+        passed=not count,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=description,
+        metadata=metadata,
+    )

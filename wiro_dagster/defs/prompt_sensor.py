@@ -1,0 +1,242 @@
+"""The sensor that brings prompts in: partitions, observations, orders where the policy says so."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import dagster as dg
+
+from wiro_dagster.catalogue import LocalFileInput
+from wiro_dagster.defs.asset_files import find_asset_version
+from wiro_dagster.defs.automation import list_wanted, order_prompts
+from wiro_dagster.defs.collection import VideoCollection
+from wiro_dagster.defs.order_checks import prompts_check, unreadable_check
+from wiro_dagster.defs.order_sensor import tick_seconds
+from wiro_dagster.defs.prompt_sources import asset_loader
+from wiro_dagster.defs.provenance import observe_prompts
+from wiro_dagster.errors import InputError
+from wiro_dagster.prompts import Prompt, PromptFile, list_files
+
+_PROBLEMS_SECONDS = 60.0
+"""How soon problems are looked at again: a missing file may have come, or Wiro be back."""
+
+_MODELS_SECONDS = 3600.0
+"""How soon models are looked at again: they change too, without the prompts."""
+
+_ADD_AT_ONCE = 10_000
+
+# The version of a source that this process has read, and the local files that its prompts name:
+# whether those have changed can be told without reading the source again.
+_local_files: dict[VideoCollection, tuple[str, frozenset[Path]]] = {}
+
+
+@dataclass(frozen=True)
+class PromptsSeen:
+    """What the sensor keeps between its ticks.
+
+    Args:
+        version: of the source.
+        files: hash of size and time of all local files that prompts name; empty where not known.
+        assets: the newest materializations of the assets whose files prompts may name.
+        check: hash of what the check said.
+        look_again_at: unix seconds, when to look again although nothing has changed.
+    """
+
+    version: str = ""
+    files: str = ""
+    assets: str = ""
+    check: str = ""
+    look_again_at: float = 0.0
+
+    @classmethod
+    def from_cursor(cls, cursor: str | None) -> PromptsSeen:
+        """Reads a cursor; an unreadable one means that nothing was seen."""
+        try:
+            return cls(**json.loads(cursor or "{}"))
+        except (ValueError, TypeError):
+            return cls()
+
+    def to_cursor(self) -> str:
+        """A cursor, short however many prompts there are."""
+        return json.dumps(asdict(self))
+
+    def is_same(self, other: PromptsSeen) -> bool:
+        """Whether the prompts are the same as far as can be told without reading them."""
+        mine, others = ((seen.version, seen.files, seen.assets) for seen in (self, other))
+        return mine == others and bool(self.files)
+
+
+def build_prompt_file_sensor(collection: VideoCollection) -> dg.SensorDefinition:
+    """The sensor that turns new prompts into partitions, and sees prompts change."""
+    source = collection.source
+
+    @dg.sensor(
+        name=collection.prefixed("prompt_file_sensor"),
+        minimum_interval_seconds=4,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        required_resource_keys=collection.resource_keys,
+        tags={"wiro/collection": collection.ledger_name},
+        description=(
+            f"Adds a partition for every new prompt of {source.name}, and tells Dagster which have "
+            f"changed. {_POLICIES[collection.orders]}"
+        ),
+    )
+    def prompt_file_sensor(
+        context: dg.SensorEvaluationContext,
+    ) -> dg.SensorResult | dg.SkipReason:
+        deadline = time.monotonic() + tick_seconds()
+        before = PromptsSeen.from_cursor(context.cursor)
+        now = _look(collection, context)
+        if now.is_same(before) and time.time() < before.look_again_at:
+            return dg.SkipReason(f"{source.name} has not changed.")
+        try:
+            prompts = collection.load_prompts(
+                context.resources, context.instance, asset_loader(context)
+            )
+        except InputError as error:
+            context.log.error(str(error))  # noqa: TRY400, the stack says nothing to a user
+            check = unreadable_check(error, collection.order_key)
+            now = replace(_remember(collection, now, {}), look_again_at=_in(_PROBLEMS_SECONDS))
+            return _conclude(before, now, check, reason=str(error))
+        now = _remember(collection, now, prompts.prompts)
+        for problem in prompts.problems:
+            context.log.error(str(problem))
+        for change in prompts.changes:
+            context.log.warning(str(change))
+        news = _bring_in(context, collection, prompts, deadline)
+        if news.left:
+            pause = 0.0
+        else:
+            pause = _PROBLEMS_SECONDS if prompts.problems or news.failures else _MODELS_SECONDS
+        now = replace(now, look_again_at=_in(pause))
+        check = prompts_check(prompts, collection.order_key)
+        requests = [
+            collection.partitions.build_add_request(news.partitions[start : start + _ADD_AT_ONCE])
+            for start in range(0, len(news.partitions), _ADD_AT_ONCE)
+        ]
+        return _conclude(before, now, check, reason=news.summary, requests=requests)
+
+    return prompt_file_sensor
+
+
+_POLICIES = {
+    "manual": "It orders nothing by itself.",
+    "new": "It orders the videos of prompts that were never ordered.",
+    "new_and_changed": "It orders the videos of prompts that are new or have changed.",
+}
+
+
+@dataclass(frozen=True)
+class _News:
+    """What a tick found.
+
+    Args:
+        partitions: ids of prompts that are new.
+        failures: why prompts could not be ordered.
+        left: how much there was no time for, or that must wait for its partition.
+        summary: one line.
+    """
+
+    partitions: list[str]
+    failures: dict[str, str]
+    left: int
+    summary: str
+
+
+def _bring_in(
+    context: dg.SensorEvaluationContext,
+    collection: VideoCollection,
+    prompts: PromptFile,
+    deadline: float,
+) -> _News:
+    instance, every = context.instance, prompts.prompts
+    known = set(collection.partitions.get_partition_keys(dynamic_partitions_store=instance))
+    new = [prompt_id for prompt_id in every if prompt_id not in known]
+    gone = len(known - every.keys())
+    summary = (
+        f"{len(every)} prompts, {len(new)} of them new; {len(prompts.problems)} problems; "
+        f"{gone} partitions have no prompt any more."
+    )
+    # Reported at once, not with the tick's result: what is ordered next refers to it.
+    report = instance.report_runless_asset_event
+    left = observe_prompts(instance, collection, every.values(), report, deadline=deadline)
+    failures: dict[str, str] = {}
+    if collection.orders != "manual" and not left:
+        desk = collection.open_desk(context.resources)
+        in_place = [prompt for prompt_id, prompt in every.items() if prompt_id in known]
+        wanted = list_wanted(desk.context.ledger, collection, in_place)
+        ordered = order_prompts(instance, collection, desk, wanted, report, deadline=deadline)
+        failures, left = ordered.failures, ordered.left + len(new)
+        summary += f" {len(ordered.placed)} were ordered."
+        for prompt_id, reason in failures.items():
+            context.log.error(f'"{prompt_id}" was not ordered: {reason}')
+    context.log.info(summary)
+    return _News(new, failures, left, summary)
+
+
+def _look(collection: VideoCollection, context: dg.SensorEvaluationContext) -> PromptsSeen:
+    version = collection.source.find_version(context.resources, context.instance)
+    known, paths = _local_files.get(collection, ("", frozenset[Path]()))
+    files = _digest_files(paths) if known == version else ""
+    return PromptsSeen(version, files, find_asset_version(context.instance, collection.input_keys))
+
+
+def _remember(
+    collection: VideoCollection, seen: PromptsSeen, prompts: Mapping[str, Prompt]
+) -> PromptsSeen:
+    """Notes which local files to watch.
+
+    Where they were not known before the prompts were read, nobody can say whether they have
+    changed meanwhile: then the next tick reads once more.
+    """
+    paths = frozenset(_list_files(prompts.values()))
+    _local_files[collection] = (seen.version, paths)
+    return seen if paths else replace(seen, files=_digest_files(paths))
+
+
+def _list_files(prompts: Iterable[Prompt]) -> Iterator[Path]:
+    for prompt in prompts:
+        for file in list_files(prompt.inputs):
+            if isinstance(file, LocalFileInput):
+                yield file.path
+
+
+def _digest_files(paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        try:
+            stat = path.stat()
+            state = f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ino}"
+        except OSError as error:
+            state = type(error).__name__
+        digest.update(f"{path}\0{state}\0".encode())
+    return digest.hexdigest()
+
+
+def _in(seconds: float) -> float:
+    return time.time() + seconds
+
+
+def _conclude(
+    before: PromptsSeen,
+    now: PromptsSeen,
+    check: dg.AssetCheckEvaluation,
+    *,
+    reason: str,
+    requests: Sequence[dg.AddDynamicPartitionsRequest] = (),
+) -> dg.SensorResult:
+    """The tick's result. The check is told when it says something new, or the source is another."""
+    text = f"{check.passed}\0{check.description}\0{check.metadata}"
+    now = replace(now, check=hashlib.sha256(text.encode()).hexdigest())
+    is_news = (now.version, now.check) != (before.version, before.check)
+    return dg.SensorResult(
+        dynamic_partitions_requests=list(requests),
+        asset_events=[check] if is_news else [],
+        cursor=now.to_cursor(),
+        skip_reason=None if is_news or requests else reason,
+    )

@@ -1,0 +1,174 @@
+"""The checks on `video`: evaluated with each delivery, executable at any time.
+
+None of them is a check of single partitions: Dagster stores a runless evaluation of a partitioned
+check once for each partition, and refuses the next one. Each says which partitions fail now.
+"""
+
+# No `from __future__ import annotations`: Dagster compares the context's annotation with its class.
+from collections.abc import Collection, Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import dagster as dg
+import sqlalchemy as sa
+
+from wiro_dagster.defs.collection import VideoCollection
+from wiro_dagster.ledger import Ledger
+from wiro_dagster.ledger.schema import orders
+from wiro_dagster.orders.verdicts import VideoChecks, judge_order
+
+_NAMED_FAILURES = 3
+_LISTED_FAILURES = 200
+_READ_AT_ONCE = 500
+
+_NAMES = {
+    "playable": "playable",
+    "duration": "duration_as_ordered",
+    "resolution": "resolution_as_ordered",
+    "black": "not_black",
+    "frozen": "not_frozen",
+    "aspect_ratio": "aspect_ratio_of_image",
+    "cost": "cost_within_quote",
+    "size": "size_as_announced",
+}
+_RULES = {
+    "playable": "Every frame of a video decodes, to the last.",
+    "duration": "A video or a sound is as long as it was ordered.",
+    "resolution": "A video or an image is as large as it was ordered.",
+    "black": "A video is not black.",
+    "frozen": "A video does not stand still.",
+    "aspect_ratio": "A video has the shape of its first image.",
+    "cost": "Nothing cost more than its quote.",
+    "size": "Of every file as many bytes are stored as Wiro announced.",
+}
+
+
+@dataclass(frozen=True)
+class _Judged:
+    partition: str
+    verdicts: Mapping[str, str]
+
+
+# Verdicts on a video do not change, and a collection may have many thousands: each is judged once
+# in a process.
+_judged: dict[Hashable, dict[int, _Judged]] = {}
+_judged_lock = Lock()
+
+
+def evaluate_video_checks(
+    collection: VideoCollection, ledger: Ledger, *, changed: Collection[int] = ()
+) -> list[dg.AssetCheckEvaluation]:
+    """One evaluation of each check that is not off, over all videos that stand for a partition.
+
+    Args:
+        collection: whose videos.
+        ledger: has the findings.
+        changed: ids of orders whose files have come since the last evaluation.
+    """
+    judged = _judge(collection, ledger, changed)
+    return [_evaluation(collection, check, judged) for check in collection.checks.active]
+
+
+def build_video_checks(collection: VideoCollection) -> list[dg.AssetChecksDefinition]:
+    """The same checks for Dagster's Execute button; empty where all are off."""
+    if not collection.checks.active:
+        return []
+    specs = [
+        dg.AssetCheckSpec(_NAMES[check], asset=collection.video_key, description=_RULES[check])
+        for check in collection.checks.active
+    ]
+
+    # One step for all of them: they read the same rows.
+    @dg.multi_asset_check(
+        name=collection.prefixed("video_checks"),
+        specs=specs,
+        can_subset=True,
+        required_resource_keys=collection.resource_keys,
+    )
+    def video_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        ledger = collection.open_desk(context.resources).context.ledger
+        _forget(collection, ledger)
+        for evaluation in evaluate_video_checks(collection, ledger):
+            if evaluation.asset_check_key in context.selected_asset_check_keys:
+                yield dg.AssetCheckResult(
+                    check_name=evaluation.check_name,
+                    asset_key=evaluation.asset_key,
+                    passed=evaluation.passed,
+                    severity=evaluation.severity,
+                    description=evaluation.description,
+                    metadata=evaluation.metadata,
+                )
+
+    return [video_checks]
+
+
+def _evaluation(
+    collection: VideoCollection, check: str, judged: Collection[_Judged]
+) -> dg.AssetCheckEvaluation:
+    made = [video for video in judged if check in video.verdicts]
+    failing = {video.partition: video.verdicts[check] for video in made if video.verdicts[check]}
+    metadata: dict[str, Any] = {"wiro/videos": len(made), "wiro/failing": len(failing)}
+    if failing:
+        newest = dict(list(failing.items())[-_LISTED_FAILURES:])
+        metadata["wiro/failures"] = dg.MetadataValue.json(newest)
+    severity = collection.checks.severity(check)
+    return dg.AssetCheckEvaluation(
+        asset_key=collection.video_key,
+        check_name=_NAMES[check],
+        passed=not failing,
+        severity=dg.AssetCheckSeverity.WARN if severity == "warn" else dg.AssetCheckSeverity.ERROR,
+        description=_describe(len(made), failing),
+        metadata=metadata,
+    )
+
+
+def _describe(made: int, failing: Mapping[str, str]) -> str:
+    if not failing:
+        return f"All right: {made}." if made else "Nothing yet that this can be said of."
+    named = list(failing.items())[-_NAMED_FAILURES:]
+    more = f"\nand {len(failing) - len(named)} more" if len(failing) > len(named) else ""
+    lines = "".join(f'\n"{partition}": {verdict}' for partition, verdict in named)
+    return f"{len(failing)} of {made} fail:{lines}{more}"
+
+
+def _judge(collection: VideoCollection, ledger: Ledger, changed: Collection[int]) -> list[_Judged]:
+    standing = _list_standing(ledger, collection.ledger_name)
+    with _judged_lock:
+        known = _judged.setdefault(_cache_key(collection, ledger), {})
+        missing = [
+            order_id for order_id in standing if order_id not in known or order_id in changed
+        ]
+        known.update(_judge_orders(ledger, missing, collection.checks))
+        for order_id in known.keys() - set(standing):
+            del known[order_id]
+        return [known[order_id] for order_id in standing if order_id in known]
+
+
+def _judge_orders(
+    ledger: Ledger, order_ids: list[int], checks: VideoChecks
+) -> Iterator[tuple[int, _Judged]]:
+    for start in range(0, len(order_ids), _READ_AT_ONCE):
+        for order in ledger.list_orders(ids=order_ids[start : start + _READ_AT_ONCE]):
+            yield order.id, _Judged(order.partition, judge_order(order, checks))
+
+
+def _list_standing(ledger: Ledger, collection: str) -> list[int]:
+    """Ids of the owned orders that stand for their partitions, the oldest first."""
+    query = (
+        sa.select(orders.c.id)
+        .where(orders.c.collection == collection, orders.c.superseded_by.is_(None))
+        .where(orders.c.state.in_(("stored", "delivered")))
+        .order_by(orders.c.id)
+    )
+    with ledger.reading() as connection:
+        return list(connection.execute(query).scalars())
+
+
+def _forget(collection: VideoCollection, ledger: Ledger) -> None:
+    with _judged_lock:
+        _judged.pop(_cache_key(collection, ledger), None)
+
+
+def _cache_key(collection: VideoCollection, ledger: Ledger) -> Hashable:
+    return (ledger, collection.ledger_name, collection.checks)

@@ -1,0 +1,1 @@
+"""Dagster resources: the Wiro account, the ledger, the video stores."""

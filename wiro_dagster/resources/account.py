@@ -1,0 +1,198 @@
+"""Dagster resources: the Wiro account, and the ledger of orders with its budget."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+
+import dagster as dg
+from pydantic import Field
+
+from wiro_dagster.api.auth import Credentials
+from wiro_dagster.api.client import WiroClient
+from wiro_dagster.errors import ConfigurationError
+from wiro_dagster.ledger import Ledger
+from wiro_dagster.ledger.budget import BudgetLimits, UnknownPricePolicy
+
+DEFAULT_BASE_URL = "https://api.wiro.ai/v1"
+DEFAULT_WEBSOCKET_URL = "wss://socket.wiro.ai/v1"
+DEFAULT_CDN_HOSTS = ("cdn.wiro.ai", "cdn1.wiro.ai")
+
+
+class WiroResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """A Wiro account. Give secrets as `dg.EnvVar`, so that Dagster shows their names only.
+
+    Example:
+        WiroResource(
+            api_key=dg.EnvVar("WIRO_API_KEY"), api_secret=dg.EnvVar("WIRO_API_SECRET")
+        )
+    """
+
+    api_key: str = Field(repr=False, description="The project's API key.")
+    api_secret: str | None = Field(
+        default=None,
+        repr=False,
+        description="The project's API secret; none for a project of the key-only kind.",
+    )
+    base_url: str = Field(default=DEFAULT_BASE_URL, description="REST base of the API.")
+    cdn_hosts: list[str] = Field(
+        default=list(DEFAULT_CDN_HOSTS),
+        description="Hosts that output files may be downloaded from.",
+    )
+    websocket_url: str | None = Field(
+        default=None,
+        description=(
+            "Where waiting runs hear of their tasks' progress. Not set: Wiro's own, and none for "
+            "another service."
+        ),
+    )
+    connect_timeout_seconds: float = Field(
+        default=5.0, gt=0, description="To connect, for every request."
+    )
+    read_timeout_seconds: float = Field(
+        default=10.0, gt=0, description="To wait for an answer to anything but a run."
+    )
+    submit_timeout_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="To wait for the answer to a run; after that its outcome is unknown.",
+    )
+    concurrent_requests: int = Field(
+        default=8, ge=1, le=64, description="Requests to Wiro that may be under way at once."
+    )
+
+    def get_client(self) -> WiroClient:
+        """The client of this account, one for each process, so that connections are reused.
+
+        Raises:
+            ConfigurationError: no API key.
+        """
+        if not self.api_key:
+            raise ConfigurationError(
+                "The Wiro API key is empty. Set WIRO_API_KEY (and WIRO_API_SECRET for a project of "
+                "the signature kind), or use the emulator: make demo."
+            )
+        return _client(
+            Credentials(self.api_key, self.api_secret or None),
+            self.base_url,
+            tuple(self.cdn_hosts),
+            self.connect_timeout_seconds,
+            self.read_timeout_seconds,
+            self.submit_timeout_seconds,
+            self.concurrent_requests,
+        )
+
+    def find_websocket_url(self) -> str | None:
+        """Where tasks' events come from; `None` for another service that names no such place."""
+        if self.websocket_url or self.base_url != DEFAULT_BASE_URL:
+            return self.websocket_url or None
+        return DEFAULT_WEBSOCKET_URL
+
+    def get_account(self) -> str:
+        """What the ledger calls this account: a short hash of its key, which reveals nothing."""
+        return hashlib.sha256(self.api_key.encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=16)
+def _client(
+    credentials: Credentials,
+    base_url: str,
+    cdn_hosts: Sequence[str],
+    connect_timeout_seconds: float,
+    read_timeout_seconds: float,
+    submit_timeout_seconds: float,
+    pool_size: int,
+) -> WiroClient:
+    return WiroClient(
+        credentials,
+        base_url=base_url,
+        cdn_hosts=cdn_hosts,
+        connect_timeout_seconds=connect_timeout_seconds,
+        read_timeout_seconds=read_timeout_seconds,
+        submit_timeout_seconds=submit_timeout_seconds,
+        # The tick asks again in any case: it must not spend itself on one stubborn answer.
+        read_attempts=2,
+        longest_wait_seconds=3.0,
+        pool_size=pool_size,
+    )
+
+
+class LedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The database that says what was ordered and paid for, and the budget it keeps.
+
+    Budgets are texts such as "12.50", in USD; none means no limit. Days are UTC days.
+    """
+
+    url: str = Field(
+        repr=False,
+        description="SQLAlchemy URL: sqlite:///path/to/ledger.db or postgresql://user@host/name.",
+    )
+    daily_budget_usd: str | None = Field(
+        default="10", description="The most an account may spend in one day."
+    )
+    total_budget_usd: str | None = Field(
+        default=None, description="The most an account may ever spend."
+    )
+    collection_budget_usd: str | None = Field(
+        default=None, description="The most one collection may ever spend."
+    )
+    video_budget_usd: str | None = Field(default=None, description="The most one video may cost.")
+    unknown_price: UnknownPricePolicy = Field(
+        default="refuse",
+        description=(
+            'What to do where no price is known before the run: "refuse" holds the order back, '
+            '"allow" lets it pass, "assume" counts it at assumed_price_usd.'
+        ),
+    )
+    assumed_price_usd: str | None = Field(
+        default=None, description='What an order counts as under unknown_price "assume".'
+    )
+
+    def get_ledger(self) -> Ledger:
+        """The ledger, opened once for each process.
+
+        Raises:
+            ConfigurationError: the URL cannot be used.
+            LedgerError: the database cannot be reached, or holds another version's ledger.
+        """
+        return _ledger(self.url)
+
+    def get_limits(self) -> BudgetLimits:
+        """What may be spent.
+
+        Raises:
+            ConfigurationError: a budget is not an amount of money.
+        """
+        assumed = _amount("assumed_price_usd", self.assumed_price_usd)
+        if self.unknown_price == "assume" and assumed is None:
+            raise ConfigurationError(
+                'unknown_price is "assume", but assumed_price_usd is not set. Set it to the most '
+                "that such a run may cost, in USD."
+            )
+        return BudgetLimits(
+            video_usd=_amount("video_budget_usd", self.video_budget_usd),
+            daily_usd=_amount("daily_budget_usd", self.daily_budget_usd),
+            collection_usd=_amount("collection_budget_usd", self.collection_budget_usd),
+            total_usd=_amount("total_budget_usd", self.total_budget_usd),
+            unknown_price=self.unknown_price,
+            assumed_usd=assumed,
+        )
+
+
+def _amount(name: str, text: str | None) -> Decimal | None:
+    if text is None or not text.strip():
+        return None
+    try:
+        amount = Decimal(text.strip())
+    except InvalidOperation:
+        amount = Decimal(-1)
+    if not amount.is_finite() or amount < 0:
+        raise ConfigurationError(f'{name} is "{text}". Write an amount in USD, such as 12.50.')
+    return amount
+
+
+@lru_cache(maxsize=16)
+def _ledger(url: str) -> Ledger:
+    return Ledger(url)

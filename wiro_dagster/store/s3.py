@@ -1,0 +1,243 @@
+"""Files in Amazon S3, or in a service that speaks its protocol.
+
+    client = S3Resource(region_name="eu-central-1").get_client()
+    store = S3Store(client, "my-bucket", "videos", server_side_encryption="aws:kms")
+
+Needs boto3 (`pip install wiro-dagster[aws]`). The client's user needs `s3:PutObject`,
+`s3:GetObject`, `s3:ListBucket` and `s3:AbortMultipartUpload`; `s3:ListBucketMultipartUploads` too
+for clearing up uploads that a dead process left.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from wiro_dagster.errors import MediaError, StoreError
+from wiro_dagster.store.disk import STALE_SECONDS, store_error
+from wiro_dagster.store.keys import check_key
+from wiro_dagster.store.s3_errors import is_missing, s3_errors
+
+_log = logging.getLogger(__name__)
+
+_MEBIBYTE = 1024 * 1024
+_LONGEST_VIEW_SECONDS = 7 * 24 * 3600
+_STAGING_PREFIX = "wiro-dagster-staging-"
+_COPY_PREFIX = "wiro-dagster-copy-"
+
+
+class S3Store:
+    """Keeps files as objects of a bucket.
+
+    A file is staged on the local disk, uploaded in parts of which S3 verifies the SHA-256, and
+    looked up again before it counts as kept. Its own SHA-256 goes along as metadata.
+
+    Args:
+        client: a boto3 S3 client, such as `S3Resource(…).get_client()` of dagster-aws makes.
+        bucket: an existing bucket.
+        prefix: what all keys start with; a slash is put after it.
+        server_side_encryption: "AES256" or "aws:kms"; None leaves it to the bucket's own setting.
+        kms_key_id: key to encrypt with; implies "aws:kms".
+        storage_class: such as "STANDARD_IA"; it must be readable at once.
+        part_bytes: files larger than this are uploaded in parts of this size, at least 5 MiB.
+        threads: how many parts of one file are under way at once.
+        temporary_folder: where files are staged and copied to; the system's when None.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        bucket: str,
+        prefix: str = "",
+        *,
+        server_side_encryption: str | None = None,
+        kms_key_id: str | None = None,
+        storage_class: str | None = None,
+        part_bytes: int = 16 * _MEBIBYTE,
+        threads: int = 4,
+        temporary_folder: Path | None = None,
+    ) -> None:
+        self.bucket = bucket
+        self.prefix = prefix.strip("/")
+        self._client = client
+        self._part_bytes = part_bytes
+        self._threads = threads
+        self._temporary_folder = temporary_folder
+        self._has_cleared_up = False
+        encryption = server_side_encryption or ("aws:kms" if kms_key_id else None)
+        options = {
+            "ServerSideEncryption": encryption,
+            "SSEKMSKeyId": kms_key_id,
+            "StorageClass": storage_class,
+        }
+        self._upload_options = {name: value for name, value in options.items() if value}
+
+    def __repr__(self) -> str:
+        return f"S3Store({self._uri(self.prefix)!r})"
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """A fresh path on the local disk."""
+        with self._folder(_STAGING_PREFIX) as folder:
+            yield folder / "staged"
+
+    def commit(self, staged: Path, key: str, *, content_type: str | None, sha256: str) -> str:
+        """Upload a staged file, and make sure that S3 has it as it was."""
+        name = self._name(key)
+        with s3_errors(f"{key} could not be uploaded to", self._uri(self.prefix)):
+            size_bytes = staged.stat().st_size
+        if size_bytes > self._part_bytes and self.prefix and not self._has_cleared_up:
+            self._clear_up()
+        extra = {
+            **self._upload_options,
+            "ChecksumAlgorithm": "SHA256",
+            "Metadata": {"sha256": sha256},
+            "ContentType": content_type or "application/octet-stream",
+        }
+        with s3_errors(f"{key} could not be uploaded to", self._uri(self.prefix)):
+            self._client.upload_file(
+                str(staged), self.bucket, name, ExtraArgs=extra, Config=self._transfer()
+            )
+        kept = self._find_object(key)
+        found = (kept["ContentLength"], kept["Metadata"].get("sha256")) if kept else None
+        if found != (size_bytes, sha256):
+            raise StoreError(
+                f"{self.uri_for(key)} was uploaded, but S3 does not show it as it was sent. It will"
+                " be tried again; if this stays, check what else writes to the bucket."
+            )
+        return self.uri_for(key)
+
+    def find_size(self, key: str) -> int | None:
+        """Size in bytes; None where there is no such object."""
+        kept = self._find_object(key)
+        return None if kept is None else int(kept["ContentLength"])
+
+    def uri_for(self, key: str) -> str:
+        """The object's `s3://` URI."""
+        return self._uri(self._name(key))
+
+    @contextmanager
+    def local_copy(self, key: str) -> Iterator[Path]:
+        """A copy on the local disk, compared with the SHA-256 of the upload; removed at the end."""
+        kept = self._find_object(key)
+        if kept is None:
+            raise StoreError(
+                f"{self.uri_for(key)} is gone. Order its prompt again, or restore the object."
+            )
+        with self._folder(_COPY_PREFIX) as folder:
+            path = folder / Path(key).name
+            with s3_errors(f"{key} could not be downloaded from", self._uri(self.prefix)):
+                self._client.download_file(
+                    self.bucket, self._name(key), str(path), Config=self._transfer()
+                )
+            expected = kept["Metadata"].get("sha256")
+            if expected is not None and _sha256_of(path) != expected:
+                raise MediaError(
+                    f"{self.uri_for(key)} is not the file that was uploaded: its SHA-256 differs. "
+                    "Order its prompt again, or restore the object."
+                )
+            yield path
+
+    def view_url(self, key: str, *, expires_seconds: int = 3600) -> str | None:
+        """A signed URL that shows the file to whoever has it, for seven days at most."""
+        with s3_errors(f"{key} could not be given a URL in", self._uri(self.prefix)):
+            url = self._client.generate_presigned_url(
+                "get_object",
+                Params={"Bucket": self.bucket, "Key": self._name(key)},
+                ExpiresIn=min(expires_seconds, _LONGEST_VIEW_SECONDS),
+            )
+        return str(url)
+
+    def abort_stale_uploads(self, *, older_than_seconds: float = STALE_SECONDS) -> int:
+        """Abort uploads under the prefix that were begun long ago and never ended; they cost money.
+
+        Returns:
+            How many were aborted.
+        """
+        newest = time.time() - older_than_seconds
+        aborted = 0
+        with s3_errors("unfinished uploads could not be aborted in", self._uri(self.prefix)):
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self.bucket, Prefix=f"{self.prefix}/" if self.prefix else ""
+            )
+            for upload in (upload for page in pages for upload in page.get("Uploads", [])):
+                begun: dt.datetime = upload["Initiated"]
+                if begun.timestamp() <= newest:
+                    self._client.abort_multipart_upload(
+                        Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                    )
+                    aborted += 1
+        return aborted
+
+    def _clear_up(self) -> None:
+        # Once for each store object is enough, and nothing depends on it: the right to list
+        # uploads may be missing.
+        self._has_cleared_up = True
+        try:
+            self.abort_stale_uploads()
+        except StoreError as error:
+            _log.info("%s", error)
+
+    def _find_object(self, key: str) -> Any:
+        name = self._name(key)
+        with s3_errors(f"{key} could not be looked up in", self._uri(self.prefix)):
+            try:
+                return self._client.head_object(Bucket=self.bucket, Key=name)
+            except self._client.exceptions.ClientError as error:
+                if is_missing(error):
+                    return None
+                raise
+
+    def _transfer(self) -> Any:
+        from boto3.s3.transfer import TransferConfig
+
+        return TransferConfig(
+            multipart_threshold=self._part_bytes + 1,
+            multipart_chunksize=self._part_bytes,
+            max_concurrency=self._threads,
+        )
+
+    def _name(self, key: str) -> str:
+        check_key(key)
+        return f"{self.prefix}/{key}" if self.prefix else key
+
+    def _uri(self, name: str) -> str:
+        return f"s3://{self.bucket}/{name}".rstrip("/")
+
+    @contextmanager
+    def _folder(self, prefix: str) -> Iterator[Path]:
+        parent = self._temporary_folder or Path(tempfile.gettempdir())
+        try:
+            _remove_stale_folders(parent)
+            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        except OSError as error:
+            raise store_error(error, parent, "used for temporary files") from error
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_stale_folders(parent: Path) -> None:
+    # Copies are left alone: somebody may be reading one for days.
+    oldest = time.time() - STALE_SECONDS
+    for folder in parent.glob(f"{_STAGING_PREFIX}*"):
+        with suppress(OSError):
+            if folder.stat().st_mtime < oldest:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sha256_of(path: Path) -> str:
+    hashed = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_MEBIBYTE):
+            hashed.update(chunk)
+    return hashed.hexdigest()
