@@ -5,13 +5,22 @@ from __future__ import annotations
 import errno
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from wiro_dagster.errors import StoreError
 from wiro_dagster.store.disk import remove_stale, store_error
 from wiro_dagster.store.keys import check_key
+from wiro_dagster.store.notes import (
+    MAX_NOTE_BYTES,
+    NOTES_FOLDER,
+    decode_note,
+    encode_note,
+    note_name,
+    note_path,
+)
 
 _STAGING = ".staging"
 
@@ -58,13 +67,7 @@ class FolderStore:
     ) -> str:
         """Rename a staged file to its key, so that it survives a power cut."""
         target = self._path(key)
-        try:
-            _make_folder(target.parent)
-            _flush(staged)
-            staged.replace(target)
-            _flush_folder(target.parent)
-        except OSError as error:
-            raise store_error(error, self.root, f"written ({key})") from error
+        self._move(staged, target, key)
         return target.as_uri()
 
     def find_size(self, key: str) -> int | None:
@@ -98,6 +101,49 @@ class FolderStore:
         """None: a folder serves nothing."""
         check_key(key)
         return None
+
+    def write_note(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write the note to a hidden folder, then rename it into place."""
+        path, encoded = note_path(name), encode_note(name, content)
+        with self.staging() as staged:
+            try:
+                staged.write_bytes(encoded)
+            except OSError as error:
+                raise store_error(error, self.root, f"written ({path})") from error
+            self._move(staged, self.root / path, path)
+
+    def read_note(self, name: str) -> Mapping[str, Any] | None:
+        """Read the note's file."""
+        path = self.root / note_path(name)
+        try:
+            with path.open("rb") as file:
+                encoded = file.read(MAX_NOTE_BYTES + 1)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise store_error(error, self.root, f"read ({name})") from error
+        return decode_note(encoded, path.as_uri())
+
+    def list_notes(self, prefix: str = "") -> Iterator[str]:
+        """List the folders below the notes' own that the prefix names."""
+        notes = self.root / NOTES_FOLDER
+        parent = prefix.rpartition("/")[0]
+        top = notes / check_key(parent) if parent else notes
+        try:
+            paths = [path.relative_to(notes).as_posix() for path in top.rglob("*.json")]
+        except OSError as error:
+            raise store_error(error, self.root, "listed (notes)") from error
+        names = (note_name(path) for path in paths)
+        yield from sorted(name for name in names if name is not None and name.startswith(prefix))
+
+    def _move(self, staged: Path, target: Path, name: str) -> None:
+        try:
+            _make_folder(target.parent)
+            _flush(staged)
+            staged.replace(target)
+            _flush_folder(target.parent)
+        except OSError as error:
+            raise store_error(error, self.root, f"written ({name})") from error
 
     def _path(self, key: str) -> Path:
         return self.root.joinpath(*check_key(key).split("/"))

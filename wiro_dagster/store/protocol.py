@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,4 +95,21 @@ class VideoStore(Protocol):
 
     def view_url(self, key: str, *, expires_seconds: int = 3600) -> str | None:
         """A URL that a browser elsewhere can open for a while; None where there is none."""
+        ...
+
+    def write_note(self, name: str, content: Mapping[str, Any]) -> None:
+        """Keep a small JSON object beside the files, all of it or nothing; replaces an older one.
+
+        Args:
+            name: a safe relative name (`check_key`), such as "orders/42".
+            content: plain JSON values, at most 64 KB of them.
+        """
+        ...
+
+    def read_note(self, name: str) -> Mapping[str, Any] | None:
+        """Return a note; None if there is none, or none that can be read (the log says so)."""
+        ...
+
+    def list_notes(self, prefix: str = "") -> Iterator[str]:
+        """Yield the names of all notes that start with a prefix, in order of their names."""
         ...

@@ -16,7 +16,7 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,14 @@ from typing import Any
 from wiro_dagster.errors import MediaError, StoreError
 from wiro_dagster.store.disk import STALE_SECONDS, store_error
 from wiro_dagster.store.keys import check_key
+from wiro_dagster.store.notes import (
+    MAX_NOTE_BYTES,
+    NOTES_FOLDER,
+    decode_note,
+    encode_note,
+    note_name,
+    note_path,
+)
 from wiro_dagster.store.s3_errors import is_missing, s3_errors
 
 _log = logging.getLogger(__name__)
@@ -156,6 +164,44 @@ class S3Store:
             )
         return str(url)
 
+    def write_note(self, name: str, content: Mapping[str, Any]) -> None:
+        """Put the note as one small object."""
+        path, encoded = note_path(name), encode_note(name, content)
+        with s3_errors(f"The note {name} could not be written to", self._uri(self.prefix)):
+            self._client.put_object(
+                Bucket=self.bucket,
+                Key=self._below_prefix(path),
+                Body=encoded,
+                ContentType="application/json",
+                **self._upload_options,
+            )
+
+    def read_note(self, name: str) -> Mapping[str, Any] | None:
+        """Get the note's object."""
+        key = self._below_prefix(note_path(name))
+        with s3_errors(f"The note {name} could not be read from", self._uri(self.prefix)):
+            try:
+                answer = self._client.get_object(Bucket=self.bucket, Key=key)
+            except self._client.exceptions.ClientError as error:
+                if is_missing(error):
+                    return None
+                raise
+            with answer["Body"] as body:
+                encoded = body.read(MAX_NOTE_BYTES + 1)
+        return decode_note(encoded, self._uri(key))
+
+    def list_notes(self, prefix: str = "") -> Iterator[str]:
+        """List the objects under the notes' prefix, a page at a time."""
+        folder = self._below_prefix(NOTES_FOLDER) + "/"
+        with s3_errors("Notes could not be listed in", self._uri(self.prefix)):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=folder + prefix
+            )
+            for kept in (kept for page in pages for kept in page.get("Contents", [])):
+                name = note_name(str(kept["Key"]).removeprefix(folder))
+                if name is not None:
+                    yield name
+
     def abort_stale_uploads(self, *, older_than_seconds: float = STALE_SECONDS) -> int:
         """Abort uploads under the prefix that were begun long ago and never ended; they cost money.
 
@@ -206,8 +252,10 @@ class S3Store:
         )
 
     def _name(self, key: str) -> str:
-        check_key(key)
-        return f"{self.prefix}/{key}" if self.prefix else key
+        return self._below_prefix(check_key(key))
+
+    def _below_prefix(self, path: str) -> str:
+        return f"{self.prefix}/{path}" if self.prefix else path
 
     def _uri(self, name: str) -> str:
         return f"s3://{self.bucket}/{name}".rstrip("/")
