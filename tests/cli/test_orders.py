@@ -45,7 +45,7 @@ def test_status_and_percentage_of_running_tasks_are_listed(tmp_path: Path) -> No
     ledger.close()
     options = ["orders", "--ledger", url]
     shown = CliRunner(env={"COLUMNS": "300"}).invoke(main, options)
-    assert f"task {order.task_id} (task_output, 40 %)" in shown.output
+    assert f"Task {order.task_id} is running at Wiro (task_output, 40 %)" in shown.output
     assert "Ordered; not submitted yet." in shown.output
 
 

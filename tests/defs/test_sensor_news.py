@@ -106,7 +106,7 @@ def test_an_empty_balance_is_told_once_and_so_is_its_end(project: Project) -> No
     (told,) = evaluations(project, "account_open")
     assert (told.passed, told.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert "Insufficient balance" in str(told.description)
-    assert "resumes by itself" in str(told.description)
+    assert "resumes once the balance is topped up" in str(told.description)
     project.emulator.set_balance("1000")
     settled = restarted.settle()
     assert {order.state for order in settled} == {"delivered"}

@@ -13,8 +13,8 @@ from rich.live import Live
 from rich.table import Table
 
 from wiro_dagster.cli.project import find_ledger_url
-from wiro_dagster.defs.events import describe_state
 from wiro_dagster.ledger import Ledger, Order, OrderState
+from wiro_dagster.orders.describe import describe_state
 
 _WATCH_SECONDS = 1.0
 _ALL: tuple[OrderState, ...] = get_args(OrderState)

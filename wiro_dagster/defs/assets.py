@@ -1,4 +1,4 @@
-"""The two assets of a collection: `video_order` (we asked for it) and `video` (we own it)."""
+"""The assets of a collection: `prompt`, `video_order` (we asked for it), `video` (we own it)."""
 
 # No `from __future__ import annotations`: Dagster compares the context's annotation with its class.
 from collections.abc import Iterator
@@ -7,22 +7,37 @@ from typing import Any
 import dagster as dg
 
 from wiro_dagster.defs.collection import VideoCollection
-from wiro_dagster.defs.event_log import find_order_events
-from wiro_dagster.defs.events import CODE_VERSION, order_materialization, order_metadata
+from wiro_dagster.defs.metadata import CODE_VERSION
 from wiro_dagster.defs.order_checks import judge_orders, prompts_check
 from wiro_dagster.defs.prompt_sources import asset_loader
-from wiro_dagster.defs.provenance import add_tags, observe_prompts, order_inputs
+from wiro_dagster.defs.report import Placed, Reporter, raise_failures
 from wiro_dagster.defs.waiting import VideoWait
-from wiro_dagster.errors import InputError, StoreError
-from wiro_dagster.ledger import Order, Placement
-from wiro_dagster.orders import OrderDesk
+from wiro_dagster.orders.describe import describe_placement
 from wiro_dagster.prompts import PromptFile
 
 StepEvents = Iterator[dg.MaterializeResult[Any]]
 
 
+def build_prompt_spec(collection: VideoCollection) -> dg.AssetSpec:
+    """Build the asset `prompt`. The sensor observes it, so that Dagster sees prompts change."""
+    upstream = collection.source.asset_key
+    return dg.AssetSpec(
+        key=collection.prompt_key,
+        deps=[] if upstream is None else [upstream],
+        partitions_def=collection.partitions,
+        group_name=collection.group_name,
+        kinds={"wiro"},
+        owners=list(collection.owners),
+        tags=dict(collection.tags),
+        description=(
+            f"A prompt of {collection.source.name}: text, model and inputs. The sensor observes "
+            "each new text, which makes the videos of the earlier text out of date."
+        ),
+    )
+
+
 def build_video_order_asset(collection: VideoCollection) -> dg.AssetsDefinition:
-    """The asset whose materialization places orders; nothing waits for them."""
+    """Build the asset whose materialization places orders without waiting for them."""
 
     @dg.asset(
         key=collection.order_key,
@@ -37,41 +52,31 @@ def build_video_order_asset(collection: VideoCollection) -> dg.AssetsDefinition:
         owners=list(collection.owners),
         tags=dict(collection.tags),
         description=(
-            "A video was asked for and may cost its quote. Materializing places the order, unless "
-            "the same video is under way or owned; the sensor submits it when budget and Wiro's "
-            "limits allow."
+            "An order for a video, which may cost its quote. Materialize it to place the order, "
+            "unless the same video is already ordered or owned. The sensor submits the order when "
+            "budget and Wiro's limits allow."
         ),
     )
     def video_order(context: dg.AssetExecutionContext) -> StepEvents:
-        desk = collection.open_desk(context.resources)
-        prompts = collection.load_prompts(
-            context.resources, context.instance, asset_loader(context)
-        )
-        placements, failures = place_orders(context, collection, desk, prompts)
-        orders = [placement.order for placement in placements.values()]
-        inputs = order_inputs(context.instance, collection, orders)
+        reporter = Reporter.in_run(context, collection)
+        prompts = _load_prompts(context, collection)
+        placed = _place_orders(context, reporter, prompts)
         if len(context.partition_keys) == 1:
-            for order in orders:
-                yield dg.MaterializeResult(
-                    metadata=order_metadata(order),
-                    data_version=dg.DataVersion(order.fingerprint),
-                    tags=inputs[order.id],
-                )
+            for order in placed.orders:
+                yield reporter.order_result(order)
         else:
-            if not failures and has_followers(context):
+            if not placed.failures and has_followers(context):
                 yield dg.MaterializeResult()  # lets the steps after this one run
-            for order in orders:
-                event = order_materialization(order, collection.order_key)
-                context.log_event(add_tags(event, inputs[order.id]))
-        # Steps of checks are skipped where this one yields nothing: their verdict is given here.
-        _log_checks(context, collection, desk, prompts)
-        raise_failures(failures, "were not ordered")
+            reporter.record(placed.orders)
+        # Dagster skips the steps of checks if this step yields nothing, so they are evaluated here.
+        _log_checks(context, reporter, prompts)
+        raise_failures(placed.failures, "were not ordered")
 
     return video_order
 
 
 def build_video_asset(collection: VideoCollection) -> dg.AssetsDefinition:
-    """The asset whose materialization means: the file is in the video store, verified."""
+    """Build the asset whose materialization means: the file is in the video store."""
 
     @dg.asset(
         key=collection.video_key,
@@ -88,60 +93,48 @@ def build_video_asset(collection: VideoCollection) -> dg.AssetsDefinition:
         owners=list(collection.owners),
         tags=dict(collection.tags),
         description=(
-            "A video that we own: in the video store, verified, its cost known. The sensor reports "
-            "it when its order is done. Materializing it orders it where that has not been done "
-            "yet, and waits for it."
+            "A video that we own: in the video store, verified, its cost known. The sensor "
+            "materializes it when its order is done. Materialize it yourself to order it if "
+            "needed, and wait for it."
         ),
     )
     def video(context: dg.AssetExecutionContext) -> StepEvents:
-        desk = collection.open_desk(context.resources)
-        prompts = collection.load_prompts(
-            context.resources, context.instance, asset_loader(context)
-        )
-        placements, failures = place_orders(context, collection, desk, prompts)
-        _record_orders(context, collection, [placed.order for placed in placements.values()])
-        _log_checks(context, collection, desk, prompts)
-        wait = VideoWait(context, collection, desk, list(placements.values()))
+        reporter = Reporter.in_run(context, collection)
+        prompts = _load_prompts(context, collection)
+        placed = _place_orders(context, reporter, prompts)
+        reporter.record_missing(placed.orders)
+        _log_checks(context, reporter, prompts)
+        wait = VideoWait(context, reporter, placed.orders)
         if len(context.partition_keys) == 1:
             yield from wait.deliver_result()
         else:
             wait.deliver_events()
-            if not (failures or wait.failures) and has_followers(context):
+            if not (placed.failures or wait.failures) and has_followers(context):
                 yield dg.MaterializeResult()  # lets the steps after this one run
                 wait.repeat_events()
-        raise_failures({**failures, **wait.failures}, "have no video")
+        raise_failures({**placed.failures, **wait.failures}, "have no video")
 
     return video
 
 
-def place_orders(
-    context: dg.AssetExecutionContext,
-    collection: VideoCollection,
-    desk: OrderDesk,
-    prompts: PromptFile,
-) -> tuple[dict[str, Placement], dict[str, str]]:
-    """Orders the videos of a run's partitions. One that is wrong does not hold up the others.
+def _load_prompts(context: dg.AssetExecutionContext, collection: VideoCollection) -> PromptFile:
+    return collection.load_prompts(context.resources, context.instance, asset_loader(context))
 
-    Returns:
-        The placements, and why the other partitions could not be ordered.
-    """
-    # The sensor may not have seen the newest text yet.
+
+def _place_orders(
+    context: dg.AssetExecutionContext, reporter: Reporter, prompts: PromptFile
+) -> Placed:
+    """Order the videos of a run's partitions."""
     here = [prompts.prompts[key] for key in context.partition_keys if key in prompts.prompts]
-    observe_prompts(context.instance, collection, here, context.log_event)
-    placements: dict[str, Placement] = {}
-    failures: dict[str, str] = {}
+    # The sensor may not have seen the newest text yet.
+    reporter.observe_prompts(here)
+    placed = reporter.place(here)
+    for placement in placed.placements.values():
+        context.log.info(describe_placement(placement))
     for partition in context.partition_keys:
-        prompt = prompts.prompts.get(partition)
-        if prompt is None:
-            failures[partition] = _why_no_prompt(prompts, partition, collection)
-            continue
-        try:
-            placements[partition] = desk.place(partition, prompt)
-        except (InputError, StoreError) as error:
-            failures[partition] = str(error)
-            continue
-        context.log.info(_describe_placement(placements[partition]))
-    return placements, failures
+        if partition not in prompts.prompts:
+            placed.failures[partition] = _why_no_prompt(prompts, partition, reporter.collection)
+    return placed
 
 
 def _why_no_prompt(prompts: PromptFile, partition: str, collection: VideoCollection) -> str:
@@ -152,62 +145,15 @@ def _why_no_prompt(prompts: PromptFile, partition: str, collection: VideoCollect
     )
 
 
-def _describe_placement(placement: Placement) -> str:
-    order = placement.order
-    match placement.outcome:
-        case "placed":
-            quote = (
-                "price not known" if order.quote_usd is None else f"quote {order.quote_usd:f} USD"
-            )
-            return f"{order.name} is placed: {order.model_slug}, {quote}."
-        case "under_way":
-            return f"{order.name} is under way already ({order.state}); nothing new is bought."
-        case "owned":
-            return f"{order.name} is owned already (task {order.task_id}); nothing new is bought."
-        case "taken_up":
-            return f"{order.name} is taken up again ({order.state}); nothing new is bought."
-
-
-def _record_orders(
-    context: dg.AssetExecutionContext, collection: VideoCollection, orders: list[Order]
-) -> None:
-    """Tells the event log of orders that were placed by a run of `video` itself."""
-    recorded = find_order_events(context.instance, collection.order_key, orders)
-    missing = [order for order in orders if order.id not in recorded]
-    inputs = order_inputs(context.instance, collection, missing)
-    for order in missing:
-        event = order_materialization(order, collection.order_key)
-        context.log_event(add_tags(event, inputs[order.id]))
-
-
-def _log_checks(
-    context: dg.AssetExecutionContext,
-    collection: VideoCollection,
-    desk: OrderDesk,
-    prompts: PromptFile,
-) -> None:
-    """Evaluates the checks on `video_order` where a run has materialized it."""
-    context.log_event(prompts_check(prompts, collection.order_key))
-    for evaluation in judge_orders(desk, collection.order_key):
+def _log_checks(context: dg.AssetExecutionContext, reporter: Reporter, prompts: PromptFile) -> None:
+    """Evaluate the checks on `video_order` after a run materialized it."""
+    order_key = reporter.collection.order_key
+    context.log_event(prompts_check(prompts, order_key))
+    for evaluation in judge_orders(reporter.desk, order_key):
         context.log_event(evaluation)
 
 
 def has_followers(context: dg.AssetExecutionContext) -> bool:
-    """Whether the run may have steps after this one, which a step without a result would skip."""
-    selection = context.run.asset_selection  # empty where the run executes its whole job
+    """Return whether later steps of the run would be skipped if this one had no result."""
+    selection = context.run.asset_selection  # empty if the run executes its whole job
     return not selection or len(selection) > 1
-
-
-def raise_failures(failures: dict[str, str], what: str) -> None:
-    """Fails a step that did what it could, naming each partition that it could not do.
-
-    A retry of the run is pointless, but harmless: what is under way is not ordered again.
-    """
-    if not failures:
-        return
-    lines = [f'- "{partition}": {reason}' for partition, reason in sorted(failures.items())]
-    raise dg.Failure(
-        description=f"{len(failures)} partitions {what}:\n" + "\n".join(lines),
-        metadata={"wiro/failures": dg.MetadataValue.json(failures)},
-        allow_retries=False,
-    )

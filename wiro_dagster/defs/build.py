@@ -6,7 +6,11 @@ import warnings
 
 import dagster as dg
 
-from wiro_dagster.defs.assets import build_video_asset, build_video_order_asset
+from wiro_dagster.defs.assets import (
+    build_prompt_spec,
+    build_video_asset,
+    build_video_order_asset,
+)
 from wiro_dagster.defs.checks import build_checks
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.cost_asset import build_cost_asset
@@ -14,7 +18,6 @@ from wiro_dagster.defs.gallery import build_gallery_asset, build_gallery_sensor
 from wiro_dagster.defs.io_manager import build_video_io_manager
 from wiro_dagster.defs.order_sensor import build_video_order_sensor
 from wiro_dagster.defs.prompt_sensor import build_prompt_file_sensor
-from wiro_dagster.defs.provenance import build_prompt_spec
 from wiro_dagster.defs.video_checks import build_video_checks
 
 

@@ -16,6 +16,7 @@ from wiro_dagster.defs.order_checks import (
     unreadable_check,
 )
 from wiro_dagster.defs.prompt_sources import asset_loader
+from wiro_dagster.defs.report import check_result
 from wiro_dagster.errors import InputError
 
 _RULES = {
@@ -42,11 +43,11 @@ def build_checks(collection: VideoCollection) -> list[dg.AssetChecksDefinition]:
     def video_order_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         asked = {key.name for key in context.selected_asset_check_keys}
         if PROMPTS_CHECK in asked:
-            yield _result(_check_prompts(context, collection))
+            yield check_result(_check_prompts(context, collection))
         desk = collection.open_desk(context.resources)
         for evaluation in judge_orders(desk, collection.order_key):
             if evaluation.check_name in asked:
-                yield _result(evaluation)
+                yield check_result(evaluation)
 
     return [video_order_checks]
 
@@ -61,14 +62,3 @@ def _check_prompts(
     except InputError as error:
         return unreadable_check(error, collection.order_key)
     return prompts_check(prompts, collection.order_key)
-
-
-def _result(evaluation: dg.AssetCheckEvaluation) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        asset_key=evaluation.asset_key,
-        check_name=evaluation.check_name,
-        passed=evaluation.passed,
-        severity=evaluation.severity,
-        description=evaluation.description,
-        metadata=evaluation.metadata,
-    )

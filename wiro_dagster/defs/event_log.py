@@ -1,4 +1,4 @@
-"""What Dagster's event log knows already of orders and videos."""
+"""Read Dagster's event log: which orders and videos it already has."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 
 import dagster as dg
 
-from wiro_dagster.defs.events import DATA_VERSION_TAG, TASK_ID_KEY
+from wiro_dagster.defs.metadata import DATA_VERSION_TAG, TASK_ID_KEY
 from wiro_dagster.ledger import Order
 
 _RECORDS_AT_ONCE = 1000
@@ -15,7 +15,7 @@ _RECORDS_AT_ONCE = 1000
 def find_order_events(
     instance: dg.DagsterInstance, order_key: dg.AssetKey, orders: Collection[Order]
 ) -> dict[int, int]:
-    """Storage ids of the `video_order` materializations behind these orders, by order id."""
+    """Return the storage id of each order's `video_order` materialization, by order id."""
     wanted = {(order.partition, order.fingerprint): order.id for order in orders}
     found: dict[int, int] = {}
     for record in list_materializations(instance, order_key, {order.partition for order in orders}):
@@ -32,7 +32,7 @@ def find_order_events(
 def find_reported_tasks(
     instance: dg.DagsterInstance, video_key: dg.AssetKey, orders: Collection[Order]
 ) -> dict[str, str]:
-    """For each partition of these orders, the task id of its newest video materialization."""
+    """Return the task id of the newest video materialization, by partition."""
     newest: dict[str, str] = {}
     for record in list_materializations(instance, video_key, {order.partition for order in orders}):
         event = record.asset_materialization
@@ -46,7 +46,7 @@ def find_reported_tasks(
 def find_video_uris(
     instance: dg.DagsterInstance, video_key: dg.AssetKey, partitions: Collection[str]
 ) -> dict[str, str]:
-    """For each of these partitions that has a video, the URI in its newest materialization."""
+    """Return the URI of the newest video materialization, by partition."""
     newest: dict[str, str] = {}
     for record in list_materializations(instance, video_key, partitions):
         event = record.asset_materialization
@@ -59,7 +59,7 @@ def find_video_uris(
 def list_materializations(
     instance: dg.DagsterInstance, asset_key: dg.AssetKey, partitions: Collection[str]
 ) -> Iterator[dg.EventLogRecord]:
-    """All materializations of some partitions, the newest first, read as far as they are taken."""
+    """Iterate over the materializations of some partitions, newest first, page by page."""
     if not partitions:
         return
     wanted = dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=sorted(partitions))

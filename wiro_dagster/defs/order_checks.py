@@ -11,10 +11,10 @@ from typing import Any
 
 import dagster as dg
 
-from wiro_dagster.defs.events import describe_state
 from wiro_dagster.errors import InputError
 from wiro_dagster.ledger import AccountTrouble, Order
 from wiro_dagster.orders import OrderDesk
+from wiro_dagster.orders.describe import describe_state, describe_trouble
 from wiro_dagster.prompts import PromptFile
 
 ORDERS_CHECK = "orders_succeeded"
@@ -136,18 +136,6 @@ def account_check(
             else describe_trouble(trouble)
         ),
         metadata={} if trouble is None else {"wiro/trouble": trouble.kind},
-    )
-
-
-def describe_trouble(trouble: AccountTrouble) -> str:
-    """Why nothing is submitted, and what to do about it."""
-    remedy = {
-        "balance": "When the balance is topped up",
-        "credentials": "When key and secret are those of the project at Wiro",
-    }[trouble.kind]
-    return (
-        f"Nothing is submitted. {trouble.reason} {remedy}, submitting resumes by itself; until "
-        "then orders wait, and tasks under way go on."
     )
 
 

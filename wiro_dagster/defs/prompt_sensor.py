@@ -13,12 +13,12 @@ import dagster as dg
 
 from wiro_dagster.catalogue import LocalFileInput
 from wiro_dagster.defs.asset_files import find_asset_version
-from wiro_dagster.defs.automation import list_wanted, order_prompts
+from wiro_dagster.defs.automation import list_wanted
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.order_checks import prompts_check, unreadable_check
 from wiro_dagster.defs.order_sensor import tick_seconds
 from wiro_dagster.defs.prompt_sources import asset_loader
-from wiro_dagster.defs.provenance import observe_prompts
+from wiro_dagster.defs.report import Reporter
 from wiro_dagster.errors import InputError
 from wiro_dagster.prompts import Prompt, PromptFile, list_files
 
@@ -163,16 +163,15 @@ def _bring_in(
         f"{gone} partitions have no prompt any more."
     )
     # Reported at once, not with the tick's result: what is ordered next refers to it.
-    report = instance.report_runless_asset_event
-    left = observe_prompts(instance, collection, every.values(), report, deadline=deadline)
+    reporter = Reporter.in_sensor(context, collection)
+    left = reporter.observe_prompts(every.values(), deadline=deadline)
     failures: dict[str, str] = {}
     if collection.orders != "manual" and not left:
-        desk = collection.open_desk(context.resources)
         in_place = [prompt for prompt_id, prompt in every.items() if prompt_id in known]
-        wanted = list_wanted(desk.context.ledger, collection, in_place)
-        ordered = order_prompts(instance, collection, desk, wanted, report, deadline=deadline)
-        failures, left = ordered.failures, ordered.left + len(new)
-        summary += f" {len(ordered.placed)} were ordered."
+        wanted = list_wanted(reporter.desk.context.ledger, collection, in_place)
+        placed = reporter.place_and_record(wanted, deadline=deadline)
+        failures, left = placed.failures, placed.left + len(new)
+        summary += f" {len(placed.placements)} were ordered."
         for prompt_id, reason in failures.items():
             context.log.error(f'"{prompt_id}" was not ordered: {reason}')
     context.log.info(summary)

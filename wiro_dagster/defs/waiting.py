@@ -1,4 +1,4 @@
-"""A run of `video` waiting for its orders: progress in its log, each video when it is there."""
+"""A run of `video` that waits for its orders: logs progress, and each video as it arrives."""
 
 from __future__ import annotations
 
@@ -11,113 +11,94 @@ import dagster as dg
 
 from wiro_dagster.api.progress import ProgressEvent
 from wiro_dagster.api.watch import ProgressFeed
-from wiro_dagster.defs.collection import VideoCollection
-from wiro_dagster.defs.events import (
-    describe_state,
-    failure_observation,
-    video_materialization,
-    video_metadata,
-)
-from wiro_dagster.defs.order_checks import describe_trouble, orders_check
-from wiro_dagster.defs.provenance import add_tags, video_inputs
+from wiro_dagster.defs.order_checks import orders_check
+from wiro_dagster.defs.report import Reporter
 from wiro_dagster.defs.video_checks import evaluate_video_checks
-from wiro_dagster.ledger import Order, Placement, TroubleKind
-from wiro_dagster.orders import OrderDesk
+from wiro_dagster.ledger import Order, TroubleKind
+from wiro_dagster.orders.describe import describe_state, describe_trouble
 
 _HEARTBEAT_SECONDS = 60.0
-"""How long the sensor leaves a silent run's orders alone."""
+"""How long after a run's last sign of life the sensor leaves its orders alone."""
 
 _TICK_SECONDS = 10.0
 _PAUSE_SECONDS = 2.0
 
 
 class VideoWait:
-    """Waits for the orders of one run and reports them, so that the run's backfill counts them.
+    """Waits for the orders of one run and reports them, so that its backfill counts them.
 
-    While it lives it holds the orders' waiter lease; when it dies the lease ends, and the sensor
-    delivers what is left.
+    The run holds a lease as the orders' waiter. If it dies, the lease expires and the sensor
+    delivers the remaining videos.
+
+    Args:
+        context: of the run's step.
+        reporter: writes the run's events.
+        orders: what the run waits for.
     """
 
     def __init__(
         self,
         context: dg.AssetExecutionContext,
-        collection: VideoCollection,
-        desk: OrderDesk,
-        placements: list[Placement],
+        reporter: Reporter,
+        orders: list[Order],
     ) -> None:
         self._context = context
-        self._collection = collection
-        self._desk = desk
-        self._ledger = desk.context.ledger
-        self._pending = {placement.order.id for placement in placements}
-        self._told: dict[int, str] = {}
+        self._reporter = reporter
+        self._collection = reporter.collection
+        self._desk = reporter.desk
+        self._ledger = reporter.desk.context.ledger
+        self._pending = {order.id for order in orders}
+        self._logged: dict[int, str] = {}
         self._trouble: TroubleKind | None = None
-        self._feed = collection.open_progress(context.resources)
+        self._feed = reporter.collection.open_progress(context.resources)
         self._delivered: list[Order] = []
         self._alive_at = 0.0
         self.failures: dict[str, str] = {}
 
     def deliver_result(self) -> Iterator[dg.MaterializeResult[Any]]:
-        """Waits for one order and yields its video as the step's result."""
+        """Wait for one order and yield its video as the step's result."""
         for order in self._wait():
-            yield dg.MaterializeResult(
-                metadata=video_metadata(
-                    order,
-                    preview=self._desk.find_preview(order),
-                    link=self._desk.find_link(order),
-                ),
-                data_version=dg.DataVersion(order.fingerprint),
-                # What this step's own order event is, Dagster looked up before it was written.
-                tags=self._inputs(order),
-            )
+            yield self._reporter.video_result(order)
             self._note(order)
 
     def deliver_events(self) -> None:
-        """Waits for several orders and logs each video as soon as it is there."""
+        """Wait for several orders and log each video as it arrives."""
         for order in self._wait():
             self._log_video(order)
             self._note(order)
 
     def repeat_events(self) -> None:
-        """Logs the videos again, after a result for the whole step has covered them up."""
+        """Log the videos again: a result for the whole step has replaced them as the newest."""
         for order in self._delivered:
             self._log_video(order)
 
     def _log_video(self, order: Order) -> None:
-        event = video_materialization(
-            order,
-            self._collection.video_key,
-            preview=self._desk.find_preview(order),
-            link=self._desk.find_link(order),
-        )
-        self._context.log_event(add_tags(event, self._inputs(order)))
-
-    def _inputs(self, order: Order) -> dict[str, str]:
-        return video_inputs(self._context.instance, self._collection, [order])[order.id]
+        for event in self._reporter.build_videos([order]):
+            self._context.log_event(event)
 
     def _note(self, order: Order) -> None:
         self._ledger.mark_reported([order.id])
         self._delivered.append(order)
-        # Many videos at once take long to log: the sensor must not report the rest meanwhile.
+        # Logging many videos takes long; the sensor must not report the rest in the meantime.
         if time.monotonic() - self._alive_at > _HEARTBEAT_SECONDS / 3:
-            self._tell_alive()
+            self._show_alive()
 
-    def _tell_alive(self) -> None:
+    def _show_alive(self) -> None:
         until = self._ledger.clock() + _HEARTBEAT_SECONDS
         self._ledger.wait_for(self._pending, self._context.run_id, until=until)
         self._alive_at = time.monotonic()
 
     def _wait(self) -> Iterator[Order]:
-        """Yields each order as its video is owned; failures are noted."""
+        """Yield each order once its video is in the store; note failures."""
         deadline = time.monotonic() + self._collection.wait_deadline_seconds
         run_id = self._context.run_id
         try:
             while self._pending:
-                self._tell_alive()
+                self._show_alive()
                 report = self._desk.tick(time.monotonic() + _TICK_SECONDS)
                 for notice in report.notices:
                     self._context.log.warning(notice)
-                self._tell_trouble()
+                self._log_trouble()
                 yield from self._settle()
                 if time.monotonic() > deadline:
                     self._give_up()
@@ -136,29 +117,29 @@ class VideoWait:
         for evaluation in evaluate_video_checks(self._collection, self._ledger, changed=owned):
             self._context.log_event(evaluation)
 
-    def _tell_trouble(self) -> None:
-        """Says once that Wiro refuses the account, and once that it does no more."""
+    def _log_trouble(self) -> None:
+        """Log once that Wiro refuses the account, and once that it accepts it again."""
         trouble = self._desk.context.gate.find_trouble()
         kind = None if trouble is None else trouble.kind
         if kind == self._trouble:
             return
         self._trouble = kind
         if trouble is None:
-            self._context.log.info("Wiro takes the account's submissions again.")
+            self._context.log.info("Wiro accepts the account's submissions again.")
         else:
             self._context.log.error(describe_trouble(trouble))
 
     def _settle(self) -> Iterator[Order]:
         for order in self._ledger.list_orders(ids=self._pending):
-            self._tell(order)
+            self._log_state(order)
             if order.superseded_by is not None:
                 self._fail(order, f"Superseded by order {order.superseded_by} while it ran.")
             elif order.is_owned:
                 self._pending.discard(order.id)
                 yield order
             elif order.is_settled:
-                for key in (self._collection.order_key, self._collection.video_key):
-                    self._context.log_event(failure_observation(order, key))
+                for event in self._reporter.build_failures(order):
+                    self._context.log_event(event)
                 self._ledger.mark_reported([order.id])
                 self._fail(order, describe_state(order))
 
@@ -166,14 +147,14 @@ class VideoWait:
         self._pending.discard(order.id)
         self.failures[order.partition] = reason
 
-    def _tell(self, order: Order) -> None:
+    def _log_state(self, order: Order) -> None:
         progress = describe_state(self._add_progress(order))
-        if self._told.get(order.id) != progress:
-            self._told[order.id] = progress
+        if self._logged.get(order.id) != progress:
+            self._logged[order.id] = progress
             self._context.log.info(f"{order.name}: {progress}")
 
     def _add_progress(self, order: Order) -> Order:
-        """The order with what was heard of its task last, in steps of ten per cent."""
+        """Return the order with the newest progress of its task, rounded down to ten per cent."""
         if order.state != "running" or order.task_id is None:
             return order
         status, percent = order.task_status, order.progress_percent
@@ -183,7 +164,7 @@ class VideoWait:
             status = event.status
             percent = percent if event.percentage is None else event.percentage
             if event.is_last:
-                self._ledger.make_due(order.id)  # a hint: the poll has the word
+                self._ledger.make_due(order.id)  # a hint: the poll is authoritative
         steps = None if percent is None else percent // 10 * 10
         return replace(order, task_status=status, progress_percent=steps)
 
@@ -193,7 +174,7 @@ class VideoWait:
         return feed.find_latest(task_id)
 
     def _pause(self) -> None:
-        """Sleeps until the next tick, or until a socket tells that a task has ended."""
+        """Sleep until the next tick, or until the socket reports the end of a task."""
         if self._feed is None:
             time.sleep(_PAUSE_SECONDS)
         else:
@@ -204,15 +185,15 @@ class VideoWait:
         for order in self._ledger.list_orders(ids=self._pending):
             self._fail(
                 order,
-                f"Not there after {seconds:g} s. {describe_state(order)} The order goes on, and "
+                f"No video after {seconds:g} s. {describe_state(order)} The order continues, and "
                 "the sensor delivers its video.",
             )
 
     def _cancel_if_asked(self) -> None:
-        """Cancels the tasks where a person terminated the run and the collection wants that.
+        """Cancel the tasks if a user terminated the run and `on_terminate` is "cancel".
 
-        A worker that is stopped by a deploy or an eviction gets the same signal, but its run is not
-        being cancelled: its tasks are paid for, and go on.
+        A deploy or an eviction sends the same signal, but leaves the run's status as it is. Its
+        tasks are paid for and must not be cancelled.
         """
         run = self._context.instance.get_run_by_id(self._context.run_id)
         asked = run is not None and run.status == dg.DagsterRunStatus.CANCELING

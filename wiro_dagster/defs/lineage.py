@@ -1,0 +1,135 @@
+"""Lineage tags: which version of its inputs a materialization was made from.
+
+Dagster writes these tags only for what a step returns. An event that a sensor reports, or that a
+run logs for one of several partitions, must carry them itself, or Dagster cannot tell whether its
+partition is out of date.
+
+`prompt` has no code: the sensor observes each new text, with the prompt's fingerprint as the data
+version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+import dagster as dg
+
+from wiro_dagster.defs.asset_files import find_newest
+from wiro_dagster.defs.collection import VideoCollection
+from wiro_dagster.defs.event_log import find_order_events
+from wiro_dagster.defs.metadata import DATA_VERSION_TAG
+from wiro_dagster.ledger import Order
+
+_INPUT_DATA_VERSION = "dagster/input_data_version/"
+_INPUT_EVENT = "dagster/input_event_pointer/"
+# What Dagster writes for an input that was never materialized, or that has no data version.
+_NO_DATA_VERSION = "INITIAL"
+_NO_EVENT = "NULL"
+_PARTITIONS_AT_ONCE = 1000
+_RECORDS_AT_ONCE = 1000
+
+
+def order_lineage_tags(
+    instance: dg.DagsterInstance, collection: VideoCollection, orders: Collection[Order]
+) -> dict[int, dict[str, str]]:
+    """Return the tags that name what `video_order` was made from, by order id."""
+    tags = _prompt_tags(instance, collection, orders)
+    for asset_key in collection.input_keys:
+        newest = find_newest(instance, asset_key, {order.partition for order in orders})
+        for order in orders:
+            tags[order.id] |= _asset_tags(asset_key, newest.get(order.partition))
+    return tags
+
+
+def video_lineage_tags(
+    instance: dg.DagsterInstance, collection: VideoCollection, orders: Collection[Order]
+) -> dict[int, dict[str, str]]:
+    """Return the tags that name the prompt and order that `video` was made from, by order id."""
+    prompts = _prompt_tags(instance, collection, orders)
+    events = find_order_events(instance, collection.order_key, orders)
+    return {
+        order.id: prompts[order.id] | _input_tags(collection.order_key, order, events.get(order.id))
+        for order in orders
+    }
+
+
+def _prompt_tags(
+    instance: dg.DagsterInstance, collection: VideoCollection, orders: Collection[Order]
+) -> dict[int, dict[str, str]]:
+    found = _find_observations(instance, collection.prompt_key, orders)
+    return {
+        order.id: _input_tags(collection.prompt_key, order, found.get(order.id)) for order in orders
+    }
+
+
+def _asset_tags(upstream: dg.AssetKey, record: dg.EventLogRecord | None) -> dict[str, str]:
+    event = None if record is None else record.asset_materialization
+    tags = {} if event is None else event.tags or {}
+    name = upstream.to_user_string()
+    return {
+        _INPUT_DATA_VERSION + name: tags.get(DATA_VERSION_TAG, _NO_DATA_VERSION),
+        _INPUT_EVENT + name: _NO_EVENT if record is None else str(record.storage_id),
+    }
+
+
+def _input_tags(upstream: dg.AssetKey, order: Order, event: int | None) -> dict[str, str]:
+    if event is None:
+        return {}
+    name = upstream.to_user_string()
+    return {_INPUT_DATA_VERSION + name: order.fingerprint, _INPUT_EVENT + name: str(event)}
+
+
+def find_observed_versions(
+    instance: dg.DagsterInstance, asset_key: dg.AssetKey, partitions: Collection[str]
+) -> dict[str, str]:
+    """Return the last observed data version of each partition that has one."""
+    versions: dict[str, str] = {}
+    for some in _chunks(sorted(partitions)):
+        missing = set(some)
+        for partition, version, _ in _observations(instance, asset_key, some):
+            if partition in missing:
+                versions[partition] = version
+                missing.discard(partition)
+                if not missing:
+                    break
+    return versions
+
+
+def _find_observations(
+    instance: dg.DagsterInstance, asset_key: dg.AssetKey, orders: Collection[Order]
+) -> dict[int, int]:
+    """Return the storage id of the newest observation of each order's prompt, by order id."""
+    wanted = {(order.partition, order.fingerprint): order.id for order in orders}
+    found: dict[int, int] = {}
+    for some in _chunks(sorted({order.partition for order in orders})):
+        missing = {key for key in wanted if key[0] in set(some)}
+        for partition, version, storage_id in _observations(instance, asset_key, some):
+            if (partition, version) in missing:
+                found[wanted[partition, version]] = storage_id
+                missing.discard((partition, version))
+                if not missing:
+                    break
+    return found
+
+
+def _observations(
+    instance: dg.DagsterInstance, asset_key: dg.AssetKey, partitions: Sequence[str]
+) -> Iterator[tuple[str, str, int]]:
+    """Iterate over partition, data version and storage id of observations, newest first."""
+    wanted = dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=list(partitions))
+    cursor = None
+    while True:
+        page = instance.fetch_observations(wanted, limit=_RECORDS_AT_ONCE, cursor=cursor)
+        for record in page.records:
+            event = record.asset_observation
+            if event is not None and event.partition is not None:
+                version = (event.tags or {}).get(DATA_VERSION_TAG, "")
+                yield event.partition, version, record.storage_id
+        if not page.has_more:
+            return
+        cursor = page.cursor
+
+
+def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(keys), _PARTITIONS_AT_ONCE):
+        yield keys[start : start + _PARTITIONS_AT_ONCE]

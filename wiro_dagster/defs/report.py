@@ -1,0 +1,276 @@
+"""The one door to Dagster's event log: place orders, record them, report what became of them.
+
+A run logs its events, the sensors report theirs without a run, and the order sensor returns some
+with its tick. All of them use a `Reporter`, so each event has the same metadata and lineage tags
+whoever writes it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from wiro_dagster.defs.collection import VideoCollection
+from wiro_dagster.defs.event_log import find_order_events
+from wiro_dagster.defs.lineage import (
+    find_observed_versions,
+    order_lineage_tags,
+    video_lineage_tags,
+)
+from wiro_dagster.defs.metadata import (
+    failure_metadata,
+    order_metadata,
+    progress_metadata,
+    prompt_metadata,
+    prompt_tags,
+    version_tags,
+    video_metadata,
+)
+from wiro_dagster.errors import InputError, StoreError
+from wiro_dagster.ledger import Order, Placement
+from wiro_dagster.orders import OrderDesk
+from wiro_dagster.orders.describe import describe_state
+from wiro_dagster.prompts import Prompt
+
+AssetEvent = dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation
+
+_RECORDED_AT_ONCE = 20
+"""A process that dies leaves at most this many orders without an event; the sensor adds them."""
+
+
+@dataclass
+class Placed:
+    """The result of placing orders for several prompts.
+
+    Args:
+        placements: by partition, the order that represents the prompt.
+        failures: by partition, why a prompt could not be ordered.
+        left: how many prompts there was no time for.
+    """
+
+    placements: dict[str, Placement] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    left: int = 0
+
+    @property
+    def orders(self) -> list[Order]:
+        """The orders that represent the prompts."""
+        return [placement.order for placement in self.placements.values()]
+
+    def add(self, other: Placed) -> None:
+        """Add the result for further prompts."""
+        self.placements |= other.placements
+        self.failures |= other.failures
+        self.left += other.left
+
+
+@dataclass(frozen=True)
+class Reporter:
+    """Places a collection's orders and writes its events.
+
+    Args:
+        collection: whose prompts, orders and videos.
+        desk: takes the orders.
+        instance: has the event log.
+        write: writes one event. A run logs it; everything else reports it without a run.
+    """
+
+    collection: VideoCollection
+    desk: OrderDesk
+    instance: dg.DagsterInstance
+    write: Callable[[Any], object]
+
+    @classmethod
+    def in_run(
+        cls, context: dg.OpExecutionContext | dg.AssetExecutionContext, collection: VideoCollection
+    ) -> Reporter:
+        """Make the reporter of a run."""
+        desk = collection.open_desk(context.resources)
+        return cls(collection, desk, context.instance, context.log_event)
+
+    @classmethod
+    def in_sensor(
+        cls, context: dg.SensorEvaluationContext, collection: VideoCollection
+    ) -> Reporter:
+        """Make the reporter of a sensor. It writes at once, not with the tick's result."""
+        desk = collection.open_desk(context.resources)
+        write = context.instance.report_runless_asset_event
+        return cls(collection, desk, context.instance, write)
+
+    def observe_prompts(self, prompts: Iterable[Prompt], *, deadline: float = math.inf) -> int:
+        """Observe each prompt whose text, model or inputs differ from its last observation.
+
+        Args:
+            prompts: as they are now.
+            deadline: by the monotonic clock, when to start no more.
+
+        Returns:
+            How many prompts are still to be observed.
+        """
+        now = {prompt.id: prompt for prompt in prompts}
+        versions = find_observed_versions(self.instance, self.collection.prompt_key, now)
+        changed = [p for p in now.values() if versions.get(p.id) != p.fingerprint]
+        for count, prompt in enumerate(changed):
+            if time.monotonic() > deadline:
+                return len(changed) - count
+            self.write(
+                dg.AssetObservation(
+                    asset_key=self.collection.prompt_key,
+                    partition=prompt.id,
+                    metadata=prompt_metadata(prompt),
+                    tags=prompt_tags(prompt),
+                )
+            )
+        return 0
+
+    def place(self, prompts: Iterable[Prompt], *, deadline: float = math.inf) -> Placed:
+        """Place an order for each prompt. One wrong prompt does not stop the others.
+
+        A repeated call, after any crash, buys nothing twice: the ledger knows every order.
+
+        Args:
+            prompts: already observed, so that the orders' lineage finds them.
+            deadline: by the monotonic clock, when to start no more.
+        """
+        placed = Placed()
+        for prompt in prompts:
+            if time.monotonic() > deadline:
+                placed.left += 1
+                continue
+            try:
+                placed.placements[prompt.id] = self.desk.place(prompt.id, prompt)
+            except (InputError, StoreError) as error:
+                placed.failures[prompt.id] = str(error)
+        return placed
+
+    def place_and_record(self, prompts: Sequence[Prompt], *, deadline: float = math.inf) -> Placed:
+        """Place an order for each prompt, and materialize `video_order` for it.
+
+        Args:
+            prompts: already observed.
+            deadline: by the monotonic clock, when to start no more.
+        """
+        placed = Placed()
+        for start in range(0, len(prompts), _RECORDED_AT_ONCE):
+            some = self.place(prompts[start : start + _RECORDED_AT_ONCE], deadline=deadline)
+            self.record(some.orders)
+            placed.add(some)
+        return placed
+
+    def record(self, orders: Collection[Order]) -> None:
+        """Materialize `video_order` for each order."""
+        tags = order_lineage_tags(self.instance, self.collection, orders)
+        for order in orders:
+            self.write(
+                dg.AssetMaterialization(
+                    asset_key=self.collection.order_key,
+                    partition=order.partition,
+                    metadata=order_metadata(order),
+                    tags={**version_tags(order), **tags[order.id]},
+                )
+            )
+
+    def record_missing(self, orders: Collection[Order]) -> None:
+        """Materialize `video_order` for orders whose process died before it could."""
+        recorded = find_order_events(self.instance, self.collection.order_key, orders)
+        self.record([order for order in orders if order.id not in recorded])
+
+    def order_result(self, order: Order) -> dg.MaterializeResult[Any]:
+        """Return an order as the result of a step over one partition."""
+        tags = order_lineage_tags(self.instance, self.collection, [order])
+        return dg.MaterializeResult(
+            metadata=order_metadata(order),
+            data_version=dg.DataVersion(order.fingerprint),
+            tags=tags[order.id],
+        )
+
+    def video_result(self, order: Order) -> dg.MaterializeResult[Any]:
+        """Return a video as the result of a step over one partition.
+
+        Dagster looked up the step's inputs before the step recorded its own order: the tags name
+        that order too.
+        """
+        tags = video_lineage_tags(self.instance, self.collection, [order])
+        return dg.MaterializeResult(
+            metadata=self._video_metadata(order),
+            data_version=dg.DataVersion(order.fingerprint),
+            tags=tags[order.id],
+        )
+
+    def build_videos(self, orders: Collection[Order]) -> list[dg.AssetMaterialization]:
+        """Build the materializations of `video` for orders whose files are in the store."""
+        tags = video_lineage_tags(self.instance, self.collection, orders)
+        return [
+            dg.AssetMaterialization(
+                asset_key=self.collection.video_key,
+                partition=order.partition,
+                metadata=self._video_metadata(order),
+                tags={**version_tags(order), **tags[order.id]},
+            )
+            for order in orders
+        ]
+
+    def build_failures(self, order: Order) -> list[dg.AssetObservation]:
+        """Build observations that say why an order ended without a video.
+
+        Both assets get one: the UI shows no observations on a partition that was never
+        materialized, which `video` may be.
+        """
+        return [
+            dg.AssetObservation(
+                asset_key=asset_key,
+                partition=order.partition,
+                description=describe_state(order),
+                metadata=failure_metadata(order),
+            )
+            for asset_key in (self.collection.order_key, self.collection.video_key)
+        ]
+
+    def build_progress(self, order: Order) -> dg.AssetObservation:
+        """Build the observation of how far a running task is."""
+        return dg.AssetObservation(
+            asset_key=self.collection.video_key,
+            partition=order.partition,
+            description=describe_state(order),
+            metadata=progress_metadata(order, now=self.desk.context.now()),
+        )
+
+    def _video_metadata(self, order: Order) -> dict[str, Any]:
+        return video_metadata(
+            order, preview=self.desk.find_preview(order), link=self.desk.find_link(order)
+        )
+
+
+def check_result(evaluation: dg.AssetCheckEvaluation) -> dg.AssetCheckResult:
+    """Return an evaluation as the result of a check's own step."""
+    return dg.AssetCheckResult(
+        asset_key=evaluation.asset_key,
+        check_name=evaluation.check_name,
+        passed=evaluation.passed,
+        severity=evaluation.severity,
+        description=evaluation.description,
+        metadata=evaluation.metadata,
+    )
+
+
+def raise_failures(failures: Mapping[str, str], what: str) -> None:
+    """Fail a step at its end, naming each partition that has no result and why.
+
+    A retry is harmless but useless: nothing is ordered twice.
+
+    Raises:
+        dg.Failure: there are failures.
+    """
+    if not failures:
+        return
+    lines = [f'- "{partition}": {reason}' for partition, reason in sorted(failures.items())]
+    raise dg.Failure(
+        description=f"{len(failures)} partitions {what}:\n" + "\n".join(lines),
+        metadata={"wiro/failures": dg.MetadataValue.json(dict(failures))},
+        allow_retries=False,
+    )
