@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from wiro_dagster.emulator.auth import check_headers
@@ -18,6 +18,7 @@ from wiro_dagster.emulator.bodies import describe, read_fields
 from wiro_dagster.emulator.broken_answers import RawAnswer, html_page
 from wiro_dagster.emulator.faults import Fault, FaultMoment
 from wiro_dagster.emulator.journal import Entry
+from wiro_dagster.emulator.json_answer import JsonAnswer
 from wiro_dagster.emulator.other_calls import create_folder, list_tools, show_tool, upload_file
 from wiro_dagster.emulator.refusals import UNKNOWN_ENDPOINT, Refusal, Refused
 from wiro_dagster.emulator.runs import run_model
@@ -106,7 +107,7 @@ class Api:
                 self._note(request, endpoint, fields, answer, started)
                 return broken
         self._note(request, endpoint, fields, answer, started)
-        return JSONResponse(answer.body, answer.status)
+        return JsonAnswer(answer.body, answer.status)
 
     def _take(
         self, endpoint: str, moment: FaultMoment, fields: Mapping[str, Any], call: int
@@ -181,14 +182,14 @@ def _status(answer: ASGIApp) -> int:
 
 def _only_task(body: Mapping[str, Any]) -> str | None:
     tasks = body.get("tasklist") or []
-    return str(tasks[0]["id"]) if len(tasks) == 1 else None
+    return str(tasks[0].get("id")) if len(tasks) == 1 else None
 
 
 def _brief(body: Mapping[str, Any]) -> Any:
     """The answer for the journal; of lists of tasks and models only what tells them apart."""
     if "tasklist" in body:
         kept = ("id", "status", "pexit", "totalcost")
-        tasks = [{name: task[name] for name in kept} for task in body["tasklist"]]
+        tasks = [{name: task.get(name) for name in kept} for task in body["tasklist"]]
         return {**body, "tasklist": tasks}
     if "tool" in body:
         return {**body, "tool": [f"{t['slugowner']}/{t['slugproject']}" for t in body["tool"]]}
@@ -212,10 +213,10 @@ def break_answer(fault: Fault, service: Service) -> ASGIApp:
     if fault.kind == "empty":
         return Response(b"", 200)
     if fault.kind == "unrecognised":
-        return JSONResponse({"status": "ok"})
+        return JsonAnswer({"status": "ok"})
     if fault.kind == "rate_limited":
         headers = {} if fault.retry_after is None else {"retry-after": fault.retry_after}
         body = {"result": False, "errors": [{"code": 0, "message": "Too Many Requests"}]}
-        return JSONResponse(body, 429, headers)
+        return JsonAnswer(body, 429, headers)
     status, envelope = refused(_SERVER_FAULT, service.settings.dialect)
-    return JSONResponse(envelope, status)
+    return JsonAnswer(envelope, status)

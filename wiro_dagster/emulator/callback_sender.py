@@ -53,7 +53,7 @@ def _body(service: Service, task: Task, due: DueCallback) -> dict[str, Any]:
     now = service.clock.now()
     shown = service.show(task, now)
     names = ("id", "status", "pexit", "totalcost", "elapsedseconds", "outputs")
-    body = {"taskid": shown["id"], **{name: shown[name] for name in names}}
+    body = {"taskid": str(task.number), **{name: shown.get(name) for name in names}}
     if due.kind in ("forged", "forged_url"):
         # Claims what is not true: a receiver that believes it fetches a stranger's file.
         body |= {

@@ -59,6 +59,15 @@ def _rate(text: str) -> tuple[str, float]:
     show_default=True,
     help="Secret that they must sign with.",
 )
+@click.option(
+    "--clock-offset", default=0.0, help="Seconds that stated times and the Date header are ahead."
+)
+@click.option(
+    "--host-name",
+    "host_names",
+    multiple=True,
+    help="A further name that requests may call it by, or * for any; may be repeated.",
+)
 @click.option("--key-only", is_flag=True, help="A project of the kind that signs nothing.")
 @click.option(
     "--balance", type=_amount, default="1000", show_default=True, help="USD in the account."
@@ -111,6 +120,8 @@ def emulator_command(
     listing_delay: float,
     detail_delay: float,
     file_lifetime: float,
+    clock_offset: float,
+    host_names: tuple[str, ...],
     api_key: str,
     api_secret: str,
     key_only: bool,
@@ -143,6 +154,8 @@ def emulator_command(
         listing_delay_seconds=listing_delay,
         detail_delay_seconds=detail_delay,
         file_lifetime_seconds=file_lifetime,
+        clock_offset_seconds=clock_offset,
+        host_names=host_names,
         balance_usd=balance,
         seed=seed,
         dialect=dialect,

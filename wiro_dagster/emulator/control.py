@@ -11,17 +11,15 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from wiro_dagster.emulator.account import concurrency_limit
+from wiro_dagster.emulator.control_tasks import TaskControl
 from wiro_dagster.emulator.faults import rate_names
-from wiro_dagster.emulator.runs import apply_script
+from wiro_dagster.emulator.json_answer import JsonAnswer
 from wiro_dagster.emulator.service import Service
-from wiro_dagster.emulator.task import Task, result_of
 from wiro_dagster.emulator.task_script import script_from_json
-from wiro_dagster.emulator.timeline import cut_short
-from wiro_dagster.emulator.wire import debug_error, output_path
 
 _EVERYTHING = 1_000_000
 Fields = dict[str, Any]
@@ -38,13 +36,14 @@ class Control:
     def __init__(self, service: Service, urls: Mapping[str, str]) -> None:
         self._service = service
         self._urls = dict(urls)
+        self._tasks = TaskControl(service)
 
     def routes(self) -> list[BaseRoute]:
         """All routes, with their full paths."""
         reads: Mapping[str, Callable[[Request], Any]] = {
             "ping": lambda _request: {"ok": True},
             "summary": self._summary,
-            "tasks": self._tasks,
+            "tasks": self._tasks.list,
             "journal": self._journal,
             "faults": self._faults,
         }
@@ -57,7 +56,9 @@ class Control:
             "scripts/add": self._add_script,
             "settings": self._set_settings,
             "reset": self._reset,
-            "tasks/{task_id}": self._set_task,
+            "tasks/{task_id}": self._tasks.change,
+            "tasks/{task_id}/override": self._tasks.override,
+            "tasks/{task_id}/clear-overrides": self._tasks.clear_overrides,
         }
         return [
             *(Route(f"/_emulator/{path}", _reading(read)) for path, read in reads.items()),
@@ -67,13 +68,8 @@ class Control:
             ),
         ]
 
-    def _settled_now(self) -> float:
-        now = self._service.clock.now()
-        self._service.settle(now)
-        return now
-
     def _summary(self, _request: Request) -> Fields:
-        service, now = self._service, self._settled_now()
+        service, now = self._service, self._service.settled_now()
         balance = service.account.balance_usd
         return {
             "now": now,
@@ -90,47 +86,6 @@ class Control:
             "fault_rates": service.faults.rates,
             "models": [model.slug for model in service.catalogue],
             "urls": self._urls,
-        }
-
-    def _tasks(self, request: Request) -> list[Fields]:
-        now = self._settled_now()
-        limit = int(request.query_params.get("limit", _EVERYTHING))
-        order = request.query_params.get("order", "ASC")
-        _, tasks = self._service.tasks.page(
-            # Also those that are not listed yet.
-            now=float("inf"),
-            order="DESC" if order == "DESC" else "ASC",
-            limit=limit,
-        )
-        return [self._show(task, now) for task in tasks]
-
-    def _show(self, task: Task, now: float) -> Fields:
-        outputs = self._service.left_outputs(task, now)
-        files_url = self._service.settings.files_url
-        return {
-            "id": str(task.number),
-            "model": task.slug,
-            "status": task.status(now),
-            "exit_code": result_of(task).exit_code if task.has_ended(now) else "",
-            "has_ended": task.has_ended(now),
-            "error": debug_error(task, now),
-            "cost_usd": str(task.cost_usd),
-            "parameters": task.parameters,
-            "callbackurl": task.callback_url,
-            "project_id": task.project_id,
-            "created_at": task.created_at,
-            "ends_at": task.ends_at,
-            "deleted_at": task.deleted_at,
-            "script": task.script.to_json(),
-            "outputs": [
-                {
-                    "name": plan.name,
-                    "size_bytes": plan.size_bytes,
-                    "url": f"{files_url}{output_path(task, plan)}",
-                }
-                for plan in outputs
-                if plan.kind != "raw"
-            ],
         }
 
     def _journal(self, request: Request) -> list[Fields]:
@@ -163,14 +118,16 @@ class Control:
             clock.resume()
         else:
             raise ValueError("action must be advance, freeze or resume")
-        return {"now": self._settled_now()}
+        return {"now": self._service.settled_now()}
 
     def _set_balance(self, _request: Request, fields: Fields) -> Fields:
         try:
             balance = Decimal(str(fields["balance_usd"]))
         except InvalidOperation:
-            raise ValueError("balance_usd must be an amount such as '25.00'") from None
-        self._settled_now()
+            balance = Decimal("NaN")
+        if not balance.is_finite():
+            raise ValueError("balance_usd must be an amount such as '25.00'")
+        self._service.settled_now()
         self._service.account.set_balance(balance)
         return {"balance_usd": str(balance)}
 
@@ -201,51 +158,11 @@ class Control:
         self._service.reset()
         return {}
 
-    def _set_task(self, request: Request, fields: Fields) -> Fields:
-        service, now = self._service, self._settled_now()
-        task = service.tasks.find(request.path_params["task_id"])
-        if task is None:
-            raise ValueError(f"there is no task {request.path_params['task_id']}")
-        status = fields.pop("status", None)
-        if fields:
-            script = task.script.changed(fields)
-            has_course = bool(set(fields) & _COURSE_FIELDS)
-            if has_course and task.has_ended(now):
-                raise ValueError(f"task {task.number} has ended: its course cannot be changed")
-            task = (
-                apply_script(service, task, script)
-                if has_course
-                else service.tasks.set_script(
-                    task, script, listed_at=task.listed_at, visible_at=task.visible_at
-                )
-            )
-        if status is not None:
-            course = cut_short(task.timeline, str(status), now=now, at=now)
-            task = service.tasks.set_course(task, course)
-        service.settle(now)
-        service.clock.wake_all()
-        return self._show(service.tasks.find(str(task.number)) or task, now)
-
-
-# Fields of a script that decide when a task is in which status.
-_COURSE_FIELDS = frozenset(
-    {
-        "outcome",
-        "queue_seconds",
-        "run_seconds",
-        "stuck_at",
-        "unknown_status",
-        "skip",
-        "listing_delay_seconds",
-        "detail_delay_seconds",
-    }
-)
-
 
 def _reading(read: Callable[[Request], Any]) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
-            return JSONResponse(read(request))
+            return JsonAnswer(read(request))
         except ValueError as error:
             return _refusal(error)
 
@@ -257,10 +174,10 @@ def _writing(
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         if not request.headers.get("content-type", "").startswith("application/json"):
-            return JSONResponse({"error": "send application/json"}, 415)
+            return JsonAnswer({"error": "send application/json"}, 415)
         try:
             fields = await request.json()
-            return JSONResponse(write(request, fields))
+            return JsonAnswer(write(request, fields))
         except (ValueError, TypeError, KeyError) as error:
             return _refusal(error)
 
@@ -269,4 +186,4 @@ def _writing(
 
 def _refusal(error: Exception) -> Response:
     text = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-    return JSONResponse({"error": text}, 400)
+    return JsonAnswer({"error": text}, 400)

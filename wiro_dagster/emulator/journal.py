@@ -165,7 +165,7 @@ class Journal:
         return [_line(row) for row in rows]
 
     def _json(self, value: Any) -> str:
-        text = json.dumps(self._redactor.value(value), ensure_ascii=False)
+        text = json.dumps(self._redactor.value(value))
         return text if len(text) <= _LONGEST_ENTRY else json.dumps(f"{text[:_LONGEST_ENTRY]}…")
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 # Stands for every host in a list of further ones.
 ANY_HOST = "*"
-_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 
 def is_reachable(url: str, further_hosts: Sequence[str]) -> bool:
@@ -17,5 +17,5 @@ def is_reachable(url: str, further_hosts: Sequence[str]) -> bool:
         host = parts.hostname or ""
     except ValueError:
         return False
-    is_known = host in (*_THIS_MACHINE, *further_hosts) or ANY_HOST in further_hosts
+    is_known = host in (*THIS_MACHINE, *further_hosts) or ANY_HOST in further_hosts
     return parts.scheme in ("http", "https") and is_known

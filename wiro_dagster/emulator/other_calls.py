@@ -58,7 +58,9 @@ def list_tools(service: Service, fields: Mapping[str, Any], _now: float) -> dict
 
 def create_folder(service: Service, fields: Mapping[str, Any], now: float) -> dict[str, Any]:
     """Carries out ``/File/FolderCreate``."""
-    folder = service.uploads.create_folder(fields.get("name"), fields.get("parentid"), now)
+    folder = service.uploads.create_folder(
+        fields.get("name"), fields.get("parentid"), service.stated(now)
+    )
     return {"list": [folder]}
 
 
@@ -69,7 +71,4 @@ def upload_file(service: Service, fields: Mapping[str, Any], now: float) -> dict
         raise Refused(files_required("file"))
     folder_id = str(fields["folderid"]) if fields.get("folderid") else None
     upload = service.uploads.add(sent, now=now, folder_id=folder_id)
-    shown = show_upload(
-        upload, dialect=service.settings.dialect, files_url=service.settings.files_url
-    )
-    return {"list": [shown]}
+    return {"list": [show_upload(upload, service.display)]}

@@ -23,6 +23,7 @@ from wiro_dagster.emulator.callback_sender import follow_clock
 from wiro_dagster.emulator.catalogue import Catalogue
 from wiro_dagster.emulator.control import Control
 from wiro_dagster.emulator.downloads import Downloads
+from wiro_dagster.emulator.front_door import FrontDoor
 from wiro_dagster.emulator.media import Media
 from wiro_dagster.emulator.parent import Parent
 from wiro_dagster.emulator.service import Service
@@ -88,7 +89,11 @@ def serve(
         if fault_rates and state.get("fault_rates_told", None) != fault_rates:
             service.faults.set_rates(fault_rates)
             state.keep("fault_rates_told", fault_rates)
-        apps = (_api_app(service, urls), Downloads(service, Media(service)).app())
+        names = (listening.host, listening.files_host, *settings.host_names)
+        apps = [
+            FrontDoor(app, service, names)
+            for app in (_api_app(service, urls), Downloads(service, Media(service)).app())
+        ]
         servers = [_server(app, bound) for app, bound in zip(apps, sockets, strict=True)]
         asyncio.run(_run(service, servers, sockets, parent, lambda: announce(urls)))
 
@@ -161,6 +166,8 @@ def _server(app: ASGIApp, bound: socket.socket) -> _Server:
         lifespan="off",
         log_level="warning",
         access_log=False,
+        # The front door dates the answers by the emulator's clock.
+        date_header=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )

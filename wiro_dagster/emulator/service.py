@@ -16,16 +16,19 @@ from wiro_dagster.emulator.clock import Clock
 from wiro_dagster.emulator.faults import Faults
 from wiro_dagster.emulator.journal import Journal, Redactor
 from wiro_dagster.emulator.outputs import OutputPlan, plan_outputs
+from wiro_dagster.emulator.overrides import Override, ShowingCall, apply_overrides
 from wiro_dagster.emulator.pricing import Work, bill
+from wiro_dagster.emulator.rewrites import Truth
 from wiro_dagster.emulator.script_queue import ScriptQueue
 from wiro_dagster.emulator.settings import Settings
+from wiro_dagster.emulator.shown_task import answer_text, show_task
 from wiro_dagster.emulator.sounds import sound_seconds
 from wiro_dagster.emulator.state import State
 from wiro_dagster.emulator.task import Task, result_of
 from wiro_dagster.emulator.tasks import Tasks
 from wiro_dagster.emulator.uploads import Uploads
 from wiro_dagster.emulator.validation import effective_inputs
-from wiro_dagster.emulator.wire import answer_text, show_task
+from wiro_dagster.emulator.wire import Display
 
 # Assumed for input sounds that the emulator does not have itself.
 _ASSUMED_SOUND_SECONDS = Decimal(10)
@@ -85,6 +88,12 @@ class Service:
                 self.tasks.set_settled(task, cost)
                 self.callbacks.plan_at_end(task, task.ends_at or now)
 
+    def settled_now(self) -> float:
+        """Settle what has ended, and return the time."""
+        now = self.clock.now()
+        self.settle(now)
+        return now
+
     def model_of(self, task: Task) -> Model:
         """The model of a task; a bare stand-in where it has left the catalogue."""
         found = self.catalogue.find(task.slug)
@@ -103,24 +112,51 @@ class Service:
         )
 
     def cost_of(self, task: Task) -> Decimal:
-        """What the task is billed at its end."""
+        """Return what the task is billed at its end."""
         if task.script.cost_usd is not None:
             return Decimal(task.script.cost_usd)
+        return self.price_of(task) * Decimal(str(task.script.price_times))
+
+    def price_of(self, task: Task) -> Decimal:
+        """Return what the model's price list asks for the task."""
         model = self.model_of(task)
         inputs = effective_inputs(model, task.parameters)
         return bill(model, inputs, task.file_counts, self._work_of(task, model, inputs))
 
-    def show(self, task: Task, now: float) -> dict[str, Any]:
-        """The task as the API shows it."""
-        return show_task(
+    @property
+    def display(self) -> Display:
+        """How this emulator writes what it shows."""
+        settings = self.settings
+        return Display(settings.dialect, settings.files_url, settings.clock_offset_seconds)
+
+    def stated(self, at: float) -> float:
+        """Return a time as the service states it."""
+        return at + self.settings.clock_offset_seconds
+
+    def show(self, task: Task, now: float, call: ShowingCall = "detail") -> dict[str, Any]:
+        """Return the task as a call shows it, its overrides included."""
+        overrides = self.overrides_of(task, call, now)
+        seen_at = now - max((one.behind_seconds for one in overrides), default=0.0)
+        model = self.model_of(task)
+        shown = show_task(
             task,
-            self.model_of(task),
-            self.left_outputs(task, now),
-            now=now,
-            dialect=self.settings.dialect,
-            files_url=self.settings.files_url,
+            model,
+            self.left_outputs(task, seen_at),
+            now=seen_at,
+            display=self.display,
             expires_at=self.expires_at(task),
         )
+        if not overrides:
+            return shown
+        return apply_overrides(shown, overrides, Truth(model, self.price_of(task)))
+
+    def overrides_of(self, task: Task, call: ShowingCall, now: float) -> list[Override]:
+        """Return what changes this call's answer about the task now."""
+        return [
+            one
+            for one in task.script.overrides
+            if one.holds(call, now, created_at=task.created_at, ends_at=task.ends_at)
+        ]
 
     def left_outputs(self, task: Task, now: float) -> tuple[OutputPlan, ...]:
         """The outputs of a task that has ended with some; empty otherwise."""

@@ -21,11 +21,13 @@ CHANGEABLE = (
     "listing_delay_seconds",
     "detail_delay_seconds",
     "file_lifetime_seconds",
+    "clock_offset_seconds",
     "dialect",
     "socket_frames",
     "prompt_markers",
     "refuse_default_user_agents",
 )
+_MAY_BE_NEGATIVE = ("clock_offset_seconds",)
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,9 @@ class Settings:
         listing_delay_seconds: how long a new task is missing from Task/List.
         detail_delay_seconds: how long a new task is unknown to Task/Detail.
         file_lifetime_seconds: how long outputs can be fetched after the task's end.
+        clock_offset_seconds: how far the times that the API states, and its Date header, are ahead
+            of the emulator's clock; below 0 they are behind.
+        host_names: names beside this machine's that requests may have in their Host header.
         balance_usd: the balance a fresh state begins with.
         seed: makes the random faults and the contents repeatable.
         dialect: which side of the documents' contradictions the answers take.
@@ -60,6 +65,8 @@ class Settings:
     listing_delay_seconds: float = 0.0
     detail_delay_seconds: float = 0.0
     file_lifetime_seconds: float = 3 * 86_400.0
+    clock_offset_seconds: float = 0.0
+    host_names: tuple[str, ...] = ()
     balance_usd: Decimal = Decimal(1000)
     seed: int = 0
     dialect: Dialect = "documents"
@@ -95,5 +102,7 @@ def _check_value(name: str, value: Any, present: Any) -> None:
     elif isinstance(present, bool):
         if not isinstance(value, bool):
             raise ValueError(f"{name} must be true or false")
-    elif isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+    elif isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"{name} must be a number of seconds")
+    elif value < 0 and name not in _MAY_BE_NEGATIVE:
         raise ValueError(f"{name} must be a number of seconds, zero or more")

@@ -121,8 +121,9 @@ def result_of(task: Task) -> Result:
         if outcome == "cancelled_with_cost" or (task.is_killed and task.script.kill == "bills"):
             return _SUCCESS
         return _KILLED if task.is_killed else _CANCELLED
-    if outcome == "fail":
-        return Result("1", has_outputs=False, is_billed=False, error=task.script.reason)
+    if task.script.fails:
+        is_billed = outcome == "failed_with_cost"
+        return Result("1", has_outputs=False, is_billed=is_billed, error=task.script.reason)
     if outcome == "no_outputs":
         return Result("0", has_outputs=False, is_billed=True, error="")
     return _SUCCESS

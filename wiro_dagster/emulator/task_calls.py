@@ -35,7 +35,13 @@ _NOT_KILLABLE = (
 
 def show_detail(service: Service, fields: Mapping[str, Any], now: float) -> dict[str, Any]:
     """Carries out ``/Task/Detail``."""
-    return _one(service, _get_task(service, fields, now), now)
+    task = _get_task(service, fields, now)
+    hides = {override.hides for override in service.overrides_of(task, "detail", now)}
+    if "not_found" in hides:
+        raise Refused(TASK_NOT_FOUND)
+    if "empty" in hides:
+        return {"total": number(0, service.settings.dialect), "tasklist": []}
+    return _one(service, task, now)
 
 
 def list_tasks(service: Service, fields: Mapping[str, Any], now: float) -> dict[str, Any]:
@@ -54,14 +60,18 @@ def list_tasks(service: Service, fields: Mapping[str, Any], now: float) -> dict[
         raise Refused(TASK_NOT_FOUND)
     return {
         "total": number(total, service.settings.dialect),
-        "tasklist": [service.show(task, now) for task in tasks],
+        "tasklist": [
+            service.show(task, now, "list")
+            for task in tasks
+            if all(one.hides == "no" for one in service.overrides_of(task, "list", now))
+        ],
     }
 
 
 def cancel_task(service: Service, fields: Mapping[str, Any], now: float) -> dict[str, Any]:
     """Carries out ``/Task/Cancel``."""
     task = _get_task(service, fields, now)
-    if task.status(now) not in _CANCELLABLE:
+    if task.status(now) not in _CANCELLABLE or task.script.kill == "refused":
         raise Refused(NOT_CANCELLABLE)
     task = service.tasks.set_course(task, cut_short(task.timeline, "task_cancel", now=now, at=now))
     return _settled(service, task, now)
@@ -74,6 +84,8 @@ def kill_task(service: Service, fields: Mapping[str, Any], now: float) -> dict[s
         raise Refused(kill_refused("task is already completed"))
     if task.status(now) in _NOT_KILLABLE:
         raise Refused(kill_refused("task is not assigned yet"))
+    if task.script.kill == "refused":
+        raise Refused(kill_refused("try again later"))
     at = now + task.script.kill_seconds
     # A kill can only lose the race to an end; one that takes longer than the task has left does so.
     if task.ends_at is None or (task.script.kill != "loses" and at <= task.ends_at):

@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, get_args
 
+from wiro_dagster.emulator.overrides import Override, override_from_json
+
 Outcome = Literal[
     "succeed",
     "fail",
     "no_outputs",
+    "failed_with_cost",
     "cancelled_with_cost",
     "stuck",
     "task_error",
     "task_error_recovers",
 ]
-KillResult = Literal["stops", "loses", "bills"]
+KillResult = Literal["stops", "loses", "bills", "refused"]
 CallbackPlan = Literal["once", "twice", "late", "early", "never", "forged"]
 SocketPlan = Literal["whole", "early_close", "last_only", "refused"]
 
@@ -37,7 +40,9 @@ class TaskScript:
         outputs: the number of output files, where it differs from what was ordered.
         same_names: whether all outputs carry the same file name.
         cost_usd: what is billed, where it differs from the model's price.
-        kill: whether a kill stops the task, loses the race to completion, or stops it billed.
+        price_times: what the price is multiplied by.
+        kill: whether a kill stops the task, loses the race to completion, stops it billed, or is
+            refused; a refused task cannot be cancelled either.
         kill_seconds: how long an accepted kill takes.
         has_stderr: whether the WebSocket shows an interim task_error before the success.
         callback: when the callback comes, if it does.
@@ -47,6 +52,7 @@ class TaskScript:
         detail_delay_seconds: how long Task/Detail does not know it.
         file_fault: a fault for the downloads of its outputs, one of the ``file_…`` kinds.
         file_fault_times: how many downloads it spoils; None for all.
+        overrides: what the API shows of it in place of the truth.
     """
 
     outcome: Outcome = "succeed"
@@ -59,6 +65,7 @@ class TaskScript:
     outputs: int | None = None
     same_names: bool = False
     cost_usd: str | None = None
+    price_times: float = 1.0
     kill: KillResult = "stops"
     kill_seconds: float = 0.0
     has_stderr: bool = False
@@ -69,6 +76,12 @@ class TaskScript:
     detail_delay_seconds: float | None = None
     file_fault: str | None = None
     file_fault_times: int | None = 1
+    overrides: tuple[Override, ...] = ()
+
+    @property
+    def fails(self) -> bool:
+        """Whether it ends as a failure."""
+        return self.outcome in ("fail", "failed_with_cost")
 
     def changed(self, changes: Mapping[str, Any]) -> TaskScript:
         """A copy with some fields replaced.
@@ -83,6 +96,8 @@ class TaskScript:
         plain = dict(changes)
         if "skip" in plain:
             plain["skip"] = _texts(plain["skip"])
+        if "overrides" in plain:
+            plain["overrides"] = tuple(override_from_json(one) for one in plain["overrides"])
         script = dataclasses.replace(self, **plain)
         script.check()
         return script
@@ -104,6 +119,8 @@ class TaskScript:
                 raise ValueError(f"{name} must be a number of seconds, zero or more")
         if self.outputs is not None and not (_is_number(self.outputs) and 0 <= self.outputs <= 50):
             raise ValueError("outputs must be a number from 0 to 50")
+        if not (_is_number(self.price_times) and 0 <= self.price_times <= 1000):
+            raise ValueError("price_times must be a number from 0 to 1000")
         if self.cost_usd is not None:
             _check_money(self.cost_usd)
 
@@ -111,11 +128,14 @@ class TaskScript:
         """The fields that differ from an ordinary success."""
         if self == _ORDINARY:
             return {}
-        return {
+        changed = {
             field.name: value
             for field in dataclasses.fields(self)
             if (value := getattr(self, field.name)) != getattr(_ORDINARY, field.name)
         }
+        if self.overrides:
+            changed["overrides"] = [one.to_json() for one in self.overrides]
+        return changed
 
 
 _ORDINARY = TaskScript()

@@ -13,9 +13,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from wiro_dagster.emulator.journal import Entry
 from wiro_dagster.emulator.service import Service
 from wiro_dagster.emulator.settings import SocketFrames
+from wiro_dagster.emulator.shown_task import debug_output
 from wiro_dagster.emulator.task import Task, result_of
-from wiro_dagster.emulator.timeline import TERMINAL
-from wiro_dagster.emulator.wire import debug_output, show_output
+from wiro_dagster.emulator.timeline import TERMINAL, Moment
 
 _PROGRESS_STEPS = 5
 _FRAMES_BEFORE_EARLY_CLOSE = 3
@@ -168,9 +168,9 @@ def _events_from(service: Service, task: Task, index: int) -> Iterator[Event]:
     moment = task.timeline[index]
     following = task.timeline[index + 1] if index + 1 < len(task.timeline) else None
     if moment.status in TERMINAL:
-        yield Event(moment.at, moment.status, _last_message(service, task, moment.status))
+        yield Event(moment.at, moment.status, _last_message(service, task, moment))
         return
-    if moment.status == "task_end" and (task.script.has_stderr or task.script.outcome == "fail"):
+    if moment.status == "task_end" and (task.script.has_stderr or task.script.fails):
         yield Event(moment.at, "task_error_full", _stderr(task))
     if moment.status == "task_output_full":
         yield Event(moment.at, moment.status, debug_output(task, moment.at))
@@ -181,7 +181,7 @@ def _events_from(service: Service, task: Task, index: int) -> Iterator[Event]:
     yield Event(moment.at, moment.status, message)
     if moment.status == "task_output" and following is not None:
         yield from _progress_events(moment.at, following.at - moment.at)
-        if task.script.has_stderr or task.script.outcome == "fail":
+        if task.script.has_stderr or task.script.fails:
             yield Event(moment.at + 0.45 * (following.at - moment.at), "task_error", _stderr(task))
     if moment.status == "task_start" and service.model_of(task).output.get("is_realtime"):
         yield Event(moment.at, "task_stream_ready")
@@ -208,24 +208,13 @@ def _progress_events(start: float, seconds: float) -> Iterator[Event]:
 
 
 def _stderr(task: Task) -> str:
-    return task.script.reason if task.script.outcome == "fail" else _WARNING
+    return task.script.reason if task.script.fails else _WARNING
 
 
-def _last_message(service: Service, task: Task, status: str) -> Any:
-    if status == "task_cancel":
+def _last_message(service: Service, task: Task, end: Moment) -> Any:
+    if end.status == "task_cancel":
         return None
-    if not result_of(task).has_outputs:
-        return []
-    return [
-        show_output(
-            task,
-            plan,
-            dialect=service.settings.dialect,
-            files_url=service.settings.files_url,
-            expires_at=service.expires_at(task),
-        )
-        for plan in service.outputs_of(task)
-    ]
+    return service.show(task, end.at).get("outputs")
 
 
 async def _receive_registration(socket: WebSocket) -> Any:

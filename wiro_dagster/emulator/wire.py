@@ -1,4 +1,4 @@
-"""Puts answers on the wire: the envelope, and tasks and models as the API shows them.
+"""Puts answers on the wire: the envelope, numbers and times, and models and uploads.
 
 The `alternate` dialect takes the other side of each contradiction between the documents: numbers
 as numbers, objects as JSON strings, refusals with their own HTTP statuses, bare error strings.
@@ -7,30 +7,32 @@ as numbers, objects as JSON strings, refusals with their own HTTP statuses, bare
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from wiro_dagster.emulator.catalogue import Model
-from wiro_dagster.emulator.outputs import OutputPlan
 from wiro_dagster.emulator.refusals import TASK_NOT_FOUND, TASK_NOT_FOUND_LIVE, Refusal
 from wiro_dagster.emulator.settings import Dialect
-from wiro_dagster.emulator.task import Task, result_of
 from wiro_dagster.emulator.uploads import Upload
 
 _ALTERNATE_STATUS = {0: 400, 1: 404}
-# The task's time fields and the statuses they tell of.
-_TIMES = {
-    "accepttime": "task_accept",
-    "preprocessstarttime": "task_preprocess_start",
-    "preprocessendtime": "task_preprocess_end",
-    "assigntime": "task_assign",
-    "starttime": "task_start",
-    "endtime": "task_end",
-    "postprocessstarttime": "task_postprocess_start",
-    "postprocessendtime": "task_postprocess_end",
-    "canceltime": "task_cancel",
-}
+
+
+@dataclass(frozen=True)
+class Display:
+    """How one emulator writes what it shows.
+
+    Args:
+        dialect: which side of the documents' contradictions it takes.
+        files_url: where outputs and uploads are served, without a trailing slash.
+        clock_offset_seconds: how far the times that it states are ahead of its own clock.
+    """
+
+    dialect: Dialect
+    files_url: str
+    clock_offset_seconds: float = 0.0
 
 
 def accepted(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,123 +66,10 @@ def number(value: Decimal | int, dialect: Dialect) -> str | int | float:
     return int(value) if value == int(value) else float(value)
 
 
-def show_task(
-    task: Task,
-    model: Model,
-    outputs: Sequence[OutputPlan],
-    *,
-    now: float,
-    dialect: Dialect,
-    files_url: str,
-    expires_at: float | None,
-) -> dict[str, Any]:
-    """A task as Task/Detail and Task/List show it."""
-    has_ended = task.has_ended(now)
-    result = result_of(task) if has_ended else None
-    return {
-        "id": str(task.number),
-        "uuid": task.uuid,
-        "socketaccesstoken": task.token,
-        "parameters": (
-            json.dumps(task.parameters) if dialect == "alternate" else dict(task.parameters)
-        ),
-        "status": task.status(now),
-        "pexit": result.exit_code if result else "",
-        "debugoutput": debug_output(task, now),
-        "debugerror": debug_error(task, now),
-        "createtime": number(int(task.created_at), dialect),
-        **_times(task, now, dialect),
-        "elapsedseconds": number(task.elapsed_seconds(now).quantize(Decimal("0.0001")), dialect),
-        "cps": number(model.cost_per_second_usd or Decimal(0), dialect),
-        "totalcost": money(task.cost_usd if task.is_settled else Decimal(0), dialect),
-        "projectid": task.project_id or "",
-        "modelid": model.number,
-        "callbackurl": task.callback_url or "",
-        "modelslugowner": model.owner,
-        "modelslugproject": model.project,
-        "categories": list(model.categories),
-        "size": number(sum(plan.size_bytes for plan in outputs), dialect),
-        "outputs": [
-            show_output(task, plan, dialect=dialect, files_url=files_url, expires_at=expires_at)
-            for plan in outputs
-        ],
-        "refreshcount": "0",
-        "shareinfo": {"ispublic": False, "views": "0"},
-    }
-
-
-def show_output(
-    task: Task,
-    plan: OutputPlan,
-    *,
-    dialect: Dialect,
-    files_url: str,
-    expires_at: float | None,
-) -> dict[str, Any]:
-    """One output as the API shows it; a language model's holds its text."""
-    if plan.kind == "raw":
-        text = answer_text(plan.text)
-        content: Any = text
-        if dialect == "alternate":
-            content = {"prompt": plan.text, "raw": text, "thinking": [], "answer": [text]}
-        return {"contenttype": "raw", "content": content}
-    added = number(int(task.ends_at or task.created_at), dialect)
-    return {
-        "id": f"{task.uuid[:24]}{plan.index:08x}",
-        "name": plan.name,
-        "contenttype": plan.content_type,
-        "parentid": task.uuid,
-        "uuid": f"{task.uuid[8:]}{plan.index:08x}",
-        "size": number(plan.size_bytes, dialect),
-        "addedtime": added,
-        "modifiedtime": added,
-        "accesskey": task.uuid[:16],
-        "expiretime": number(int(expires_at or 0), dialect),
-        "url": f"{files_url}{output_path(task, plan)}",
-        "thumbnail": None,
-    }
-
-
-def output_path(task: Task, plan: OutputPlan) -> str:
-    """The path of an output on the files' host."""
-    return f"/{task.uuid}-{plan.index}/{plan.name}"
-
-
-def answer_text(prompt: str) -> str:
-    """What the emulated language model writes."""
-    return f"You wrote {len(prompt)} characters: {prompt}"
-
-
-def debug_output(task: Task, now: float) -> str:
-    """What the model has written to stdout by now."""
-    share = progress(task, now)
-    if share is None:
-        return ""
-    lines = [f"step {step}/10" for step in range(1, int(share * 10) + 1)]
-    return "\n".join(lines)
-
-
-def debug_error(task: Task, now: float) -> str:
-    """What went wrong by now, as far as the service tells."""
-    if task.has_ended(now):
-        return result_of(task).error
-    if task.status(now) == "task_error":
-        return task.script.reason
-    return ""
-
-
-def progress(task: Task, now: float) -> float | None:
-    """How far the model is, from 0 to 1; None before it starts."""
-    started = task.reached("task_start", now)
-    if started is None:
-        return None
-    full = next(
-        (m.at for m in task.timeline if m.status in ("task_output_full", "task_end")),
-        task.ends_at,
-    )
-    if full is None or full <= started:
-        return 0.0
-    return min(1.0, max(0.0, (now - started) / (full - started)))
+def stated_time(at: float | None, display: Display) -> str | int | float:
+    """Return a time in unix seconds, as the service's clock has it; 0 if there is none."""
+    stated = 0 if at is None else int(at + display.clock_offset_seconds)
+    return number(stated, display.dialect)
 
 
 def money(amount: Decimal, dialect: Dialect) -> str | float:
@@ -188,14 +77,6 @@ def money(amount: Decimal, dialect: Dialect) -> str | float:
     if dialect == "alternate":
         return float(amount)
     return f"{amount:.12f}" if amount else "0"
-
-
-def _times(task: Task, now: float, dialect: Dialect) -> dict[str, Any]:
-    times: dict[str, Any] = {}
-    for name, status in _TIMES.items():
-        at = task.reached(status, now)
-        times[name] = number(int(at or 0), dialect)
-    return times
 
 
 def show_model(model: Model, *, dialect: Dialect, is_summary: bool) -> dict[str, Any]:
@@ -234,16 +115,16 @@ def _show_prices(entry: Mapping[str, Any], dialect: Dialect) -> Any:
     return json.dumps(prices) if isinstance(prices, list) and not as_list else prices
 
 
-def show_upload(upload: Upload, *, dialect: Dialect, files_url: str) -> dict[str, Any]:
-    """A kept file as File/Upload shows it."""
+def show_upload(upload: Upload, display: Display) -> dict[str, Any]:
+    """Return a kept file as File/Upload shows it."""
     return {
         "id": upload.id,
         "name": upload.name,
         "contenttype": upload.content_type,
         "parentid": upload.folder_id or "root",
-        "size": number(upload.size_bytes, dialect),
+        "size": number(upload.size_bytes, display.dialect),
         "isfolder": False,
-        "addedtime": number(int(upload.added_at), dialect),
+        "addedtime": stated_time(upload.added_at, display),
         "accesskey": upload.id[:16],
-        "url": f"{files_url}{upload.url_path()}",
+        "url": f"{display.files_url}{upload.url_path()}",
     }
