@@ -248,6 +248,6 @@ def test_the_readme_names_everything_there_is() -> None:
         *(field.name for field in dataclasses.fields(TaskScript)),
         *all_kinds(),
         *CHANGEABLE,
-        *(name for name in vars(EmulatorControl) if not name.startswith("_")),
+        *(name for name in dir(EmulatorControl) if not name.startswith("_")),
     ]
     assert [name for name in names if name not in readme] == []
