@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo dev test coverage screenshots contract contract-live lint clean
+.PHONY: demo dev test coverage screenshots contract contract-live lint docs wheel clean
 
 demo: .venv/.demo
 	.venv/bin/wiro-dagster demo
@@ -11,10 +11,10 @@ dev: .venv/.demo
 	.venv/bin/wiro-dagster dev
 
 test: .venv/.test
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest --durations=15
 
 coverage: .venv/.test
-	.venv/bin/python -m pytest --cov
+	.venv/bin/python -m pytest --durations=15 --cov
 
 # The pictures in docs/images, taken by the tests that click through Dagster's UI.
 screenshots: .venv/.test
@@ -33,8 +33,16 @@ lint: .venv/.test
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
+# The guides as a site, in build/site.
+docs: .venv/.docs
+	.venv/bin/mkdocs build --quiet --strict --config-file docs/site/mkdocs.yml
+
+# Builds the wheel, installs it in an empty folder, and runs its demo there.
+wheel:
+	PYTHON=$(PYTHON) .ci/wheel
+
 clean:
-	rm -rf .venv .wiro videos
+	rm -rf .venv .wiro videos build
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -48,3 +56,7 @@ clean:
 .venv/.test: .venv/bin/python pyproject.toml constraints.txt
 	$(PIP) install --constraint constraints.txt --editable '.[test]'
 	@touch $@ .venv/.demo
+
+.venv/.docs: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) install --constraint constraints.txt --editable '.[docs]'
+	@touch $@

@@ -6,7 +6,6 @@ used without loading Dagster.
 
 from importlib import import_module
 from importlib.metadata import version
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from dagster_shared.libraries import DagsterLibraryRegistry
@@ -65,9 +64,7 @@ _HOMES = {
 
 __version__ = version("wiro-dagster")
 
-_HAS_S3 = find_spec("dagster_aws") is not None
-
-__all__ = [name for name in _HOMES if _HAS_S3 or name != "S3VideoStore"]
+__all__ = list(_HOMES)
 
 DagsterLibraryRegistry.register("wiro-dagster", __version__, is_dagster_package=False)
 
@@ -77,8 +74,6 @@ if not TYPE_CHECKING:  # a type checker must see which names there are not
     def __getattr__(name: str) -> Any:
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        if name == "S3VideoStore" and not _HAS_S3:
-            raise ImportError('S3VideoStore needs S3 support: pip install "wiro-dagster[aws]"')
         return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 

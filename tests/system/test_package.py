@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -123,19 +125,13 @@ def test_a_code_location_loads_without_the_heavy_parts() -> None:
     assert modules_after(f"from wiro_dagster import {names}").isdisjoint(HEAVY)
 
 
-def test_without_s3_support_the_package_says_so_when_it_is_asked_for() -> None:
-    """Dagster looks at every name for components; one that cannot be had is not among them."""
-    code = """
-import sys
-sys.modules["dagster_aws"] = None
-from wiro_dagster import *
-try:
-    from wiro_dagster import S3VideoStore
-except ImportError as error:
-    print(error)
-"""
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
-    assert 'pip install "wiro-dagster[aws]"' in shown.stdout
+def test_the_description_on_pypi_has_no_link_into_the_repository() -> None:
+    """PyPI shows the description alone: relative links and pictures would be broken there."""
+    root = PACKAGE.parent
+    text = runpy.run_path(str(root / "setup.py"))["describe"]((root / "README.md").read_text())
+    targets = re.findall(r"\]\(([^)]+)\)", text)
+    assert targets
+    assert all(target.startswith("https://") for target in targets)
 
 
 def modules_after(statement: str) -> set[str]:

@@ -23,7 +23,7 @@ from wiro_dagster.errors import ConfigurationError
 from wiro_dagster.orders import OrderPolicy
 from wiro_dagster.orders.verdicts import CheckSeverity, VideoChecks
 from wiro_dagster.resources.account import LedgerResource, WiroResource
-from wiro_dagster.resources.places import build_video_store, load_s3_support
+from wiro_dagster.resources.places import build_video_store
 from wiro_dagster.resources.stores import FolderVideoStore, S3Place, VideoStoreResource
 
 _SQLITE = "sqlite:///"
@@ -98,11 +98,13 @@ def _build_store(**given: Any) -> VideoStoreResource:
         raise ConfigurationError("A video store has either a path (a folder) or a bucket (on S3).")
     if "path" in values:
         return FolderVideoStore(**values)
+    from dagster_aws.s3 import S3Resource  # loads boto3
+
+    from wiro_dagster.resources.s3 import S3VideoStore
+
     access = {name: value for name, value in values.items() if name in _S3_ACCESS}
-    support = load_s3_support(f"s3://{values['bucket']}")
     place = {name: value for name, value in values.items() if name not in _S3_ACCESS}
-    store: VideoStoreResource = support.S3VideoStore(s3=support.S3Resource(**access), **place)
-    return store
+    return S3VideoStore(s3=S3Resource(**access), **place)
 
 
 STORE = Part(

@@ -106,7 +106,7 @@ class FilePrompts:
 
 @dataclass(frozen=True)
 class S3Prompts:
-    """A prompt file on S3. It cannot name local files, only URLs. Needs the extra `aws`.
+    """A prompt file on S3. It cannot name local files, only URLs.
 
     Args:
         uri: `s3://bucket/key.yaml`, or `.json` or `.csv`.
@@ -171,22 +171,12 @@ class S3Prompts:
             resource = getattr(resources, self.s3)
             # Where it is required by its key, Dagster gives the client itself.
             return resource.get_client() if hasattr(resource, "get_client") else resource
-        return _import_boto3().client("s3")
-
-
-def _import_boto3() -> Any:
-    try:
         import boto3
-    except ImportError as error:
-        raise ConfigurationError(
-            "The prompts are to come from S3, but S3 support is not installed. "
-            'Install it with: pip install "wiro-dagster[aws]"'
-        ) from error
-    return boto3
+
+        return boto3.client("s3")
 
 
 def _boto_errors() -> tuple[type[Exception], ...]:
-    _import_boto3()
     from botocore.exceptions import BotoCoreError, ClientError
 
     return BotoCoreError, ClientError

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-
 from wiro_dagster.errors import ConfigurationError
 from wiro_dagster.resources.stores import FolderVideoStore, VideoStoreResource
 
@@ -18,33 +16,15 @@ def build_video_store(place: str, *, base_url: str | None = None) -> VideoStoreR
         base_url: where a web server shows the folder, if one does.
 
     Raises:
-        ConfigurationError: the text names another kind of place, or S3 support is not installed.
+        ConfigurationError: the text names another kind of place.
     """
     if place.startswith("s3://"):
-        store: VideoStoreResource = load_s3_support(place).s3_video_store_from_uri(place)
-        return store
+        from wiro_dagster.resources.s3 import s3_video_store_from_uri  # loads boto3
+
+        return s3_video_store_from_uri(place)
     if "://" in place:
         raise ConfigurationError(
             f'The video store (WIRO_VIDEO_STORE) is "{place}". '
             "Name a folder, or s3://bucket/prefix."
         )
     return FolderVideoStore(path=place, base_url=base_url)
-
-
-def load_s3_support(place: str) -> ModuleType:
-    """The module `wiro_dagster.resources.s3`, which loads boto3.
-
-    Args:
-        place: what it is needed for.
-
-    Raises:
-        ConfigurationError: it is not installed.
-    """
-    try:
-        from wiro_dagster.resources import s3
-    except ImportError as error:
-        raise ConfigurationError(
-            f'The video store (WIRO_VIDEO_STORE) is "{place}", but S3 support is not '
-            'installed. Install it with: pip install "wiro-dagster[aws]"'
-        ) from error
-    return s3

@@ -1,4 +1,4 @@
-"""S3 as the video store, through dagster-aws. Needs the extra `aws`."""
+"""S3 as the video store, through dagster-aws."""
 
 # No `from __future__ import annotations`: Dagster reads the dependency from the annotation itself.
 

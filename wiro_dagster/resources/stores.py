@@ -1,6 +1,6 @@
 """Dagster resources for the video store: what each is, and a local folder as one.
 
-S3 is in `wiro_dagster.resources.s3`, which needs the extra `aws`.
+S3 is in `wiro_dagster.resources.s3`, which loads boto3.
 """
 
 from __future__ import annotations

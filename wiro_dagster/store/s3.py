@@ -3,9 +3,9 @@
     client = S3Resource(region_name="eu-central-1").get_client()
     store = S3Store(client, "my-bucket", "videos", server_side_encryption="aws:kms")
 
-Needs boto3 (`pip install wiro-dagster[aws]`). The client's user needs `s3:PutObject`,
-`s3:GetObject`, `s3:ListBucket` and `s3:AbortMultipartUpload`; `s3:ListBucketMultipartUploads` too
-for clearing up uploads that a dead process left.
+The client's user needs `s3:PutObject`, `s3:GetObject`, `s3:ListBucket` and
+`s3:AbortMultipartUpload`; also `s3:ListBucketMultipartUploads` to clear up the uploads that a
+dead process left.
 """
 
 from __future__ import annotations
