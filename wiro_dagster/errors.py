@@ -20,7 +20,8 @@
     │   ├── NothingAccepted
     │   │   ├── ConcurrencyLimitReached
     │   │   ├── RateLimited
-    │   │   └── ServiceUnreachable
+    │   │   ├── ServiceUnreachable
+    │   │   └── SubmissionWithdrawn
     │   └── OutcomeUnknown
     ├── DownloadError
     ├── MediaError
@@ -135,6 +136,10 @@ class RateLimited(NothingAccepted):
 
 class ServiceUnreachable(NothingAccepted):
     """No connection could be made: name not found, connection refused, TLS not agreed."""
+
+
+class SubmissionWithdrawn(NothingAccepted):
+    """The caller took a submission back right before its first byte. Nothing was sent."""
 
 
 class OutcomeUnknown(ApiError):

@@ -93,14 +93,6 @@ def test_a_body_is_as_long_as_it_says_each_time_it_is_sent(fields: dict[str, Any
         assert len(first) == len(body)
 
 
-def test_a_body_knows_whether_any_of_it_has_left(tmp_path: Path) -> None:
-    """Until the first piece is taken, nothing can have been accepted."""
-    for body in (JsonBody({"a": 1}), MultipartBody({"a": 1})):
-        assert not body.has_left
-        next(iter(body))
-        assert body.has_left
-
-
 def test_a_large_file_is_sent_in_little_memory(tmp_path: Path) -> None:
     """A file of 90 MB passes in pieces of 256 KiB."""
     path = tmp_path / "large.mp4"

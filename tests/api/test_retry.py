@@ -6,13 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wiro_dagster.api.retry import (
-    SlowDown,
-    build_policy,
-    plan_repeat,
-    read_retry_after,
-)
-from wiro_dagster.errors import RateLimited
+from wiro_dagster.api.answers import Answer
+from wiro_dagster.api.retry import SlowDown, find_pause, read_retry_after
+from wiro_dagster.errors import ApiError, OutcomeUnknown, RateLimited, ServiceUnreachable
 
 NOON = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 
@@ -53,55 +49,33 @@ def test_any_retry_after_is_survived(header: str) -> None:
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 405, 409, 422])
 def test_an_answer_that_stays_the_same_is_not_repeated(status: int) -> None:
     """A refusal is not improved by asking again."""
-    assert (
-        plan_repeat(
-            build_policy(4), status=status, retry_after_seconds=None, longest_wait_seconds=20
-        )
-        is None
-    )
+    assert find_pause(Answer(status, b""), 1, jitter=0.5) is None
 
 
-@pytest.mark.parametrize("status", [None, 408, 429, 500, 502, 503, 504, 520, 524])
-def test_a_fault_is_repeated_as_often_as_allowed_with_growing_waits(status: int | None) -> None:
-    """Four attempts mean three repeats: at once, after about a second, after about two."""
-    policy, waits = build_policy(4), []
-    while (
-        plan := plan_repeat(
-            policy, status=status, retry_after_seconds=None, longest_wait_seconds=20
-        )
-    ) is not None:
-        policy, seconds = plan
-        waits.append(seconds)
-    assert waits == [0.0, pytest.approx(1.25, abs=0.25), pytest.approx(2.25, abs=0.25)]
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        *(Answer(status, b"") for status in (408, 429, 500, 502, 503, 504, 520, 524)),
+        OutcomeUnknown("reset"),
+        ServiceUnreachable("refused"),
+    ],
+)
+def test_a_fault_is_repeated_with_growing_waits(outcome: Answer | ApiError) -> None:
+    """At once, then after about a second, two and four, never after more than eight."""
+    pauses = [find_pause(outcome, attempt, jitter=0.5) for attempt in (1, 2, 3, 4, 5, 60)]
+    assert pauses == [0.0, 1.25, 2.25, 4.25, 8.0, 8.0]
 
 
-def test_one_attempt_means_no_repeat() -> None:
-    """A policy of one attempt plans nothing."""
-    assert (
-        plan_repeat(build_policy(1), status=503, retry_after_seconds=None, longest_wait_seconds=20)
-        is None
-    )
+def test_callers_drift_apart() -> None:
+    """The random part is up to half a second."""
+    fault = Answer(503, b"")
+    assert [find_pause(fault, 2, jitter=jitter) for jitter in (0.0, 1.0)] == [1.0, 1.5]
 
 
 def test_a_repeat_waits_as_long_as_the_answer_asks() -> None:
-    """Retry-After wins over a shorter back-off."""
-    plan = plan_repeat(
-        build_policy(4), status=429, retry_after_seconds=7.0, longest_wait_seconds=20
-    )
-    assert plan is not None
-    assert plan[1] == 7.0
-
-
-def test_a_wait_that_is_too_long_is_left_to_the_caller() -> None:
-    """Asked to sleep for longer than the limit, the call ends in place of sleeping."""
-    for longest_seconds, is_repeated in ((21.0, True), (20.9, False)):
-        plan = plan_repeat(
-            build_policy(4),
-            status=503,
-            retry_after_seconds=21.0,
-            longest_wait_seconds=longest_seconds,
-        )
-        assert (plan is not None) is is_repeated
+    """Retry-After wins over a shorter back-off, and a longer back-off over Retry-After."""
+    assert find_pause(Answer(429, b"", 7.0), 1, jitter=0.5) == 7.0
+    assert find_pause(Answer(429, b"", 1.0), 3, jitter=0.5) == 2.25
 
 
 class Clock:

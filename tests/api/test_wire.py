@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wiro_dagster.api.model_wire import find_summary, read_model
-from wiro_dagster.api.task_wire import find_task, read_state, read_tasks
+from wiro_dagster.api.task_wire import find_task, read_page, read_state
 from wiro_dagster.api.types import (
     OutputFile,
     Parameter,
@@ -21,11 +21,11 @@ from wiro_dagster.api.types import (
     ParameterOption,
     PriceEntry,
     Task,
+    TaskPage,
 )
 from wiro_dagster.api.wire import (
     find_decimal,
     find_text,
-    find_time,
     find_truth,
     find_whole,
     parse_json,
@@ -85,7 +85,7 @@ def test_what_is_neither_true_nor_false_is_neither(value: object) -> None:
 
 
 def test_small_conversions_take_each_form() -> None:
-    """Sizes are whole and not negative, times after 1970, words in lists or with commas."""
+    """Counts are whole and not negative, words come in lists or with commas."""
     assert [find_whole(value) for value in ("12", 12.0, "12.5", -1, "x")] == [
         12,
         12,
@@ -93,9 +93,6 @@ def test_small_conversions_take_each_form() -> None:
         None,
         None,
     ]
-    assert [find_time(value) for value in ("1734513809", 0, "0", "", None)] == [1734513809.0] + [
-        None
-    ] * 4
     assert (
         read_words('["a", "b"]')
         == read_words("a, b,")
@@ -157,6 +154,7 @@ def test_a_task_is_translated_once() -> None:
             OutputFile("6bc", "0.mp4", "https://cdn.wiro.ai/0.mp4", "video/mp4", 202472, None),
         ),
         cost_usd=Decimal("0.00351"),
+        stated_cost="0.003510000000",
         created_at=1734513807.0,
         started_at=1734513813.0,
         ended_at=1734513833.0,
@@ -253,9 +251,16 @@ def test_an_error_status_is_shown_without_ending_the_task() -> None:
 
 def test_a_missing_list_is_not_an_empty_one() -> None:
     """None means unreadable, () means that there is nothing."""
-    assert read_tasks({"tasklist": []}) == ()
-    assert read_tasks({"tasklist": "[]"}) == ()
-    assert read_tasks({}) is read_tasks({"tasklist": ["x"]}) is None
+    assert read_page({"tasklist": []}) == TaskPage(0, ())
+    assert read_page({"tasklist": "[]"}) == TaskPage(0, ())
+    assert read_page({}) is read_page({"tasklist": ["x"]}) is None
+
+
+def test_an_unreadable_entry_costs_the_page_its_proof_and_no_more() -> None:
+    """The other tasks are read; the page says how many entries nobody could read."""
+    page = read_page({"tasklist": ["x", {"id": "1"}, {"id": "a b"}]}, skipped=100)
+    assert page is not None
+    assert ([task.id for task in page.tasks], page.unreadable, page.total) == (["1"], 2, 103)
 
 
 @given(st.dictionaries(st.sampled_from([*TASK, "content"]), JSON_VALUES))
@@ -269,7 +274,7 @@ def test_any_task_is_survived(fields: dict[str, Any]) -> None:
         assert "t0k" not in repr(task)
         assert task.cost_usd is None or task.cost_usd.is_finite()
         assert isinstance(task.failure_reason, str)
-    read_tasks({"tasklist": [wired]})
+    read_page({"tasklist": [wired]})
 
 
 MODEL = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -145,14 +145,21 @@ def find_failure(call: str, answer: Answer, envelope: Envelope | None) -> ApiErr
     if envelope is not None and envelope.result:
         return None
     errors = envelope.errors if envelope is not None else ()
+    if answer.status == HTTPStatus.UNAUTHORIZED:
+        # Before the codes: code 1 beside it would say that a task does not exist.
+        return _refuse_authentication(call, answer, _choose_error(errors, answer, envelope))
     for error in errors:
         rule = _RULES_BY_CODE.get(error.code)
         if rule is not None:
             return rule(call, answer, error)
-    told = errors[0] if errors else WireError(None, _describe_body(answer, envelope))
-    by_status = _find_failure_by_status(call, answer, told)
-    if by_status is not None:
-        return by_status
+    told = _choose_error(errors, answer, envelope)
+    if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+        return RateLimited(
+            f"Wiro takes no more requests for now ({call}, HTTP 429). Try again later.",
+            code=told.code,
+            http_status=answer.status,
+            retry_after_seconds=answer.retry_after_seconds,
+        )
     for error in errors:
         by_text = _find_failure_by_text(call, answer, error)
         if by_text is not None:
@@ -173,17 +180,10 @@ def find_failure(call: str, answer: Answer, envelope: Envelope | None) -> ApiErr
     )
 
 
-def _find_failure_by_status(call: str, answer: Answer, told: WireError) -> ApiError | None:
-    if answer.status == HTTPStatus.UNAUTHORIZED:
-        return _refuse_authentication(call, answer, told)
-    if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
-        return RateLimited(
-            f"Wiro takes no more requests for now ({call}, HTTP 429). Try again later.",
-            code=told.code,
-            http_status=answer.status,
-            retry_after_seconds=answer.retry_after_seconds,
-        )
-    return None
+def _choose_error(
+    errors: Sequence[WireError], answer: Answer, envelope: Envelope | None
+) -> WireError:
+    return errors[0] if errors else WireError(None, _describe_body(answer, envelope))
 
 
 def _find_failure_by_text(call: str, answer: Answer, error: WireError) -> ApiError | None:

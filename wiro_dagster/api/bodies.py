@@ -31,23 +31,13 @@ class Body(ABC):
 
     content_type: str
 
-    def __init__(self) -> None:
-        self.has_left = False
-        """Whether any of it was handed to a connection. Where not, nothing was accepted."""
-
     @abstractmethod
     def __len__(self) -> int:
         """Return the number of bytes."""
 
+    @abstractmethod
     def __iter__(self) -> Iterator[bytes]:
         """Yield the bytes, from the first one on."""
-        for piece in self._pieces():
-            self.has_left = True
-            yield piece
-
-    @abstractmethod
-    def _pieces(self) -> Iterator[bytes]:
-        """Yield the bytes."""
 
 
 class JsonBody(Body):
@@ -60,14 +50,14 @@ class JsonBody(Body):
     content_type = "application/json"
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
-        super().__init__()
         self._content = b"{" + b", ".join(_encode_field(*item) for item in fields.items()) + b"}"
 
     def __len__(self) -> int:
         """Return the number of bytes."""
         return len(self._content)
 
-    def _pieces(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the bytes."""
         yield self._content
 
 
@@ -96,7 +86,6 @@ class MultipartBody(Body):
     """
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
-        super().__init__()
         boundary = choose_boundary()
         self.content_type = f"multipart/form-data; boundary={boundary}"
         self._end = f"--{boundary}--\r\n".encode()
@@ -109,7 +98,8 @@ class MultipartBody(Body):
         """Return the number of bytes."""
         return self._size_bytes
 
-    def _pieces(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the bytes."""
         for part in self._parts:
             yield part.head
             if isinstance(part.content, bytes):

@@ -20,9 +20,9 @@ from wiro_dagster.api.auth import Credentials
 from wiro_dagster.api.bodies import Body, JsonBody, MultipartBody, build_body
 from wiro_dagster.api.download import Download, Downloader
 from wiro_dagster.api.model_wire import find_summary, read_model
-from wiro_dagster.api.submissions import list_url_secrets, read_submission
-from wiro_dagster.api.task_wire import read_tasks
-from wiro_dagster.api.transport import RUN_PATH, Transport
+from wiro_dagster.api.runs import RunExtras, list_url_secrets, read_submission
+from wiro_dagster.api.task_wire import read_page
+from wiro_dagster.api.transport import Transport
 from wiro_dagster.api.types import (
     Folder,
     LocalFile,
@@ -43,6 +43,7 @@ from wiro_dagster.api.wire import (
 )
 from wiro_dagster.errors import InputError, NotFound, OutcomeUnknown
 
+RUN_PATH = "Run/"
 DEFAULT_BASE_URL = "https://api.wiro.ai/v1"
 DEFAULT_CDN_HOSTS = ("cdn.wiro.ai", "cdn1.wiro.ai")
 
@@ -54,7 +55,7 @@ _LARGEST_PAGE = 100
 class WiroClient:
     """Calls Wiro's API. One client may be shared by threads.
 
-    Every call has timeouts. Calls other than `submit` are repeated after faults that may pass;
+    Every call has a deadline. Calls other than `submit` are repeated after faults that may pass;
     after that, `OutcomeUnknown` and `NothingAccepted` mean "try again".
 
     Args:
@@ -62,14 +63,19 @@ class WiroClient:
         base_url: of the REST API.
         cdn_hosts: hosts that files may be downloaded from, as `host` or `host:port`.
         connect_timeout_seconds: for each connection.
-        read_timeout_seconds: for each silence, and for the body of an answer as a whole.
-        submit_timeout_seconds: the same for `submit`, which is not repeated: longer, because giving
-            up on a run leaves its outcome unknown.
+        read_timeout_seconds: for one attempt at a call, from connecting to the end of its answer;
+            for each silence of a download.
+        submit_timeout_seconds: the same for `submit`. Longer, because giving up on a run leaves
+            its outcome unknown.
         read_attempts: how often a repeatable call is made in all.
         longest_wait_seconds: how long a repeatable call sleeps in one go, for example because a
             429 asks for it; where that is not enough it raises.
         pool_size: connections kept open; as many as there are threads.
+        run_headers: sent with every run, and only there. `{marker}` in a value stands for the
+            run's marker; without a marker that header is left out.
+        run_fields: the same for fields of the request.
         clock: gives seconds that never go back.
+        wall_clock: gives unix seconds.
         sleep: waits for that many seconds.
 
     Raises:
@@ -88,10 +94,14 @@ class WiroClient:
         read_attempts: int = 4,
         longest_wait_seconds: float = 20.0,
         pool_size: int = 16,
+        run_headers: Mapping[str, str] | None = None,
+        run_fields: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._credentials = credentials
+        self._extras = RunExtras(run_headers or {}, run_fields or {})
         self._transport = Transport(
             credentials,
             base_url=base_url,
@@ -102,13 +112,13 @@ class WiroClient:
             longest_wait_seconds=longest_wait_seconds,
             pool_size=pool_size,
             clock=clock,
+            wall_clock=wall_clock,
             sleep=sleep,
         )
         self._downloader = Downloader(
             cdn_hosts,
             connect_timeout_seconds=connect_timeout_seconds,
             read_timeout_seconds=read_timeout_seconds,
-            clock=clock,
         )
 
     def __repr__(self) -> str:
@@ -131,7 +141,11 @@ class WiroClient:
     def close(self) -> None:
         """Close all connections."""
         self._transport.close()
-        self._downloader.close()
+
+    @property
+    def clock_offset_seconds(self) -> float | None:
+        """Wiro's clock minus ours, to about one second; None before the first answer."""
+        return self._transport.server_clock.offset_seconds
 
     def submit(
         self,
@@ -140,6 +154,8 @@ class WiroClient:
         *,
         callback_url: str | None = None,
         project_id: str | None = None,
+        marker: str | None = None,
+        confirm: Callable[[], bool] | None = None,
     ) -> Submission:
         """Ask Wiro to run a model, once: this costs money and is never repeated from here.
 
@@ -149,38 +165,72 @@ class WiroClient:
                 local file among them they go as a form, streamed from disk.
             callback_url: Wiro posts to it when the task ends.
             project_id: books the run on a project.
+            marker: identifies the run; replaces `{marker}` in the client's `run_headers` and
+                `run_fields`.
+            confirm: called once DNS, TCP and TLS are done, right before the first byte of the
+                request. If it returns False, nothing is sent.
 
         Raises:
             InputError: the slug or an input cannot be sent; nothing was.
             RequestRefused: Wiro said no; nothing was created.
-            NothingAccepted: nothing was created, and the same call may go through later.
+            NothingAccepted: nothing was created, and the same call may go through later. It is
+                `SubmissionWithdrawn` if `confirm` returned False.
             OutcomeUnknown: a billable task may exist: look for it before submitting again.
         """
         _check_slug(model_slug)
         options = {"callbackUrl": callback_url, "projectid": project_id}
         given = {name: value for name, value in options.items() if value is not None}
-        body = build_body({**inputs, **given})
-        secrets = [] if callback_url is None else list_url_secrets(callback_url)
+        extra = self._extras.fill_fields(marker)
+        for name in extra.keys() & inputs.keys():
+            raise InputError(f"{name}: this input is also set by run_fields. Remove one of them.")
+        body = build_body({**inputs, **given, **extra})
+        secrets = self._list_secrets(marker)
+        if callback_url is not None:
+            secrets += list_url_secrets(callback_url)
         call = f"a run of {model_slug}"
-        answer = self._transport.post(RUN_PATH + model_slug, body, call=call)
-        return read_submission(call, answer, [*secrets, *self._list_secrets()])
+        answer = self._transport.submit(
+            RUN_PATH + model_slug,
+            body,
+            call=call,
+            confirm=confirm,
+            headers=self._extras.fill_headers(marker),
+        )
+        return read_submission(call, answer, secrets)
 
-    def get_task(self, task_id: str) -> Task:
+    def get_task(self, task_id: str | None = None, *, token: str | None = None) -> Task:
         """Return a task as it is now.
+
+        Args:
+            task_id: the task.
+            token: the task's token, instead of its id or for when Wiro does not know the id.
 
         Raises:
             NotFound: there is none; right after a submission it may not be listed yet.
         """
-        fields = self._read("Task/Detail", JsonBody({"taskid": task_id}))
-        tasks = read_tasks(fields)
-        if tasks is None:
+        if task_id is not None:
+            try:
+                return self._get_task({"taskid": task_id}, token, task_id)
+            except NotFound:
+                if token is None:
+                    raise
+        if token is None:
+            raise InputError("get_task needs a task id or a token")
+        return self._get_task({"tasktoken": token}, token, task_id)
+
+    def _get_task(self, query: Mapping[str, str], token: str | None, task_id: str | None) -> Task:
+        page = read_page(self._read("Task/Detail", JsonBody(query), self._list_secrets(token)))
+        if page is None:
             raise _refuse_shape("Task/Detail", "tasklist")
-        if not tasks:
-            raise NotFound(f"Wiro knows no task {task_id}. Check its id and the API key.")
-        for task in tasks:
-            if task.id == task_id:
+        name = "with that token" if task_id is None else task_id
+        if not page.tasks:
+            raise NotFound(f"Wiro knows no task {name}. Check its id and the API key.")
+        for task in page.tasks:
+            if task.id == task_id or (task_id is None and task.token == token):
                 return task
-        raise OutcomeUnknown(f"Wiro answered about another task than {task_id}. Read again.")
+        # An answer may leave the token out. If it names one task only, that is the one.
+        if task_id is None and len(page.tasks) == 1 and not page.tasks[0].token:
+            return page.tasks[0]
+        raise OutcomeUnknown(f"Wiro answered about another task than {name}. Read again.")
 
     def list_tasks(
         self, *, model_name: str | None = None, start: int = 0, limit: int = _LARGEST_PAGE
@@ -205,10 +255,10 @@ class WiroClient:
                 }
             ),
         )
-        tasks = read_tasks(fields)
-        if tasks is None:
+        page = read_page(fields, skipped=start)
+        if page is None:
             raise _refuse_shape("Task/List", "tasklist")
-        return TaskPage(total=_read_total(fields, start + len(tasks)), tasks=tasks)
+        return page
 
     def cancel_task(self, task_id: str) -> None:
         """Cancel a task that is in the queue. Confirm by reading it: it may have started.
@@ -218,17 +268,32 @@ class WiroClient:
         """
         self._read("Task/Cancel", JsonBody({"taskid": task_id}))
 
-    def kill_task(self, task_id: str) -> None:
+    def kill_task(self, task_id: str, token: str | None = None) -> None:
         """Stop a task that is running. Confirm by reading it: it may have ended.
 
+        Args:
+            task_id: the task.
+            token: the task's token, for when Wiro does not know the id.
+
         Raises:
-            RequestRefused: it is not running; `NotFound` where Wiro says so by code 1.
+            RequestRefused: it is not running; `NotFound` if Wiro says so by code 1.
         """
-        self._read("Task/Kill", JsonBody({"taskid": task_id}))
+        try:
+            self._read("Task/Kill", JsonBody({"taskid": task_id}))
+        except NotFound:
+            if not token:
+                raise
+            self._read(
+                "Task/Kill", JsonBody({"socketaccesstoken": token}), self._list_secrets(token)
+            )
 
     def delete_task_files(self, task_token: str) -> None:
         """Delete the files of an ended task at Wiro; its record stays. May be called again."""
-        self._read("Task/InputOutputDelete", JsonBody({"tasktoken": task_token}), [task_token])
+        self._read(
+            "Task/InputOutputDelete",
+            JsonBody({"tasktoken": task_token}),
+            self._list_secrets(task_token),
+        )
 
     def get_model(self, model_slug: str) -> ModelDetail:
         """Return a model's inputs and prices.
@@ -335,10 +400,12 @@ class WiroClient:
         """
         return self._downloader.open(url, max_bytes=max_bytes, longest_seconds=longest_seconds)
 
-    def _read(self, path: str, body: Body, secrets: Iterable[str] = ()) -> Mapping[str, Any]:
+    def _read(
+        self, path: str, body: Body, secrets: Iterable[str] | None = None
+    ) -> Mapping[str, Any]:
         """Call a repeatable endpoint and return the fields of its positive answer."""
-        answer = self._transport.post(path, body, call=path)
-        envelope = find_envelope(answer.body, [*secrets, *self._list_secrets()])
+        answer = self._transport.read(path, body, call=path)
+        envelope = find_envelope(answer.body, self._list_secrets() if secrets is None else secrets)
         failure = find_failure(path, answer, envelope)
         if failure is not None:
             raise failure
@@ -351,9 +418,10 @@ class WiroClient:
                 return item
         raise _refuse_shape(path, "list")
 
-    def _list_secrets(self) -> list[str]:
+    def _list_secrets(self, *further: str | None) -> list[str]:
         credentials = self._credentials
-        return [secret for secret in (credentials.api_key, credentials.api_secret) if secret]
+        secrets = (credentials.api_key, credentials.api_secret, *further)
+        return [secret for secret in secrets if secret]
 
 
 def _read_total(fields: Mapping[str, Any], seen: int) -> int:

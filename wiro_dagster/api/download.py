@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from urllib.parse import urljoin
@@ -12,12 +11,11 @@ import requests
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
-from wiro_dagster.api.adapters import FreshAdapter
 from wiro_dagster.api.answers import shorten
+from wiro_dagster.api.exchange import Exchange
 from wiro_dagster.api.failures import NETWORK_ERRORS, describe_failure
 from wiro_dagster.api.sessions import (
     LOOPBACK_HOSTS,
-    SessionSource,
     choose_proxies,
     open_session,
     read_pieces,
@@ -40,8 +38,6 @@ class Download:
         *,
         name: str,
         max_bytes: int | None,
-        longest_seconds: float,
-        clock: Callable[[], float],
     ) -> None:
         self.status: int = response.status_code
         self.content_type: str | None = _find_content_type(response)
@@ -49,8 +45,6 @@ class Download:
         self._response = response
         self._name = name
         self._max_bytes = max_bytes
-        self._longest_seconds = longest_seconds
-        self._clock = clock
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the file in chunks of 256 KiB; the last one may be smaller.
@@ -90,9 +84,7 @@ class Download:
 
     def _pieces(self) -> Iterator[bytes]:
         try:
-            yield from read_pieces(
-                self._response.raw, longest_seconds=self._longest_seconds, clock=self._clock
-            )
+            yield from read_pieces(self._response.raw)
         except NETWORK_ERRORS as error:
             raise DownloadError(
                 f"{self._name} did not arrive whole: {describe_failure(error)}. Try again."
@@ -114,7 +106,6 @@ class Downloader:
         cdn_hosts: as `host`, with the scheme's own port, or as `host:port`.
         connect_timeout_seconds: for each connection.
         read_timeout_seconds: for each silence.
-        clock: gives seconds that never go back.
 
     Raises:
         ConfigurationError: a host is none.
@@ -126,21 +117,10 @@ class Downloader:
         *,
         connect_timeout_seconds: float,
         read_timeout_seconds: float,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._allowed = frozenset(_read_host(text) for text in cdn_hosts)
-        self._timeouts = (connect_timeout_seconds, read_timeout_seconds)
-        self._clock = clock
-
-        def open_file_session() -> requests.Session:
-            session = open_session()
-            # What is announced as length is then the length of the file.
-            session.headers["Accept-Encoding"] = "identity"
-            session.mount("https://", FreshAdapter())
-            session.mount("http://", FreshAdapter())
-            return session
-
-        self._sessions = SessionSource(open_file_session)
+        self._connect_timeout_seconds = connect_timeout_seconds
+        self._read_timeout_seconds = read_timeout_seconds
 
     @contextmanager
     def open(
@@ -157,30 +137,24 @@ class Downloader:
             DownloadError: it cannot be had. `is_final` for a host that is not allowed and for a
                 file larger than allowed.
         """
-        response, name = self._follow(url)
-        try:
-            download = Download(
-                response,
-                name=name,
-                max_bytes=max_bytes,
-                longest_seconds=longest_seconds,
-                clock=self._clock,
-            )
-            download.check_announced()
-            yield download
-        finally:
-            response.close()
+        exchange = Exchange(seconds=longest_seconds, silence_seconds=self._read_timeout_seconds)
+        with open_session() as session:
+            # What is announced as length is then the length of the file.
+            session.headers["Accept-Encoding"] = "identity"
+            response, name = self._follow(session, exchange, url)
+            with response:
+                download = Download(response, name=name, max_bytes=max_bytes)
+                download.check_announced()
+                yield download
 
-    def close(self) -> None:
-        """Close all connections."""
-        self._sessions.close()
-
-    def _follow(self, url: str) -> tuple[requests.Response, str]:
+    def _follow(
+        self, session: requests.Session, exchange: Exchange, url: str
+    ) -> tuple[requests.Response, str]:
         base, target = "", url
         for _ in range(_MOST_REDIRECTS + 1):
             parts = self._check_url(base, target)
             name = _name_file(parts)
-            response = self._request(parts, name)
+            response = self._request(session, exchange, parts, name)
             if response.status_code not in _REDIRECT_STATUSES:
                 return response, name
             base, target = parts.url, response.headers.get("Location", "")
@@ -191,15 +165,19 @@ class Downloader:
             f"{name} leads on and on, after {_MOST_REDIRECTS} redirects. Try again."
         )
 
-    def _request(self, parts: Url, name: str) -> requests.Response:
+    def _request(
+        self, session: requests.Session, exchange: Exchange, parts: Url, name: str
+    ) -> requests.Response:
         try:
-            return self._sessions.get_session().get(
-                parts.url,
-                timeout=self._timeouts,
-                proxies=choose_proxies(parts.host),
-                allow_redirects=False,
-                stream=True,
-            )
+            with exchange.running():
+                return session.get(
+                    parts.url,
+                    timeout=self._connect_timeout_seconds,
+                    headers={"Connection": "close"},
+                    proxies=choose_proxies(parts.host),
+                    allow_redirects=False,
+                    stream=True,
+                )
         except NETWORK_ERRORS as error:
             raise DownloadError(
                 f"{name} cannot be fetched: {describe_failure(error)}. Try again."

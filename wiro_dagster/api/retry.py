@@ -1,4 +1,4 @@
-"""When a repeatable call is made again, and how long every caller holds back after a 429.
+"""When a read is sent again, and how long every caller holds back after a 429.
 
 A submission never comes here: see `transport`.
 """
@@ -12,11 +12,10 @@ from collections.abc import Callable
 from datetime import timezone
 from email.utils import parsedate_to_datetime
 
-from urllib3.exceptions import MaxRetryError
-from urllib3.util import Retry
+from wiro_dagster.api.answers import Answer
+from wiro_dagster.errors import ApiError, RateLimited
 
-from wiro_dagster.errors import RateLimited
-
+_LONGEST_PAUSE_SECONDS = 8.0
 _LONGEST_RETRY_AFTER_SECONDS = 3600.0
 _SHORTEST_SLOW_DOWN_SECONDS = 1.0
 _LONGEST_SLOW_DOWN_SECONDS = 300.0
@@ -27,48 +26,23 @@ _REPEATABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520,
 """Server faults; 520 to 524 are a CDN's words for an origin that does not answer."""
 
 
-def build_policy(attempts: int) -> Retry:
-    """Return the rule for one call that may be repeated.
+def find_pause(outcome: Answer | ApiError, attempt: int, *, jitter: float) -> float | None:
+    """Return how many seconds to wait before a read is sent again.
 
     Args:
-        attempts: how often it is made in all, at least 1.
-    """
-    return Retry(
-        total=attempts - 1,
-        allowed_methods={"POST"},  # Wiro's reads are POSTs too
-        status_forcelist=_REPEATABLE_STATUSES,
-        backoff_factor=0.5,
-        backoff_jitter=0.5,
-        backoff_max=8.0,
-    )
-
-
-def plan_repeat(
-    policy: Retry,
-    *,
-    status: int | None,
-    retry_after_seconds: float | None,
-    longest_wait_seconds: float,
-) -> tuple[Retry, float] | None:
-    """Decide about another attempt.
-
-    Args:
-        policy: what is left of the rule.
-        status: the HTTP status of the answer; None where there was none.
-        retry_after_seconds: what the answer asked for.
-        longest_wait_seconds: asked for more, the call ends in place of sleeping.
+        outcome: what the last attempt brought.
+        attempt: how many were made, at least 1.
+        jitter: a random number from 0 to 1, so that callers drift apart.
 
     Returns:
-        The rule for after the next attempt and the seconds before it; None for no more attempts.
+        None if the outcome is worth reading: another attempt would change nothing.
     """
-    if status is not None and not policy.is_retry("POST", status, retry_after_seconds is not None):
+    if isinstance(outcome, Answer) and outcome.status not in _REPEATABLE_STATUSES:
         return None
-    try:
-        rest = policy.increment("POST")
-    except MaxRetryError:
-        return None
-    delay_seconds = max(rest.get_backoff_time(), retry_after_seconds or 0.0)
-    return None if delay_seconds > longest_wait_seconds else (rest, delay_seconds)
+    asked_seconds = outcome.retry_after_seconds if isinstance(outcome, Answer) else None
+    # The first fault is often a stale connection, which another try mends at once.
+    pause_seconds = 0.0 if attempt == 1 else 0.5 * (2 ** min(attempt - 1, 10) + jitter)
+    return max(min(pause_seconds, _LONGEST_PAUSE_SECONDS), asked_seconds or 0.0)
 
 
 def read_retry_after(header: str | None, *, now: float) -> float | None:

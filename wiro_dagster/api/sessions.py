@@ -1,10 +1,9 @@
-"""Sessions of `requests`, and bodies read from them under a deadline."""
+"""Sessions of `requests`, and the bodies of their answers."""
 
 from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Callable, Iterator
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import version
@@ -12,6 +11,9 @@ from importlib.metadata import version
 import requests
 from urllib3.exceptions import HeaderParsingError
 from urllib3.response import BaseHTTPResponse
+
+from wiro_dagster.api.bounds import LARGEST_ANSWER_BYTES
+from wiro_dagster.api.exchange import FencedAdapter
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
 
@@ -40,10 +42,15 @@ class SessionSource:
             session.close()
 
 
-def open_session() -> requests.Session:
-    """Return a session with our user agent, that neither keeps cookies nor reads `.netrc`."""
+def open_session(*, pool_size: int = 1) -> requests.Session:
+    """Return a session with our user agent that neither keeps cookies nor reads `.netrc`.
+
+    Its requests need a current `Exchange`.
+    """
     logging.getLogger("urllib3.connection").addFilter(_hide_broken_headers)
     session = requests.Session()
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, FencedAdapter(pool_size=pool_size))
     session.headers["User-Agent"] = f"wiro-dagster/{version('wiro-dagster')} (+requests)"
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     # An `auth` of any kind keeps requests from looking the host up in `.netrc`.
@@ -70,23 +77,30 @@ def choose_proxies(host: str | None) -> dict[str, str]:
     return {"http": "", "https": ""} if host in LOOPBACK_HOSTS else {}
 
 
-def read_pieces(
-    raw: BaseHTTPResponse, *, longest_seconds: float, clock: Callable[[], float] = time.monotonic
-) -> Iterator[bytes]:
-    """Yield a body as it arrives.
+def read_pieces(raw: BaseHTTPResponse, *, decode: bool = True) -> Iterator[bytes]:
+    """Yield a body as it arrives, within the limits of its exchange.
 
     Args:
         raw: an answer whose body was not read yet.
-        longest_seconds: for the whole body. A socket's timeout starts anew with each byte, so a
-            trickle would never meet it.
-        clock: gives seconds that never go back.
+        decode: whether to decompress it.
 
     Raises:
-        requests.ReadTimeout: it took longer.
-        HTTPError: the connection broke, or the body ended early.
+        HTTPError: the connection broke, the body ended early or did not arrive in time.
     """
-    deadline = clock() + longest_seconds
-    while piece := raw.read1(_PIECE_BYTES, decode_content=True):
+    while piece := raw.read1(_PIECE_BYTES, decode_content=decode):
         yield piece
-        if clock() > deadline:
-            raise requests.ReadTimeout("the body did not arrive in time")
+
+
+def read_content(raw: BaseHTTPResponse) -> bytes:
+    """Return the whole body of an answer.
+
+    Raises:
+        HTTPError: as `read_pieces`.
+        ConnectionError: it is larger than an answer of Wiro's can be.
+    """
+    content = bytearray()
+    for piece in read_pieces(raw):
+        content += piece
+        if len(content) > LARGEST_ANSWER_BYTES:
+            raise requests.ConnectionError("the answer is too large")
+    return bytes(content)

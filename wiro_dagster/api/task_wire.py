@@ -6,15 +6,23 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from wiro_dagster.api.types import OutputFile, Task, TaskState
+from wiro_dagster.api.bounds import (
+    find_id,
+    find_length,
+    find_money,
+    find_size,
+    find_stated_amount,
+    find_time,
+    find_word,
+    read_printed,
+    read_word,
+)
+from wiro_dagster.api.types import OutputFile, Task, TaskPage, TaskState
 from wiro_dagster.api.wire import (
-    find_decimal,
-    find_float,
     find_list,
     find_name,
     find_object,
     find_text,
-    find_time,
     find_whole,
     read_objects,
     read_slug,
@@ -49,14 +57,14 @@ _TRANSLATED_FIELDS = frozenset(
 def read_state(status: str, exit_code: str | None) -> TaskState:
     """Return what a status means.
 
-    Only `task_postprocess_end` and `task_cancel` are final. Anything else, `task_error` and
-    words never seen before included, is a task that may still run and be billed.
+    Only `TERMINAL_STATUSES` are final. Anything else, `task_error` and words never seen before
+    included, is a task that may still run and be billed.
     """
     if status == "task_cancel":
         # Decided by status first: cancelled tasks have been shown with exit code "0".
         return "cancelled"
     if status == "task_postprocess_end":
-        # Until there is an exit code the task has not ended, whatever the status says.
+        # Without an exit code nobody can say how it ended: the caller reads it again.
         return "running" if exit_code is None else _read_end(exit_code)
     return "queued" if status == "task_queue" else "running"
 
@@ -66,14 +74,14 @@ def _read_end(exit_code: str) -> TaskState:
 
 
 def find_task(fields: Mapping[str, Any]) -> Task | None:
-    """Return a task from its wire form; None where it has no id."""
-    task_id = find_name(fields.get("id"))
+    """Return a task from its wire form; None if it has no usable id."""
+    task_id = find_id(fields.get("id"))
     if task_id is None:
         return None
     sent = find_object(fields.get("parameters")) or {}
     callbacks = (fields.get("callbackurl"), *(sent.get(name) for name in _CALLBACK_INPUTS))
-    status = read_text(fields.get("status")).strip()
-    exit_code = find_name(fields.get("pexit"))
+    status = read_word(fields.get("status"))
+    exit_code = find_word(fields.get("pexit"))
     created_at = find_time(fields.get("createtime"))
     started_at = find_time(fields.get("starttime"))
     return Task(
@@ -83,14 +91,15 @@ def find_task(fields: Mapping[str, Any]) -> Task | None:
         exit_code=exit_code,
         inputs={name: value for name, value in sent.items() if name not in _OPTION_INPUTS},
         outputs=read_outputs(fields.get("outputs")),
-        cost_usd=find_decimal(fields.get("totalcost")),
+        cost_usd=find_money(fields.get("totalcost")),
+        stated_cost=find_stated_amount(fields.get("totalcost")),
         created_at=created_at,
         started_at=started_at,
         ended_at=find_time(fields.get("endtime")),
-        elapsed_seconds=find_float(fields.get("elapsedseconds")),
+        elapsed_seconds=find_length(fields.get("elapsedseconds")),
         queue_seconds=_read_span(created_at, started_at),
-        debug_error=read_text(fields.get("debugerror")),
-        debug_output=read_text(fields.get("debugoutput")),
+        debug_error=read_printed(fields.get("debugerror")),
+        debug_output=read_printed(fields.get("debugoutput")),
         callback_url=next((url for url in map(find_name, callbacks) if url), None),
         model_slug=read_slug(fields.get("modelslugowner"), fields.get("modelslugproject")),
         token=read_text(fields.get("socketaccesstoken")),
@@ -102,11 +111,15 @@ def find_task(fields: Mapping[str, Any]) -> Task | None:
     )
 
 
-def read_tasks(fields: Mapping[str, Any]) -> tuple[Task, ...] | None:
+def read_page(fields: Mapping[str, Any], *, skipped: int = 0) -> TaskPage | None:
     """Return the tasks of an answer, in its order.
 
+    Args:
+        fields: of the answer.
+        skipped: how many tasks come before it, in case it states no total.
+
     Returns:
-        None where there is no list of tasks, or nothing in it is one. That is not the same as an
+        None if there is no list of tasks, or nothing in it is one. That is not the same as an
         empty list, which says that there are none.
     """
     items = find_list(fields.get("tasklist"))
@@ -114,7 +127,14 @@ def read_tasks(fields: Mapping[str, Any]) -> tuple[Task, ...] | None:
         return None
     found = (find_task(item) for item in read_objects(items))
     tasks = tuple(task for task in found if task is not None)
-    return tasks if tasks or not items else None
+    if items and not tasks:
+        return None
+    total = find_whole(fields.get("total"))
+    return TaskPage(
+        total=skipped + len(items) if total is None else total,
+        tasks=tasks,
+        unreadable=len(items) - len(tasks),
+    )
 
 
 def read_outputs(value: Any) -> tuple[OutputFile, ...]:
@@ -125,11 +145,11 @@ def read_outputs(value: Any) -> tuple[OutputFile, ...]:
 
 def _read_output(fields: Mapping[str, Any]) -> OutputFile:
     return OutputFile(
-        id=find_name(fields.get("id")),
-        name=read_text(fields.get("name")),
+        id=find_id(fields.get("id")),
+        name=read_word(fields.get("name")),
         url=find_name(fields.get("url")),
-        content_type=find_name(fields.get("contenttype")),
-        size_bytes=find_whole(fields.get("size")),
+        content_type=find_word(fields.get("contenttype")),
+        size_bytes=find_size(fields.get("size")),
         content=_find_content(fields.get("content")),
     )
 

@@ -1,32 +1,32 @@
-"""How requests travel: signed one by one, with timeouts, and repeated only where that is safe.
+"""How requests travel: signed one by one, each within a deadline, repeated only where that is safe.
 
-Two adapters are mounted by URL, so that no caller can mix them up. Below `{base}/Run/` a request
-is sent once, on a connection of its own: there is no idempotency key, each accepted run is billed.
-Everywhere else it is repeated after faults, each attempt with a fresh nonce and signature; left to
-itself, urllib3 would send the first attempt's headers again.
+A run is sent once, on a connection of its own: there is no idempotency key, so each accepted run is
+billed. A pooled connection may have gone stale, which shows only after something was sent on it. A
+fresh one costs a handshake; not knowing what became of a run costs a search, or a video.
+
+Everything else is a read. It is repeated after faults, each attempt with a new nonce and signature,
+on connections that are kept.
 """
 
 from __future__ import annotations
 
+import itertools
+import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from requests import Session
-from requests.adapters import HTTPAdapter
+import requests
 
-from wiro_dagster.api.adapters import (
-    FreshAdapter,
-    RepeatingAdapter,
-    SigningAdapter,
-    find_retry_after,
-)
 from wiro_dagster.api.answers import Answer
 from wiro_dagster.api.auth import Credentials
 from wiro_dagster.api.bodies import Body
+from wiro_dagster.api.clock import ServerClock
+from wiro_dagster.api.exchange import Exchange
 from wiro_dagster.api.failures import NETWORK_ERRORS, describe_failure
-from wiro_dagster.api.retry import SlowDown
-from wiro_dagster.api.sessions import SessionSource, choose_proxies, open_session
+from wiro_dagster.api.retry import SlowDown, find_pause, read_retry_after
+from wiro_dagster.api.sessions import SessionSource, choose_proxies, open_session, read_content
 from wiro_dagster.errors import (
     ApiError,
     ConfigurationError,
@@ -34,9 +34,9 @@ from wiro_dagster.errors import (
     ServiceUnreachable,
 )
 
-RUN_PATH = "Run/"
-
 _LONGEST_SUBMIT_WAIT_SECONDS = 0.5
+_SLOWEST_UPLOAD_BYTES_PER_SECOND = 128 * 1024
+"""A request with files gets this much more time than one without."""
 
 
 class Transport:
@@ -44,19 +44,20 @@ class Transport:
 
     Args:
         credentials: of the project.
-        base_url: without a slash at the end.
+        base_url: of the REST API.
         connect_timeout_seconds: for each connection.
-        read_timeout_seconds: for each silence, and for the body of an answer as a whole.
-        submit_timeout_seconds: the same for a run, which is not repeated: longer, because giving up
-            on one leaves its outcome unknown.
-        read_attempts: how often a repeatable call is made in all.
-        longest_wait_seconds: how long a repeatable call sleeps in one go.
+        read_timeout_seconds: for one attempt at a read, from connecting to the end of its answer.
+        submit_timeout_seconds: the same for a run. Longer, because giving up on a run leaves its
+            outcome unknown.
+        read_attempts: how often a read is sent in all.
+        longest_wait_seconds: how long a read sleeps in one go.
         pool_size: connections kept open.
         clock: gives seconds that never go back.
+        wall_clock: gives unix seconds.
         sleep: waits for that many seconds.
 
     Raises:
-        ConfigurationError: the base URL is none, or a number is out of range.
+        ConfigurationError: the base URL is malformed, or a number is out of range.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Transport:
         longest_wait_seconds: float,
         pool_size: int,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         if read_attempts < 1 or pool_size < 1:
@@ -78,79 +80,151 @@ class Transport:
         if min(connect_timeout_seconds, read_timeout_seconds, submit_timeout_seconds) <= 0:
             raise ConfigurationError("Timeouts must be more than 0 seconds.")
         self.base_url, self._host = _read_base_url(base_url)
-        self._read_timeouts = (connect_timeout_seconds, read_timeout_seconds)
-        self._submit_timeouts = (connect_timeout_seconds, submit_timeout_seconds)
-        slow_down = SlowDown(clock, sleep)
+        self.server_clock = ServerClock()
+        self._credentials = credentials
+        self._connect_timeout_seconds = connect_timeout_seconds
+        self._read_timeout_seconds = read_timeout_seconds
+        self._submit_timeout_seconds = submit_timeout_seconds
+        self._read_attempts = read_attempts
+        self._longest_wait_seconds = longest_wait_seconds
+        self._wall_clock = wall_clock
+        self._sleep = sleep
+        self._slow_down = SlowDown(clock, sleep)
+        self._reads = SessionSource(lambda: open_session(pool_size=pool_size))
 
-        def open_api_session() -> Session:
-            session = open_session()
-            session.mount(
-                f"{self.base_url}/",
-                RepeatingAdapter(
-                    SigningAdapter(
-                        credentials,
-                        HTTPAdapter(max_retries=0, pool_maxsize=pool_size),
-                        slow_down=slow_down,
-                        read_timeout_seconds=read_timeout_seconds,
-                        longest_wait_seconds=longest_wait_seconds,
-                    ),
-                    attempts=read_attempts,
-                    longest_wait_seconds=longest_wait_seconds,
-                    sleep=sleep,
-                ),
-            )
-            # The longer prefix wins.
-            session.mount(
-                f"{self.base_url}/{RUN_PATH}",
-                SigningAdapter(
-                    credentials,
-                    FreshAdapter(),
-                    slow_down=slow_down,
-                    read_timeout_seconds=submit_timeout_seconds,
-                    longest_wait_seconds=_LONGEST_SUBMIT_WAIT_SECONDS,
-                ),
-            )
-            return session
-
-        self._sessions = SessionSource(open_api_session)
-
-    def post(self, path: str, body: Body, *, call: str) -> Answer:
-        """Send one request and return its answer, whatever its status.
+    def submit(
+        self,
+        path: str,
+        body: Body,
+        *,
+        call: str,
+        confirm: Callable[[], bool] | None = None,
+        headers: Mapping[str, str],
+    ) -> Answer:
+        """Send a run, once.
 
         Args:
             path: below the base URL, without a slash in front.
             body: to send.
             call: what is called, for error messages.
+            confirm: see `Exchange`.
+            headers: to send beside ours.
 
         Raises:
-            ServiceUnreachable: nothing of the body left this machine.
-            OutcomeUnknown: some of it did, and no whole answer came back.
+            ServiceUnreachable: nothing left this machine.
+            SubmissionWithdrawn: `confirm` said no; nothing left this machine.
+            OutcomeUnknown: something left, and no whole answer came back.
             RateLimited: Wiro asked to hold back; nothing was sent.
         """
-        is_submission = path.startswith(RUN_PATH)
-        try:
-            response = self._sessions.get_session().post(
-                f"{self.base_url}/{path}",
-                data=body,
-                headers={"Content-Type": body.content_type},
-                timeout=self._submit_timeouts if is_submission else self._read_timeouts,
-                proxies=choose_proxies(self._host),
-                allow_redirects=False,
-                stream=True,  # the adapter reads the body, under a cap and a deadline
+        self._slow_down.wait(longest_seconds=_LONGEST_SUBMIT_WAIT_SECONDS)
+        exchange = self._open_exchange(body, self._submit_timeout_seconds, confirm)
+        with open_session() as session:
+            return self._post(
+                session, exchange, path, body, call, {**headers, "Connection": "close"}
             )
-            return Answer(response.status_code, response.content, find_retry_after(response))
-        except NETWORK_ERRORS as error:
-            # Without a cause: urllib3's errors can quote the answer, which may hold a token.
-            raise _read_fault(call, body, error) from None
+
+    def read(self, path: str, body: Body, *, call: str) -> Answer:
+        """Send a request that creates nothing, again after faults that may pass.
+
+        Args:
+            path: below the base URL, without a slash in front; never that of a run.
+            body: to send.
+            call: what is called, for error messages.
+
+        Raises:
+            ServiceUnreachable: the last attempt did not leave this machine.
+            OutcomeUnknown: no whole answer came back to the last attempt.
+            RateLimited: Wiro asked to hold back for longer than a read may sleep.
+        """
+        for attempt in itertools.count(1):
+            self._slow_down.wait(longest_seconds=self._longest_wait_seconds)
+            exchange = self._open_exchange(body, self._read_timeout_seconds)
+            outcome: Answer | ApiError
+            try:
+                session = self._reads.get_session()
+                outcome = self._post(session, exchange, path, body, call, {})
+            except (ServiceUnreachable, OutcomeUnknown) as error:
+                outcome = error
+            pause_seconds = find_pause(outcome, attempt, jitter=random.random())
+            is_over = (
+                pause_seconds is None
+                or attempt == self._read_attempts
+                or pause_seconds > self._longest_wait_seconds
+            )
+            if not is_over:
+                self._sleep(pause_seconds or 0.0)
+            elif isinstance(outcome, ApiError):
+                raise outcome
+            else:
+                return outcome
+        raise AssertionError("unreachable")
 
     def close(self) -> None:
         """Close all connections."""
-        self._sessions.close()
+        self._reads.close()
+
+    def _open_exchange(
+        self, body: Body, seconds: float, confirm: Callable[[], bool] | None = None
+    ) -> Exchange:
+        upload_seconds = len(body) / _SLOWEST_UPLOAD_BYTES_PER_SECOND
+        return Exchange(
+            seconds=seconds + upload_seconds,
+            silence_seconds=seconds,
+            confirm=confirm,
+            wall_clock=self._wall_clock,
+        )
+
+    def _post(
+        self,
+        session: requests.Session,
+        exchange: Exchange,
+        path: str,
+        body: Body,
+        call: str,
+        headers: Mapping[str, str],
+    ) -> Answer:
+        try:
+            with exchange.running():
+                response = session.post(
+                    f"{self.base_url}/{path}",
+                    data=body,
+                    # Ours go last: no setting can replace them.
+                    headers={
+                        **headers,
+                        "Content-Type": body.content_type,
+                        **self._credentials.headers(),
+                    },
+                    timeout=self._connect_timeout_seconds,
+                    proxies=choose_proxies(self._host),
+                    allow_redirects=False,
+                    stream=True,  # the body is read below, up to a limit
+                )
+            with response:
+                self._note_time(response, exchange)
+                answer = Answer(
+                    response.status_code,
+                    read_content(response.raw),
+                    read_retry_after(response.headers.get("Retry-After"), now=self._wall_clock()),
+                )
+        except NETWORK_ERRORS as error:
+            # Without a cause: urllib3's errors can quote the answer, which may hold a token.
+            raise _read_fault(call, exchange, error) from None
+        if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+            self._slow_down.postpone(answer.retry_after_seconds)
+        return answer
+
+    def _note_time(self, response: requests.Response, exchange: Exchange) -> None:
+        if exchange.left_at is not None:
+            self.server_clock.note(
+                response.headers.get("Date"),
+                left_at=exchange.left_at,
+                arrived_at=self._wall_clock(),
+            )
 
 
-def _read_fault(call: str, body: Body, error: Exception) -> ApiError:
+def _read_fault(call: str, exchange: Exchange, error: Exception) -> ApiError:
     reason = describe_failure(error)
-    if not body.has_left:
+    if exchange.left_at is None:
         return ServiceUnreachable(
             f"Wiro could not be reached for {call}: {reason}. Nothing was sent. "
             "Check the base URL and the network, then try again."

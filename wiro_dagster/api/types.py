@@ -15,7 +15,9 @@ from wiro_dagster.api.percentage import find_percentage
 
 TaskState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
-_ENDED_STATES = frozenset({"succeeded", "failed", "cancelled"})
+TERMINAL_STATUSES = frozenset({"task_postprocess_end", "task_cancel"})
+"""The statuses after which a task no longer runs. Its outputs and cost may still be missing."""
+
 _REASON_LIMIT = 500
 
 
@@ -60,14 +62,17 @@ class Task:
     status: str
     """Wiro's own word, also one that is not documented."""
     state: TaskState
-    """What the status means; ended states are final."""
+    """How the task stands: by its status first, then by its exit code.
+
+    A task that has ended without an exit code is still "running" here: how it ended is not known.
+    """
     exit_code: str | None
-    """None until the task has ended."""
+    """None if Wiro does not state it, or leaves it empty."""
     inputs: Mapping[str, Any]
     """The inputs as they were sent."""
     outputs: tuple[OutputFile, ...]
     cost_usd: Decimal | None
-    """What was charged."""
+    """What was charged. None if Wiro states no amount from 0 to 1,000,000 USD."""
     created_at: float | None
     started_at: float | None
     ended_at: float | None
@@ -82,6 +87,8 @@ class Task:
     """`owner/project`."""
     token: str = field(repr=False)
     """The same token as `Submission.task_token`. A secret."""
+    stated_cost: str | None = None
+    """The cost as Wiro wrote it, cut, for messages: it may be no amount at all."""
     other_fields: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """What Wiro sent beside the fields above, untranslated."""
 
@@ -92,8 +99,11 @@ class Task:
 
     @property
     def is_ended(self) -> bool:
-        """Whether the task can no longer change."""
-        return self.state in _ENDED_STATES
+        """Whether Wiro shows a terminal status.
+
+        The end may not be settled: see `state`, `exit_code`, `outputs` and `cost_usd`.
+        """
+        return self.status in TERMINAL_STATUSES
 
     @property
     def progress_percent(self) -> float | None:
@@ -115,6 +125,8 @@ class TaskPage:
     total: int
     """How many tasks there are in all."""
     tasks: tuple[Task, ...]
+    unreadable: int = 0
+    """Entries without a usable id. A page with any of them proves no absence."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,24 +86,12 @@ def find_decimal(value: Any) -> Decimal | None:
     return None
 
 
-def find_float(value: Any) -> float | None:
-    """Return a finite number as float; None for anything else."""
-    number = find_decimal(value)
-    return None if number is None else float(number)
-
-
 def find_whole(value: Any) -> int | None:
     """Return a whole number of zero or more; None for anything else."""
     number = find_decimal(value)
     if number is None or number < 0 or number != number.to_integral_value():
         return None
     return int(number)
-
-
-def find_time(value: Any) -> float | None:
-    """Return a point in time as unix seconds; Wiro's zero means "not yet"."""
-    seconds = find_float(value)
-    return seconds if seconds is not None and seconds > 0 else None
 
 
 def find_seconds(value: Any) -> float | None:

@@ -130,7 +130,7 @@ def changes_after_poll(
         "queue_seconds": _queue_seconds(order, task, now),
         "elapsed_seconds": task.elapsed_seconds,
     }
-    if not task.is_ended:
+    if task.state in ("queued", "running"):  # an end without an exit code is not known yet
         age = now - (order.submitted_at or now)
         return {**seen, "due_at": now + policy.next_poll_seconds(age, jitter)}
     seen |= {"ended_at": task.ended_at or now, "due_at": now, "cost_usd": task.cost_usd}

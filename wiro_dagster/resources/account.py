@@ -62,6 +62,39 @@ class WiroResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     concurrent_requests: int = Field(
         default=8, ge=1, le=64, description="Requests to Wiro that may be under way at once."
     )
+    account: str = Field(
+        default="",
+        max_length=32,
+        description=(
+            "Your name for the account in the ledger. It survives a change of key. Without it, a "
+            "short hash of the key is used."
+        ),
+    )
+    identify_runs: bool = Field(
+        default=True,
+        description=(
+            "Whether each run carries a marker in callbackUrl, by which a run whose answer was "
+            "lost is found again."
+        ),
+    )
+    callback_base_url: str | None = Field(
+        default=None,
+        description=(
+            "URL of your receiver for Wiro's callbacks; a run's marker is added to its path. "
+            "Without it, markers go to an address that does not exist."
+        ),
+    )
+    run_headers: dict[str, str] = Field(
+        default={},
+        description=(
+            "Headers to add to every run, for example a run key. {marker} in a value stands for "
+            "the run's marker."
+        ),
+    )
+    run_fields: dict[str, str] = Field(
+        default={},
+        description="Fields to add to the body of every run; {marker} as in run_headers.",
+    )
 
     def get_client(self) -> WiroClient:
         """The client of this account, one for each process, so that connections are reused.
@@ -82,6 +115,8 @@ class WiroResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             self.read_timeout_seconds,
             self.submit_timeout_seconds,
             self.concurrent_requests,
+            tuple(sorted(self.run_headers.items())),
+            tuple(sorted(self.run_fields.items())),
         )
 
     def find_websocket_url(self) -> str | None:
@@ -91,8 +126,8 @@ class WiroResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return DEFAULT_WEBSOCKET_URL
 
     def get_account(self) -> str:
-        """What the ledger calls this account: a short hash of its key, which reveals nothing."""
-        return hashlib.sha256(self.api_key.encode()).hexdigest()[:16]
+        """Return what the ledger calls this account: its name, or a short hash of its key."""
+        return self.account or hashlib.sha256(self.api_key.encode()).hexdigest()[:16]
 
 
 @lru_cache(maxsize=16)
@@ -104,6 +139,8 @@ def _client(
     read_timeout_seconds: float,
     submit_timeout_seconds: float,
     pool_size: int,
+    run_headers: tuple[tuple[str, str], ...],
+    run_fields: tuple[tuple[str, str], ...],
 ) -> WiroClient:
     return WiroClient(
         credentials,
@@ -116,6 +153,8 @@ def _client(
         read_attempts=2,
         longest_wait_seconds=3.0,
         pool_size=pool_size,
+        run_headers=dict(run_headers),
+        run_fields=dict(run_fields),
     )
 
 

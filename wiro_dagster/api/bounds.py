@@ -1,0 +1,91 @@
+"""What a value from Wiro may be, each bound stated once.
+
+Whatever lies outside counts as not stated (None): one odd number must not stop a ledger, whose
+columns hold only so much, or pass for a cost. Texts are cut.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from wiro_dagster.api.wire import find_decimal, find_name, find_text, find_whole
+
+LARGEST_USD = Decimal(1_000_000)
+EARLIEST_TIME = 946_684_800.0
+"""2000-01-01 in unix seconds."""
+LATEST_TIME = 4_102_444_800.0
+"""2100-01-01 in unix seconds; times in milliseconds lie far beyond it."""
+LONGEST_SECONDS = 31_536_000.0
+"""A year, for lengths of time."""
+LARGEST_SIZE_BYTES = 10**15
+LONGEST_ID = 255
+LONGEST_WORD = 255
+LONGEST_TEXT = 20_000
+"""For what a model printed."""
+LONGEST_AMOUNT_TEXT = 60
+LARGEST_ANSWER_BYTES = 8_000_000
+
+
+def find_money(value: Any) -> Decimal | None:
+    """Return an amount of 0 to 1,000,000 USD; None for anything else."""
+    amount = find_decimal(value)
+    if amount is None or not 0 <= amount <= LARGEST_USD:
+        return None
+    return amount
+
+
+def find_time(value: Any) -> float | None:
+    """Return a point in time from 2000 to 2100 as unix seconds; None for anything else."""
+    number = find_decimal(value)
+    seconds = None if number is None else float(number)
+    return seconds if seconds is not None and EARLIEST_TIME <= seconds <= LATEST_TIME else None
+
+
+def find_length(value: Any) -> float | None:
+    """Return a length of time from 0 seconds to a year; None for anything else."""
+    number = find_decimal(value)
+    seconds = None if number is None else float(number)
+    return seconds if seconds is not None and 0 <= seconds <= LONGEST_SECONDS else None
+
+
+def find_size(value: Any) -> int | None:
+    """Return a size in bytes; None for anything that no file has."""
+    size_bytes = find_whole(value)
+    return size_bytes if size_bytes is not None and size_bytes <= LARGEST_SIZE_BYTES else None
+
+
+def find_id(value: Any) -> str | None:
+    """Return an id of 1 to 255 printable characters without spaces; None for anything else."""
+    text = find_name(value)
+    if text is None or len(text) > LONGEST_ID or " " in text or not text.isprintable():
+        return None
+    return text
+
+
+def find_word(value: Any) -> str | None:
+    """Return one short line, cut to 255 characters; None if nothing is left."""
+    text = find_name(value)
+    return None if text is None else cut(text, LONGEST_WORD)
+
+
+def read_word(value: Any) -> str:
+    """Return one short line, cut to 255 characters, or an empty text."""
+    return find_word(value) or ""
+
+
+def read_printed(value: Any) -> str:
+    """Return what a model printed: its end, since that says most."""
+    text = find_text(value) or ""
+    return text if len(text) <= LONGEST_TEXT else "…" + text[1 - LONGEST_TEXT :]
+
+
+def find_stated_amount(value: Any) -> str | None:
+    """Return an amount as Wiro stated it, for messages only; None if it stated none."""
+    text = find_name(value)
+    return None if text is None else cut(text, LONGEST_AMOUNT_TEXT)
+
+
+def cut(text: str, limit: int) -> str:
+    """Return a text of at most so many characters; a cut one ends with an ellipsis."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"

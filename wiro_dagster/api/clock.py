@@ -1,0 +1,44 @@
+"""How far Wiro's clock is from ours, measured by the `Date` header of its answers."""
+
+from __future__ import annotations
+
+from collections import deque
+from email.utils import parsedate_to_datetime
+
+_MOST_READINGS = 16
+
+
+class ServerClock:
+    """Keeps the recent readings of Wiro's clock. Shared by threads.
+
+    `Date` has whole seconds, so the offset is right to about one second, plus half a round trip.
+    """
+
+    def __init__(self) -> None:
+        # Only recent readings: a clock that was set right must not be doubted for long.
+        self._readings: deque[tuple[float, float]] = deque(maxlen=_MOST_READINGS)
+
+    def note(self, date: str | None, *, left_at: float, arrived_at: float) -> None:
+        """Take a reading from one answer.
+
+        Args:
+            date: the `Date` header.
+            left_at: unix time by our clock at which the request left.
+            arrived_at: unix time by our clock at which the answer's headers were there.
+        """
+        try:
+            server_time = parsedate_to_datetime(date or "").timestamp()
+        except (TypeError, ValueError, OverflowError, IndexError):
+            return
+        round_trip_seconds = arrived_at - left_at
+        if round_trip_seconds < 0:
+            return  # our own clock was set back in between
+        # On average half of a second was cut off.
+        offset_seconds = server_time + 0.5 - (left_at + arrived_at) / 2
+        self._readings.append((round_trip_seconds, offset_seconds))
+
+    @property
+    def offset_seconds(self) -> float | None:
+        """Wiro's clock minus ours, by the fastest recent answer; None before the first answer."""
+        readings = list(self._readings)
+        return min(readings)[1] if readings else None

@@ -1,0 +1,204 @@
+"""One request and its answer: a total deadline, and a last question before the first byte.
+
+A socket's own timeout starts anew with each byte, so a server that sends one byte now and then
+holds a thread forever. Here every read and write gets what is left of one deadline, status line,
+headers and chunk sizes included.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from socket import socket
+from typing import Any
+
+from requests.adapters import HTTPAdapter
+from requests.exceptions import ProxyError
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.poolmanager import PoolManager, ProxyManager
+
+from wiro_dagster.errors import SubmissionWithdrawn
+
+_SLICE_BYTES = 16 * 1024
+"""One TLS record: a slice blocks for one timeout at most."""
+
+
+class Exchange:
+    """The limits of one request and its answer.
+
+    Args:
+        seconds: from now until the whole answer has been read.
+        silence_seconds: the longest time in which nothing arrives; None means `seconds`.
+        confirm: called once the connection is ready, right before the first byte leaves. If it
+            returns False, nothing is sent.
+        clock: gives seconds that never go back.
+        wall_clock: gives unix seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        seconds: float,
+        silence_seconds: float | None = None,
+        confirm: Callable[[], bool] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._deadline = clock() + seconds
+        self._silence_seconds = seconds if silence_seconds is None else silence_seconds
+        self._confirm = confirm
+        self.left_at: float | None = None
+        """Unix time of the first byte. If it is None, nothing was sent."""
+
+    def get_patience(self) -> float:
+        """Return for how many seconds the next read or write may block.
+
+        Raises:
+            TimeoutError: the deadline has passed.
+        """
+        remaining_seconds = self._deadline - self._clock()
+        if remaining_seconds <= 0:
+            raise TimeoutError("the deadline has passed")
+        return min(remaining_seconds, self._silence_seconds)
+
+    def leave(self) -> None:
+        """Note that the first byte is about to leave, if the caller still wants it to.
+
+        Raises:
+            SubmissionWithdrawn: the caller no longer wants it.
+            TimeoutError: connecting took all the time there was.
+        """
+        self.get_patience()
+        if self._confirm is not None:
+            asked_at = self._clock()
+            if not self._confirm():
+                raise SubmissionWithdrawn(
+                    "The submission was withdrawn right before its first byte. Nothing was sent."
+                )
+            # Giving up on a run leaves its outcome unknown, so Wiro gets its full time to answer.
+            self._deadline += self._clock() - asked_at
+        self.left_at = self._wall_clock()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Apply these limits to the connections used within the block."""
+        token = _CURRENT.set(self)
+        try:
+            yield
+        finally:
+            _CURRENT.reset(token)
+
+
+# `requests` hands nothing of ours down to its connections. It calls them in our own thread, though.
+_CURRENT: ContextVar[Exchange] = ContextVar("wiro_exchange")
+
+
+class _TimedReader(io.RawIOBase):
+    """Reads from a socket within the limits of an exchange."""
+
+    def __init__(self, connected: socket, exchange: Exchange) -> None:
+        super().__init__()
+        self._socket = connected
+        self._raw = connected.makefile("rb", buffering=0)
+        self._exchange = exchange
+
+    def readable(self) -> bool:
+        """Return that it can be read."""
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        """Read what has arrived, or wait for it within the limits."""
+        self._socket.settimeout(self._exchange.get_patience())
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        """Give the socket up."""
+        self._raw.close()
+        super().close()
+
+
+class _TimedSocket:
+    """The one method of a socket that an answer is read by."""
+
+    def __init__(self, connected: socket) -> None:
+        self._socket = connected
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """Return a file to read the answer from."""
+        return io.BufferedReader(_TimedReader(self._socket, _CURRENT.get()))
+
+
+class _TimedResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(_TimedSocket(sock), *args, **kwargs)  # type: ignore[arg-type]
+
+
+class _FencedConnection(HTTPConnection):
+    """A connection that connects first, then asks whether to send, then sends.
+
+    DNS, TCP and TLS take seconds in which a lease can be lost. None of them lies between the
+    answer of `confirm` and the first byte. A connection that is open already asks just the same.
+    """
+
+    response_class = _TimedResponse
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        """Send a request within the limits of the current exchange."""
+        if self.sock is None:
+            self.connect()
+        _CURRENT.get().leave()
+        super().request(*args, **kwargs)
+
+    def send(self, data: Any) -> None:
+        """Send bytes, slice by slice, within the limits of the current exchange."""
+        view = memoryview(data)
+        for start in range(0, len(view), _SLICE_BYTES):
+            self.sock.settimeout(_CURRENT.get().get_patience())
+            super().send(view[start : start + _SLICE_BYTES])
+
+
+class _FencedTlsConnection(_FencedConnection, HTTPSConnection):
+    pass
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _FencedConnection
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _FencedTlsConnection
+
+
+def _fence(manager: PoolManager) -> None:
+    manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+
+
+class FencedAdapter(HTTPAdapter):
+    """Sends within the current exchange, and never repeats anything by itself."""
+
+    def __init__(self, *, pool_size: int = 1) -> None:
+        super().__init__(max_retries=0, pool_maxsize=pool_size)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make the pools of direct connections."""
+        super().init_poolmanager(*args, **kwargs)
+        _fence(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> ProxyManager:
+        """Return the pools of connections through a proxy.
+
+        Raises:
+            ProxyError: a SOCKS proxy, whose connections could not be fenced.
+        """
+        if proxy.lower().startswith("socks"):
+            raise ProxyError("SOCKS proxies are not supported")
+        manager: ProxyManager = super().proxy_manager_for(proxy, **kwargs)
+        _fence(manager)
+        return manager
