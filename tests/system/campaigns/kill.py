@@ -21,10 +21,11 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import dagster as dg
 import requests
@@ -38,7 +39,6 @@ from wiro_dagster.ledger import Ledger
 
 _MARK = "WIRO_CAMPAIGN"
 _BATCH = 5
-_ASK_AGAIN_SECONDS = 20.0
 _END_SECONDS = 900.0
 _DAEMON_START_SECONDS = 8.0
 _DAGSTER_YAML = {
@@ -59,6 +59,9 @@ class Kills:
         ledger_url: an empty database; `None` for a SQLite file.
         task_seconds: how long an emulated task runs.
         pause_seconds: the shortest and the longest time between two kills.
+        ask_by: how videos are ordered. A run starts at once; the daemon looks at backfills every 30
+            seconds only.
+        ask_again_seconds: how long the buyer waits before it asks again.
     """
 
     orders: int
@@ -67,6 +70,8 @@ class Kills:
     ledger_url: str | None = None
     task_seconds: float = 6.0
     pause_seconds: tuple[float, float] = (1.0, 12.0)
+    ask_by: Literal["backfill", "run"] = "backfill"
+    ask_again_seconds: float = 20.0
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ class Services:
     def commands(self) -> dict[str, list[str]]:
         """How each service is started."""
         workspace = str(self.home / "workspace.yaml")
-        project = str(ROOT / "tests" / "campaigns" / "kill_project.py")
+        project = str(Path(__file__).with_name("kill_project.py"))
         module = [sys.executable, "-m"]
         return {
             "code server": [
@@ -246,7 +251,8 @@ def run_kills(kills: Kills) -> KillFigures:
                 seconds=180,
                 what="the partitions",
             )
-            buyer = Buyer(dev, ledger)
+            launch = dev.launch_run if kills.ask_by == "run" else dev.launch_backfill
+            buyer = Buyer(dev, ledger, launch, kills.ask_again_seconds)
             killed = _kill_at_random(kills, services, buyer, partitions)
             _run_to_the_end(ledger, services, buyer, partitions)
             shown = _count_shown(services.home)
@@ -265,6 +271,8 @@ class Buyer:
 
     dev: DagsterDev
     ledger: Ledger
+    launch: Callable[[str, list[str]], str]
+    ask_again_seconds: float
     asks: int = 0
     asked_at: float = -math.inf
 
@@ -272,12 +280,12 @@ class Buyer:
         """Materializes what has no order yet, now `video`, now `video_order`."""
         known = {order.partition for order in self.ledger.list_orders()}
         missing = [partition for partition in wanted if partition not in known]
-        if not missing or time.monotonic() - self.asked_at < _ASK_AGAIN_SECONDS:
+        if not missing or time.monotonic() - self.asked_at < self.ask_again_seconds:
             return
         self.asked_at = time.monotonic()
         # The code server may just be gone.
         with suppress(AssertionError, requests.RequestException, KeyError):
-            self.dev.launch_backfill("video_order" if self.asks % 2 else "video", missing)
+            self.launch("video_order" if self.asks % 2 else "video", missing)
             self.asks += 1
 
 
@@ -290,8 +298,8 @@ def _kill_at_random(
     while killed.total() < kills.kills:
         share = killed.total() / kills.kills
         buyer.insist(partitions[: math.ceil(share * len(partitions)) + _BATCH])
-        if not killed:  # kills before there is a run would hit nothing of interest
-            buyer.dev.wait_for(services.list_run_workers, seconds=120, what="a run worker")
+        if not killed:  # kills before the first order would hit nothing of interest
+            buyer.dev.wait_for(buyer.ledger.list_orders, seconds=120, what="an order")
         time.sleep(chance.uniform(*kills.pause_seconds))
         targets = services.list_targets()
         if targets:
