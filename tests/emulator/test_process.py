@@ -278,11 +278,14 @@ def test_the_command_line_explains_itself() -> None:
     assert "unknown fault nonsense" in unknown.output
 
 
-def test_the_example_in_the_readme_runs() -> None:
-    """As it stands there."""
+def test_the_examples_in_the_readme_run(emulator: Emulator) -> None:
+    """As they stand there; the later ones have an emulator and a task."""
     readme = Path(wiro_dagster.emulator.__file__).with_name("README.md").read_text("utf-8")
-    (example,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    subprocess.run([sys.executable, "-c", example], check=True, timeout=60)
+    first, *others = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    subprocess.run([sys.executable, "-c", first], check=True, timeout=60)
+    for example in others:
+        emulator.reset()
+        exec(example, {"emulator": emulator, "task_id": Caller(emulator).run()})
 
 
 def test_importing_the_emulator_loads_no_server() -> None:

@@ -22,8 +22,10 @@ from wiro_dagster.emulator.lettering import find_font, legible, without_accents
 from wiro_dagster.emulator.local_hosts import is_reachable
 from wiro_dagster.emulator.outputs import fit_shape, plan_outputs, resolution_lines
 from wiro_dagster.emulator.padding import fill
+from wiro_dagster.emulator.period_worlds import PERIOD_WORLDS
 from wiro_dagster.emulator.pictures import make_picture, wrap
 from wiro_dagster.emulator.pricing import Work, bill
+from wiro_dagster.emulator.rewrites import REWRITES
 from wiro_dagster.emulator.settings import CHANGEABLE
 from wiro_dagster.emulator.sounds import make_sound
 from wiro_dagster.emulator.task_script import (
@@ -32,6 +34,7 @@ from wiro_dagster.emulator.task_script import (
     TaskScript,
     script_from_json,
 )
+from wiro_dagster.emulator.task_worlds import TASK_WORLDS
 from wiro_dagster.emulator.timeline import LADDER, TERMINAL, build_timeline, ends_at, status_at
 from wiro_dagster.emulator.uploads import safe_name
 from wiro_dagster.emulator.validation import effective_inputs
@@ -240,7 +243,7 @@ def test_a_clock_remembers_every_change() -> None:
 
 
 def test_the_readme_names_everything_there_is() -> None:
-    """Every marker, field, fault, rate, setting and method of control."""
+    """Every marker, field, fault, rate, setting, method of control and world."""
     readme = Path(emulator.__file__).with_name("README.md").read_text(encoding="utf-8")
     names = [
         *PROMPT_MARKERS,
@@ -251,3 +254,14 @@ def test_the_readme_names_everything_there_is() -> None:
         *(name for name in dir(EmulatorControl) if not name.startswith("_")),
     ]
     assert [name for name in names if name not in readme] == []
+    worlds = (*TASK_WORLDS.values(), *PERIOD_WORLDS.values())
+    rows = [
+        f"| `{world.name}` | {world.what} | {_shortest(world.seconds)} | {world.source} |"
+        for world in worlds
+    ]
+    assert [row for row in rows if row not in readme] == []
+    assert [name for name in REWRITES if f"`{name}`" not in readme] == []
+
+
+def _shortest(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:g}"

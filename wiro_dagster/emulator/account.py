@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import ROUND_FLOOR, Decimal
 
+from wiro_dagster.emulator.settings import MAIN_ACCOUNT
 from wiro_dagster.emulator.state import State
 
 # Below this, no run is accepted whatever its price.
@@ -18,20 +19,24 @@ class Account:
     Args:
         state: where it is kept.
         opening_balance_usd: the balance of a fresh state.
+        name: whose balance it is.
     """
 
-    def __init__(self, state: State, opening_balance_usd: Decimal) -> None:
+    def __init__(
+        self, state: State, opening_balance_usd: Decimal, name: str = MAIN_ACCOUNT
+    ) -> None:
         self._state = state
+        self._place = "balance_usd" if name == MAIN_ACCOUNT else f"balance_usd:{name}"
         self._opening_balance_usd = opening_balance_usd
 
     @property
     def balance_usd(self) -> Decimal:
         """What is left."""
-        return Decimal(self._state.get("balance_usd", str(self._opening_balance_usd)))
+        return Decimal(self._state.get(self._place, str(self._opening_balance_usd)))
 
     def set_balance(self, balance_usd: Decimal) -> None:
         """Adds or takes funds."""
-        self._state.keep("balance_usd", str(balance_usd))
+        self._state.keep(self._place, str(balance_usd))
 
     def charge(self, cost_usd: Decimal) -> None:
         """Bills one task; the balance may fall below zero, as tasks end after they are allowed."""

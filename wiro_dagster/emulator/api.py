@@ -16,11 +16,17 @@ from starlette.types import ASGIApp
 from wiro_dagster.emulator.auth import check_headers
 from wiro_dagster.emulator.bodies import describe, read_fields
 from wiro_dagster.emulator.broken_answers import RawAnswer, html_page
-from wiro_dagster.emulator.faults import Fault, FaultMoment
+from wiro_dagster.emulator.faults import Fault, FaultMoment, covers
 from wiro_dagster.emulator.journal import Entry
 from wiro_dagster.emulator.json_answer import JsonAnswer
 from wiro_dagster.emulator.other_calls import create_folder, list_tools, show_tool, upload_file
-from wiro_dagster.emulator.refusals import UNKNOWN_ENDPOINT, Refusal, Refused
+from wiro_dagster.emulator.refusals import (
+    KEY_NOT_FOUND,
+    TASK_NOT_FOUND,
+    UNKNOWN_ENDPOINT,
+    Refusal,
+    Refused,
+)
 from wiro_dagster.emulator.runs import run_model
 from wiro_dagster.emulator.service import Service
 from wiro_dagster.emulator.task_calls import (
@@ -32,7 +38,7 @@ from wiro_dagster.emulator.task_calls import (
 )
 from wiro_dagster.emulator.wire import accepted, refused
 
-Call = Callable[[Service, Mapping[str, Any], float], dict[str, Any]]
+Call = Callable[[Service, Mapping[str, Any], float, str], dict[str, Any]]
 
 _CALLS: Mapping[str, Call] = {
     "Task/Detail": show_detail,
@@ -56,6 +62,7 @@ _HTTP_FAULTS = {
 }
 # A server fault that no list of validation texts knows.
 _SERVER_FAULT = Refusal(0, "An unexpected error occurred.")
+_REFUSALS = {"http_401": KEY_NOT_FOUND, "not_found": TASK_NOT_FOUND}
 
 
 @dataclass
@@ -113,7 +120,15 @@ class Api:
         self, endpoint: str, moment: FaultMoment, fields: Mapping[str, Any], call: int
     ) -> Fault | None:
         text = json.dumps(describe(fields), ensure_ascii=False)
-        return self._service.faults.take(endpoint, moment, text, call)
+        now = self._service.clock.now()
+        fault = self._service.faults.take(endpoint, moment, text, call, now)
+        return fault or self._world_fault(endpoint, moment, now)
+
+    def _world_fault(self, endpoint: str, moment: FaultMoment, now: float) -> Fault | None:
+        for world in self._service.worlds.active(now):
+            if world.fault and world.moment == moment and covers(world.endpoint, endpoint):
+                return Fault(world.fault, origin=f"world {world.name}")
+        return None
 
     def _carry_out(
         self, request: Request, endpoint: str, fields: Mapping[str, Any], refusal: Refusal | None
@@ -123,10 +138,10 @@ class Api:
         service.settle(now)
         try:
             call = _find_call(request.method, endpoint)
-            check_headers(service.settings, request.headers)
+            account = check_headers(service.keys, request.headers, now)
             if refusal is not None:
                 raise Refused(refusal)
-            return _Answer(200, accepted(call(service, fields, now)))
+            return _Answer(200, accepted(call(service, fields, now, account)))
         except Refused as error:
             status, body = refused(error.refusal, service.settings.dialect)
             return _Answer(status, body)
@@ -170,7 +185,7 @@ def _find_call(method: str, endpoint: str) -> Call:
     parts = endpoint.split("/")
     if len(parts) == _RUN_PARTS and parts[0] == "Run":
         slug = f"{parts[1]}/{parts[2]}"
-        return lambda service, fields, now: run_model(service, slug, fields, now)
+        return lambda service, fields, now, account: run_model(service, slug, fields, now, account)
     if endpoint not in _CALLS:
         raise Refused(UNKNOWN_ENDPOINT)
     return _CALLS[endpoint]
@@ -218,5 +233,8 @@ def break_answer(fault: Fault, service: Service) -> ASGIApp:
         headers = {} if fault.retry_after is None else {"retry-after": fault.retry_after}
         body = {"result": False, "errors": [{"code": 0, "message": "Too Many Requests"}]}
         return JsonAnswer(body, 429, headers)
-    status, envelope = refused(_SERVER_FAULT, service.settings.dialect)
+    if fault.kind == "no_tasks":
+        return JsonAnswer(accepted({"total": "0", "tasklist": []}))
+    refusal = _REFUSALS.get(fault.kind, _SERVER_FAULT)
+    status, envelope = refused(refusal, service.settings.dialect)
     return JsonAnswer(envelope, status)

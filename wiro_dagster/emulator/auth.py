@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 
+from wiro_dagster.emulator.keys import Keys
 from wiro_dagster.emulator.refusals import (
     BEARER_INVALID,
     KEY_NOT_FOUND,
@@ -13,29 +14,30 @@ from wiro_dagster.emulator.refusals import (
     SIGNATURE_REQUIRED,
     Refused,
 )
-from wiro_dagster.emulator.settings import Settings
 
 
-def check_headers(settings: Settings, headers: Mapping[str, str]) -> None:
-    """Lets a caller in, or not.
+def check_headers(keys: Keys, headers: Mapping[str, str], now: float) -> str:
+    """Let a caller in, and return the account that its key belongs to.
 
     Raises:
         Refused: with HTTP 401.
     """
-    key = headers.get("x-api-key", "")
-    if not key and headers.get("authorization"):
+    text = headers.get("x-api-key", "")
+    if not text and headers.get("authorization"):
         raise Refused(BEARER_INVALID)
-    if not hmac.compare_digest(key.encode(), settings.api_key.encode()):
+    key = keys.find(text, now)
+    if key is None:
         raise Refused(KEY_NOT_FOUND)
-    if settings.is_key_only:
-        return
+    if key.secret is None:
+        return key.account
     nonce, signature = headers.get("x-nonce", ""), headers.get("x-signature", "")
     if not nonce or not signature:
         raise Refused(SIGNATURE_REQUIRED)
-    expected = sign(key, settings.api_secret, nonce)
+    expected = sign(key.text, key.secret, nonce)
     is_number = nonce.isascii() and nonce.isdecimal()
     if not is_number or not hmac.compare_digest(expected, signature):
         raise Refused(SIGNATURE_INVALID)
+    return key.account
 
 
 def sign(api_key: str, api_secret: str, nonce: str) -> str:

@@ -33,6 +33,9 @@ def _rate(text: str) -> tuple[str, float]:
     "--files-port", default=8791, show_default=True, help="Port of the outputs; 0 for a free one."
 )
 @click.option(
+    "--second-files-port", default=0, help="Port of the second CDN host; 0 for a free one."
+)
+@click.option(
     "--state",
     "state_path",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -80,6 +83,13 @@ def _rate(text: str) -> tuple[str, float]:
     multiple=True,
     help="Random faults, e.g. drop_after=0.05 or Run:http_502_before=0.1; may be repeated.",
 )
+@click.option(
+    "--world",
+    "world_rates",
+    type=_rate,
+    multiple=True,
+    help="Worlds by chance, e.g. late_cost=0.05 or gateway_accepts=0.1; may be repeated.",
+)
 @click.option("--dialect", type=click.Choice(["documents", "alternate"]), default="documents")
 @click.option("--socket-frames", type=click.Choice(["old", "new"]), default="old")
 @click.option("--tiny-videos", is_flag=True, help="64x36 clips, for thousands of tasks.")
@@ -114,6 +124,7 @@ def emulator_command(
     port: int,
     files_host: str,
     files_port: int,
+    second_files_port: int,
     state_path: Path | None,
     task_seconds: float,
     queue_seconds: float,
@@ -128,6 +139,7 @@ def emulator_command(
     balance: Decimal,
     seed: int,
     fault_rates: tuple[tuple[str, float], ...],
+    world_rates: tuple[tuple[str, float], ...],
     dialect: Any,
     socket_frames: Any,
     tiny_videos: bool,
@@ -174,10 +186,11 @@ def emulator_command(
         try:
             serve(
                 settings,
-                Listening(host, port, files_host, files_port),
+                Listening(host, port, files_host, files_port, second_files_port),
                 state_path or Path(folder) / "state.db",
                 model_files=model_files,
                 fault_rates=dict(fault_rates),
+                world_rates=dict(world_rates),
                 parent=parent,
                 announce=announce,
             )

@@ -16,10 +16,13 @@ from starlette.routing import BaseRoute, Route
 
 from wiro_dagster.emulator.account import concurrency_limit
 from wiro_dagster.emulator.control_tasks import TaskControl
+from wiro_dagster.emulator.control_worlds import WorldControl
 from wiro_dagster.emulator.faults import rate_names
 from wiro_dagster.emulator.json_answer import JsonAnswer
 from wiro_dagster.emulator.service import Service
+from wiro_dagster.emulator.settings import MAIN_ACCOUNT
 from wiro_dagster.emulator.task_script import script_from_json
+from wiro_dagster.emulator.task_worlds import expand_worlds
 
 _EVERYTHING = 1_000_000
 Fields = dict[str, Any]
@@ -37,6 +40,7 @@ class Control:
         self._service = service
         self._urls = dict(urls)
         self._tasks = TaskControl(service)
+        self._worlds = WorldControl(service)
 
     def routes(self) -> list[BaseRoute]:
         """All routes, with their full paths."""
@@ -46,6 +50,7 @@ class Control:
             "tasks": self._tasks.list,
             "journal": self._journal,
             "faults": self._faults,
+            **self._worlds.reads(),
         }
         writes: Mapping[str, Callable[[Request, Fields], Any]] = {
             "clock": self._set_clock,
@@ -56,6 +61,7 @@ class Control:
             "scripts/add": self._add_script,
             "settings": self._set_settings,
             "reset": self._reset,
+            **self._worlds.writes(),
             "tasks/{task_id}": self._tasks.change,
             "tasks/{task_id}/override": self._tasks.override,
             "tasks/{task_id}/clear-overrides": self._tasks.clear_overrides,
@@ -77,14 +83,15 @@ class Control:
             "offset_seconds": service.clock.offset_seconds,
             "balance_usd": str(balance),
             "concurrency_limit": concurrency_limit(balance),
-            "live_tasks": service.tasks.count_live(),
+            "live_tasks": service.tasks.count_live(MAIN_ACCOUNT),
             "billable_tasks": service.tasks.count(),
             "spent_usd": str(service.tasks.spent_usd()),
             "is_key_only": service.settings.is_key_only,
             "seed": service.settings.seed,
             "settings": service.settings.changeable(),
             "fault_rates": service.faults.rates,
-            "models": [model.slug for model in service.catalogue],
+            "world_rates": service.worlds.rates,
+            "models": [model.slug for model in service.models.at(now)],
             "urls": self._urls,
         }
 
@@ -132,11 +139,14 @@ class Control:
         return {"balance_usd": str(balance)}
 
     def _add_fault(self, _request: Request, fields: Fields) -> Fields:
-        return {"number": self._service.faults.add(**fields)}
+        seconds, now = fields.pop("lasts_seconds", None), self._service.clock.now()
+        ends_at = None if seconds is None else now + float(seconds)
+        return {"number": self._service.faults.add(**fields, ends_at=ends_at)}
 
     def _clear_faults(self, _request: Request, _fields: Fields) -> Fields:
         self._service.faults.clear()
         self._service.scripts.clear()
+        self._service.worlds.clear(self._service.settled_now())
         return {}
 
     def _set_rates(self, _request: Request, fields: Fields) -> Fields:
@@ -144,7 +154,7 @@ class Control:
         return {"rates": self._service.faults.rates}
 
     def _add_script(self, _request: Request, fields: Fields) -> Fields:
-        script = script_from_json(fields["script"])
+        script = script_from_json(expand_worlds(fields["script"]))
         number = self._service.scripts.add(
             script, times=fields.get("times", 1), matching=fields.get("matching")
         )

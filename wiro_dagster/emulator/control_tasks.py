@@ -6,11 +6,13 @@ from typing import Any
 
 from starlette.requests import Request
 
+from wiro_dagster.emulator.output_urls import output_url
 from wiro_dagster.emulator.overrides import override_from_json
 from wiro_dagster.emulator.runs import apply_script
 from wiro_dagster.emulator.service import Service
-from wiro_dagster.emulator.shown_task import debug_error, output_path
+from wiro_dagster.emulator.shown_task import debug_error
 from wiro_dagster.emulator.task import Task, result_of
+from wiro_dagster.emulator.task_worlds import expand_worlds, merge_scripts
 from wiro_dagster.emulator.timeline import cut_short
 
 _EVERYTHING = 1_000_000
@@ -41,7 +43,6 @@ class TaskControl:
 
     def _show(self, task: Task, now: float) -> Fields:
         outputs = self._service.left_outputs(task, now)
-        files_url = self._service.settings.files_url
         return {
             "id": str(task.number),
             "model": task.slug,
@@ -56,12 +57,14 @@ class TaskControl:
             "created_at": task.created_at,
             "ends_at": task.ends_at,
             "deleted_at": task.deleted_at,
+            "account": task.account,
+            "origin": task.origin,
             "script": task.script.to_json(),
             "outputs": [
                 {
                     "name": plan.name,
                     "size_bytes": plan.size_bytes,
-                    "url": f"{files_url}{output_path(task, plan)}",
+                    "url": output_url(task, plan, self._service.settings, now),
                 }
                 for plan in outputs
                 if plan.kind != "raw"
@@ -74,8 +77,9 @@ class TaskControl:
         task = self._get(request)
         status = fields.pop("status", None)
         if fields:
-            script = task.script.changed(fields)
-            has_course = bool(set(fields) & _COURSE_FIELDS)
+            kept = {"overrides": task.script.overrides, "worlds": task.script.worlds}
+            script = task.script.changed(merge_scripts(kept, expand_worlds(fields)))
+            has_course = bool(_COURSE_FIELDS.intersection(expand_worlds(fields)))
             if has_course and task.has_ended(now):
                 raise ValueError(f"task {task.number} has ended: its course cannot be changed")
             task = (

@@ -17,6 +17,7 @@ from wiro_dagster.emulator.broken_answers import RawAnswer, html_page, raw_http
 from wiro_dagster.emulator.faults import FILE_ENDPOINT, Fault
 from wiro_dagster.emulator.journal import Entry
 from wiro_dagster.emulator.media import Media
+from wiro_dagster.emulator.output_urls import is_open
 from wiro_dagster.emulator.outputs import OutputPlan
 from wiro_dagster.emulator.service import Service
 from wiro_dagster.emulator.task import Task
@@ -70,26 +71,28 @@ class Downloads:
         """A file that a task made."""
         service = self._service
         service.settle(service.clock.now())
-        found = self._find(request.path_params["output"], request.path_params["name"])
+        found = self._find(request)
         fault = None
         if not isinstance(found, Response) and _NO_FAULT_MARK not in request.query_params:
             call = service.faults.count_call(FILE_ENDPOINT)
             inputs = json.dumps(found.task.parameters, ensure_ascii=False)
             text = f"{request.url.path} {found.task.number} {inputs}"
-            fault = service.faults.take(FILE_ENDPOINT, "before", text, call)
+            fault = service.faults.take(FILE_ENDPOINT, "before", text, call, service.clock.now())
         answer, status = await self._answer(request, found, fault)
         self._note(request, found, fault, status)
         return answer
 
-    def _find(self, output: str, name: str) -> _Found | Response:
+    def _find(self, request: Request) -> _Found | Response:
         service, now = self._service, self._service.clock.now()
-        task_uuid, _, index = output.partition("-")
+        name = request.path_params["name"]
+        task_uuid, _, index = request.path_params["output"].partition("-")
         task = service.tasks.find_by_uuid(task_uuid)
         plans = () if task is None else service.left_outputs(task, now)
         plan = next((p for p in plans if str(p.index) == index and p.name == name), None)
-        if task is None or plan is None or plan.kind == "raw" or task.deleted_at is not None:
+        if task is None or plan is None or plan.kind == "raw" or not service.has_file_of(task, now):
             return _page(404, "404 Not Found")
-        if now >= (service.expires_at(task) or now):
+        is_over = now >= (service.expires_at(task) or now)
+        if is_over or not is_open(task, request.query_params, service.settings, now):
             return _page(403, "403 Forbidden")
         return _Found(task, plan)
 
@@ -201,6 +204,16 @@ def _garbage(content: bytes, content_type: str, _fault: Fault) -> ASGIApp:
     return Response(bytes(len(content)), media_type=content_type)
 
 
+def _zero_length(content: bytes, content_type: str, _fault: Fault) -> ASGIApp:
+    return RawAnswer(
+        raw_http("200 OK", {"content-type": content_type, "content-length": 0}, content)
+    )
+
+
+def _wrong_type(content: bytes, _content_type: str, _fault: Fault) -> ASGIApp:
+    return Response(content, media_type="application/octet-stream")
+
+
 def _stall(content: bytes, content_type: str, fault: Fault) -> ASGIApp:
     headers = {"content-type": content_type, "content-length": len(content)}
     half = raw_http("200 OK", headers, content[: len(content) // 2])
@@ -218,4 +231,6 @@ _SPOILERS: Mapping[str, Callable[[bytes, str, Fault], ASGIApp]] = {
     "file_empty": _empty,
     "file_garbage": _garbage,
     "file_stall": _stall,
+    "file_zero_length": _zero_length,
+    "file_wrong_type": _wrong_type,
 }

@@ -51,6 +51,9 @@ FaultMoment = Literal["before", "after"]
 
 CALL_FAULTS: tuple[str, ...] = get_args(CallFault)
 FILE_FAULTS: tuple[str, ...] = get_args(FileFault)
+# By script and in worlds alone: they have no rate of their own.
+WORLD_CALL_FAULTS = ("http_401", "not_found", "no_tasks")
+WORLD_FILE_FAULTS = ("file_zero_length", "file_wrong_type")
 # Nothing was accepted when the front door limits the rate.
 _ONLY_BEFORE = ("rate_limited",)
 FILE_ENDPOINT = "file"
@@ -107,6 +110,7 @@ class Faults:
         skip: int = 0,
         seconds: float = 5.0,
         retry_after: str | None = None,
+        ends_at: float | None = None,
     ) -> int:
         """Scripts a fault and returns its number.
 
@@ -121,11 +125,12 @@ class Faults:
             skip: how many matching ones it lets pass first.
             seconds: how long a delay or a stall lasts.
             retry_after: the header of a 429.
+            ends_at: when it stops; None for never.
 
         Raises:
             ValueError: a value is not among the allowed ones.
         """
-        if kind not in CALL_FAULTS + FILE_FAULTS:
+        if kind not in all_kinds():
             raise ValueError(f"unknown fault {kind}; choose from {', '.join(all_kinds())}")
         if moment not in get_args(FaultMoment):
             raise ValueError("moment must be before or after")
@@ -135,16 +140,17 @@ class Faults:
             raise ValueError("times must be 1 or more, or null for all")
         options = {"seconds": float(seconds), "retry_after": retry_after}
         inserted = self._connection.execute(
-            "INSERT INTO faults (kind, endpoint, moment, matching, remaining, skip, options) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO faults (kind, endpoint, moment, matching, remaining, skip, options, "
+            "ends_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 kind,
-                FILE_ENDPOINT if kind in FILE_FAULTS else endpoint.strip("/"),
+                FILE_ENDPOINT if kind in FILE_FAULTS + WORLD_FILE_FAULTS else endpoint.strip("/"),
                 moment,
                 matching,
                 times,
                 skip,
                 json.dumps(options),
+                ends_at,
             ),
         )
         return int(inserted.lastrowid or 0)
@@ -182,9 +188,12 @@ class Faults:
         self._calls[endpoint] += 1
         return self._calls[endpoint]
 
-    def take(self, endpoint: str, moment: FaultMoment, text: str, call: int) -> Fault | None:
-        """The fault that spoils this call now, if any; a scripted one goes first."""
-        return self._take_scripted(endpoint, moment, text) or self._draw(endpoint, moment, call)
+    def take(
+        self, endpoint: str, moment: FaultMoment, text: str, call: int, now: float
+    ) -> Fault | None:
+        """Return the fault that spoils this call now, if any; a scripted one goes first."""
+        scripted = self._take_scripted(endpoint, moment, text, now)
+        return scripted or self._draw(endpoint, moment, call)
 
     def draw_task_script(self, task_number: int) -> dict[str, Any]:
         """What chance does to a new task, as fields of a TaskScript."""
@@ -194,11 +203,11 @@ class Faults:
                 fields.update({key: value for key, value in changes.items() if key not in fields})
         return fields
 
-    def _take_scripted(self, endpoint: str, moment: str, text: str) -> Fault | None:
+    def _take_scripted(self, endpoint: str, moment: str, text: str, now: float) -> Fault | None:
         rows = self._connection.execute(
             "SELECT * FROM faults WHERE moment = ? AND (remaining IS NULL OR remaining > 0) "
-            "ORDER BY number",
-            (moment,),
+            "AND (ends_at IS NULL OR ends_at > ?) ORDER BY number",
+            (moment, now),
         ).fetchall()
         for row in rows:
             if not _fits(row, endpoint, text):
@@ -240,22 +249,23 @@ class Faults:
             return self.rates[name]
         for narrowed, rate in self.rates.items():
             where, _, which = narrowed.rpartition(":")
-            if which == name and where and _covers(where, endpoint):
+            if which == name and where and covers(where, endpoint):
                 return rate
         return 0.0
 
 
 def all_kinds() -> tuple[str, ...]:
     """Every kind of fault that can be scripted for a call or a download."""
-    return CALL_FAULTS + FILE_FAULTS
+    return CALL_FAULTS + WORLD_CALL_FAULTS + FILE_FAULTS + WORLD_FILE_FAULTS
 
 
 def _fits(row: sqlite3.Row, endpoint: str, text: str) -> bool:
     matching = row["matching"]
-    return _covers(row["endpoint"], endpoint) and (not matching or matching in text)
+    return covers(row["endpoint"], endpoint) and (not matching or matching in text)
 
 
-def _covers(wanted: str, endpoint: str) -> bool:
+def covers(wanted: str, endpoint: str) -> bool:
+    """Return whether a call of this endpoint is among the wanted ones."""
     if wanted == "*":
         return endpoint != FILE_ENDPOINT
     return endpoint == wanted or endpoint.startswith(f"{wanted}/")

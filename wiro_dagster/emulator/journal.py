@@ -41,8 +41,13 @@ class Redactor:
     """
 
     def __init__(self, secrets: Sequence[str]) -> None:
+        self._texts = tuple(secrets)
         wanted = [re.escape(secret) for secret in secrets if secret]
         self._secrets = re.compile("|".join(wanted)) if wanted else None
+
+    def with_secrets(self, secrets: Sequence[str]) -> Redactor:
+        """Return one that cuts these texts out as well."""
+        return Redactor((*self._texts, *secrets))
 
     def value(self, value: Any) -> Any:
         """The value without secrets, and without the tail of very long texts."""
@@ -109,6 +114,10 @@ class Journal:
     def __init__(self, state: State, redactor: Redactor) -> None:
         self._connection = state.connection
         self._redactor = redactor
+
+    def hide(self, *secrets: str) -> None:
+        """Cut these texts out of all further lines, too."""
+        self._redactor = self._redactor.with_secrets(secrets)
 
     def add(self, entry: Entry) -> None:
         """Writes one line, redacted."""

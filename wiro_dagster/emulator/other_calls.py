@@ -21,12 +21,14 @@ _DEFAULT_LIMIT = 20
 _LARGEST_LIMIT = 100
 
 
-def show_tool(service: Service, fields: Mapping[str, Any], _now: float) -> dict[str, Any]:
+def show_tool(
+    service: Service, fields: Mapping[str, Any], now: float, _account: str
+) -> dict[str, Any]:
     """Carries out ``/Tool/Detail``."""
     for name in ("slugowner", "slugproject"):
         if not fields.get(name):
             raise Refused(parameter_required(name))
-    model = service.catalogue.find(f"{fields['slugowner']}/{fields['slugproject']}")
+    model = service.models.at(now).find(f"{fields['slugowner']}/{fields['slugproject']}")
     if model is None:
         raise Refused(MODEL_NOT_FOUND)
     if model.entry.get("access") == "private":
@@ -37,11 +39,13 @@ def show_tool(service: Service, fields: Mapping[str, Any], _now: float) -> dict[
     return {"tool": [shown]}
 
 
-def list_tools(service: Service, fields: Mapping[str, Any], _now: float) -> dict[str, Any]:
+def list_tools(
+    service: Service, fields: Mapping[str, Any], now: float, _account: str
+) -> dict[str, Any]:
     """Carries out ``/Tool/List``."""
     found = [
         model
-        for model in service.catalogue.search(fields)
+        for model in service.models.at(now).search(fields)
         if model.entry.get("access") != "private"
     ]
     start = whole_number(fields.get("start"), 0)
@@ -56,7 +60,9 @@ def list_tools(service: Service, fields: Mapping[str, Any], _now: float) -> dict
     }
 
 
-def create_folder(service: Service, fields: Mapping[str, Any], now: float) -> dict[str, Any]:
+def create_folder(
+    service: Service, fields: Mapping[str, Any], now: float, _account: str
+) -> dict[str, Any]:
     """Carries out ``/File/FolderCreate``."""
     folder = service.uploads.create_folder(
         fields.get("name"), fields.get("parentid"), service.stated(now)
@@ -64,7 +70,9 @@ def create_folder(service: Service, fields: Mapping[str, Any], now: float) -> di
     return {"list": [folder]}
 
 
-def upload_file(service: Service, fields: Mapping[str, Any], now: float) -> dict[str, Any]:
+def upload_file(
+    service: Service, fields: Mapping[str, Any], now: float, _account: str
+) -> dict[str, Any]:
     """Carries out ``/File/Upload``."""
     sent = fields.get("file")
     if not isinstance(sent, SentFile) or not sent.name:

@@ -28,6 +28,7 @@ class Emulator(EmulatorControl):
     Attributes:
         base_url: the REST base, ``http://127.0.0.1:PORT/v1``.
         cdn_host: ``localhost:PORT2``, where outputs are served: another host name and port.
+        second_cdn_host: ``localhost:PORT3``, where they are served from after a move.
         websocket_url: ``ws://127.0.0.1:PORT/v1``.
         start_page_url: a page for a person to look at.
         process: the process it runs in.
@@ -44,6 +45,7 @@ class Emulator(EmulatorControl):
         self.process, urls = launch.run()
         self.base_url = urls["base_url"]
         self.cdn_host = urls["cdn_host"]
+        self.second_cdn_host = urls["second_cdn_host"]
         self.websocket_url = urls["websocket_url"]
         self.start_page_url = urls["start_page_url"]
         super().__init__(self.start_page_url)
@@ -65,6 +67,7 @@ class Emulator(EmulatorControl):
         balance_usd: str | Decimal = "1000",
         seed: int = 0,
         fault_rates: Mapping[str, float] | None = None,
+        worlds: Mapping[str, float] | None = None,
         tiny_videos: bool = False,
         keep: bool = False,
         options: Sequence[str] = (),
@@ -86,6 +89,7 @@ class Emulator(EmulatorControl):
             balance_usd: the balance of a fresh state.
             seed: makes random faults repeatable.
             fault_rates: rates of random faults, as in set_fault_rates().
+            worlds: rates of worlds, as in set_world_rates().
             tiny_videos: whether videos are 64x36 clips, for campaigns of thousands of tasks.
             keep: whether it lives on when this process ends.
             options: further options of ``python -m wiro_dagster.emulator``.
@@ -108,9 +112,11 @@ class Emulator(EmulatorControl):
         ]
         for kind, rate in (fault_rates or {}).items():
             arguments += ["--fault-rate", f"{kind}={rate}"]
+        for name, rate in (worlds or {}).items():
+            arguments += ["--world", f"{name}={rate}"]
         launch = _Launch(
             [*arguments, *options],
-            ports=(port, files_port),
+            ports=(port, files_port, 0),
             state_path=path,
             temporary_folder=folder,
             api_key=api_key,
@@ -138,7 +144,11 @@ class Emulator(EmulatorControl):
     def restart(self) -> None:
         """Ends the process if it runs, and starts it again with the same state and ports."""
         _end(self.process)
-        self._launch.ports = (_port(self.base_url), _port(f"http://{self.cdn_host}"))
+        self._launch.ports = (
+            _port(self.base_url),
+            _port(f"http://{self.cdn_host}"),
+            _port(f"http://{self.second_cdn_host}"),
+        )
         self.process, _ = self._launch.run()
 
     def __enter__(self) -> Emulator:
@@ -163,7 +173,7 @@ class _Launch:
         self,
         arguments: Sequence[str],
         *,
-        ports: tuple[int, int],
+        ports: tuple[int, int, int],
         state_path: Path,
         temporary_folder: Path | None,
         api_key: str,
@@ -186,6 +196,7 @@ class _Launch:
         command = [
             *(sys.executable, "-m", "wiro_dagster.emulator", "--announce-json"),
             *("--port", str(self.ports[0]), "--files-port", str(self.ports[1])),
+            *("--second-files-port", str(self.ports[2])),
             *self.arguments,
         ]
         # Through the environment, as a command line can be read by everybody.

@@ -96,6 +96,7 @@ class EmulatorControl(WorldControl):
         skip: int = 0,
         seconds: float = 5.0,
         retry_after: str | None = None,
+        lasts_seconds: float | None = None,
     ) -> int:
         """Spoils the next calls or downloads and returns the fault's number.
 
@@ -111,6 +112,7 @@ class EmulatorControl(WorldControl):
             skip: how many matching ones pass first.
             seconds: how long a delay or a stall lasts.
             retry_after: the header of a 429.
+            lasts_seconds: for how long; None without an end of its own.
 
         Raises:
             ValueError: the emulator does not know the fault, or it makes no sense.
@@ -124,6 +126,7 @@ class EmulatorControl(WorldControl):
             "skip": skip,
             "seconds": seconds,
             "retry_after": retry_after,
+            "lasts_seconds": lasts_seconds,
         }
         return int(self._post("faults/add", fields)["number"])
 
@@ -135,7 +138,8 @@ class EmulatorControl(WorldControl):
         Args:
             times: for how many Runs; None for all from now on.
             matching: only for Runs whose model or inputs hold this text.
-            fields: of a TaskScript, such as ``outcome="fail", reason="..."``.
+            fields: of a TaskScript, such as ``outcome="fail", reason="..."``; or
+                ``worlds=["late_cost"]``, ``worlds={"late_cost": 60.0}`` with its seconds.
 
         Raises:
             ValueError: a field is unknown, or a value is not of its kind.
@@ -148,8 +152,8 @@ class EmulatorControl(WorldControl):
 
         Args:
             task_id: the task.
-            overrides: fields of a TaskScript, counted from the task's Run; or ``status`` to put
-                it into any status at once, where it stays.
+            overrides: fields of a TaskScript, or ``worlds`` as in script_task(), counted from the
+                task's Run; or ``status`` to put it into any status at once, where it stays.
 
         Raises:
             ValueError: there is no such task, it has ended, or a field is unknown.
@@ -179,7 +183,7 @@ class EmulatorControl(WorldControl):
         self.set_fault_rates(dict.fromkeys(self.faults()["rate_names"], rate))
 
     def clear_faults(self) -> None:
-        """Removes all faults, scripted and random, and all scripts waiting for a Run."""
+        """Remove all faults and worlds, scripted and random, and all scripts waiting for a Run."""
         self._post("faults/clear", {})
 
     def change_settings(self, **changes: Any) -> dict[str, Any]:

@@ -61,3 +61,143 @@ class WorldControl(ControlConnection):
     def clear_overrides(self, task_id: str) -> None:
         """Show the truth about a task again."""
         self._post(f"tasks/{task_id}/clear-overrides", {})
+
+    def worlds(self) -> list[dict[str, Any]]:
+        """Return all worlds: ``name``, ``of`` (task or service), ``what``, ``source``, ``rate``."""
+        worlds: list[dict[str, Any]] = self._get("worlds")
+        return worlds
+
+    def set_world_rates(self, rates: Mapping[str, float]) -> None:
+        """Replace the rates of worlds that come by chance.
+
+        Args:
+            rates: from 0 to 1 by name, e.g. ``{"late_cost": 0.05, "gateway_accepts": 0.1}``. A
+                world of tasks is drawn for each task, one of the service for each of its periods.
+
+        Raises:
+            ValueError: a name is unknown, or a rate is not from 0 to 1.
+        """
+        self._post("worlds/rates", {"rates": dict(rates)})
+
+    def set_every_world_rate(self, rate: float) -> None:
+        """Let every world come at this rate."""
+        self.set_world_rates(dict.fromkeys((world["name"] for world in self.worlds()), rate))
+
+    def begin_world(self, name: str, *, seconds: float | None = None) -> None:
+        """Begin a world of the service, such as "gateway_accepts".
+
+        Args:
+            name: the world.
+            seconds: how long it lasts; None until end_world() or clear_worlds().
+
+        Raises:
+            ValueError: there is no such world of the service.
+        """
+        self._post("worlds/begin", {"name": name, "seconds": seconds})
+
+    def end_world(self, name: str) -> None:
+        """End a world that begin_world() began."""
+        self._post("worlds/end", {"name": name})
+
+    def clear_worlds(self) -> None:
+        """End all worlds of the service, and let none come by chance any longer."""
+        self._post("worlds/clear", {})
+
+    def add_foreign_task(
+        self,
+        *,
+        like: str | None = None,
+        model: str | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        callback_url: str | None = None,
+        age_seconds: float = 0.0,
+        account: str = "main",
+        **script: Any,
+    ) -> str:
+        """Add a task that another user of the account runs, and return its id.
+
+        Args:
+            like: a task to take model and inputs from.
+            model: its model.
+            inputs: its inputs.
+            callback_url: its callback; ``{number}`` becomes the task's id. Nobody is called.
+            age_seconds: how long ago it was run.
+            account: whose it is.
+            script: what happens to it, as in script_task().
+
+        Raises:
+            ValueError: there is no such task or model, or a field is unknown.
+        """
+        fields = {
+            "like": like,
+            "model": model,
+            "inputs": None if inputs is None else dict(inputs),
+            "callback_url": callback_url,
+            "age_seconds": age_seconds,
+            "account": account,
+            "script": script,
+        }
+        return str(self._post("foreign-tasks/add", fields)["id"])
+
+    def add_key(
+        self, api_key: str, api_secret: str | None = None, *, account: str = "main"
+    ) -> None:
+        """Add an API key: a second one of the account, or one of another account.
+
+        Args:
+            api_key: the key.
+            api_secret: its secret; None for a key that goes alone.
+            account: whose tasks it sees. Another account has other tasks and its own balance.
+
+        Raises:
+            ValueError: there is such a key already.
+        """
+        self._post("keys/add", {"key": api_key, "secret": api_secret, "account": account})
+
+    def revoke_key(self, api_key: str, *, seconds: float | None = None) -> None:
+        """Answer 401 to a key, for some seconds or until restore_key().
+
+        Raises:
+            ValueError: there is no such key.
+        """
+        self._post("keys/revoke", {"key": api_key, "seconds": seconds})
+
+    def restore_key(self, api_key: str) -> None:
+        """Accept a revoked key again."""
+        self._post("keys/restore", {"key": api_key})
+
+    def change_model(
+        self,
+        slug: str,
+        *,
+        price_times: float = 1.0,
+        defaults: Mapping[str, Any] | None = None,
+        renamed_to: str | None = None,
+    ) -> None:
+        """Change a model from now on; runs that were sent before keep price and name.
+
+        Args:
+            slug: the model.
+            price_times: what its prices are multiplied by.
+            defaults: new defaults of inputs.
+            renamed_to: its new slug; the old one is not found any longer.
+
+        Raises:
+            ValueError: there is no such model.
+        """
+        changes = {"price_times": price_times, "defaults": dict(defaults or {})}
+        self._post("models/change", {"slug": slug, **changes, "renamed_to": renamed_to})
+
+    def billed(self) -> list[dict[str, Any]]:
+        """Return every task with a cost, of all accounts, oldest first.
+
+        Each has ``id``, ``cost_usd``, ``model``, ``callbackurl``, ``created_at``, ``ended_at``,
+        ``status``, ``origin`` ("run", "twin" or "foreign"), ``account`` and ``worlds``.
+        """
+        billed: list[dict[str, Any]] = self._get("billed")
+        return billed
+
+    def tasks_by_callback(self) -> dict[str, list[str]]:
+        """Return the ids of all tasks by callback URL; those without one under ""."""
+        tasks: dict[str, list[str]] = self._get("tasks-by-callback")
+        return tasks

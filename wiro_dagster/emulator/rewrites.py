@@ -18,8 +18,9 @@ from wiro_dagster.emulator.validation import effective_inputs
 
 TIME_FIELDS = ("createtime", *STATUS_OF_TIME)
 _CUT_CHARACTERS = 20
+_WRONG_BY_BYTES = 1000
 _FIFTY_YEARS_SECONDS = 50 * 365 * 86_400
-_CURRENT_SUFFIX = "-v2"
+_NEWER_SUFFIX = "-v2"
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,22 @@ def _with_defaults(inputs: dict[str, Any], truth: Truth) -> dict[str, Any]:
 
 
 def _newer_slug(shown: Shown, _truth: Truth) -> dict[str, Any]:
-    return {"modelslugproject": f"{shown.get('modelslugproject')}{_CURRENT_SUFFIX}"}
+    return {"modelslugproject": f"{shown.get('modelslugproject')}{_NEWER_SUFFIX}"}
 
 
 def _cost_as_listed(shown: Shown, truth: Truth) -> dict[str, Any]:
     is_number = isinstance(shown.get("totalcost"), float)
     return {"totalcost": float(truth.price_usd) if is_number else str(truth.price_usd)}
+
+
+def _sizes_wrong(shown: Shown, _truth: Truth) -> dict[str, Any]:
+    outputs = [
+        {**output, "size": type(output["size"])(int(output["size"]) + _WRONG_BY_BYTES)}
+        if "size" in output
+        else output
+        for output in shown.get("outputs") or ()
+    ]
+    return {"outputs": outputs}
 
 
 REWRITES: Mapping[str, Rewrite] = {
@@ -106,5 +117,6 @@ REWRITES: Mapping[str, Rewrite] = {
     "times_in_milliseconds": _times(lambda at: at * 1000),
     "times_far_future": _times(lambda at: at + _FIFTY_YEARS_SECONDS),
     "times_negative": _times(lambda at: -at),
+    "sizes_wrong": _sizes_wrong,
     "cost_as_listed": _cost_as_listed,
 }

@@ -8,6 +8,7 @@ from typing import Any
 
 from wiro_dagster.emulator.account import MINIMUM_BALANCE_USD, concurrency_limit
 from wiro_dagster.emulator.catalogue import Model
+from wiro_dagster.emulator.companions import add_companions, course_of, keep_new
 from wiro_dagster.emulator.refusals import (
     INSUFFICIENT_BALANCE,
     INVALID_BODY,
@@ -21,7 +22,7 @@ from wiro_dagster.emulator.refusals import concurrency_limit as over_limit
 from wiro_dagster.emulator.service import Service
 from wiro_dagster.emulator.task import Task, make_token, make_uuid
 from wiro_dagster.emulator.task_script import TaskScript, find_markers, script_from_json
-from wiro_dagster.emulator.timeline import build_timeline
+from wiro_dagster.emulator.task_worlds import merge_scripts
 from wiro_dagster.emulator.uploads import SentFile
 from wiro_dagster.emulator.validation import check_inputs, files_of
 
@@ -33,7 +34,9 @@ _ACCESS_REFUSALS: Mapping[str, Refusal] = {
 }
 
 
-def run_model(service: Service, slug: str, fields: Mapping[str, Any], now: float) -> dict[str, Any]:
+def run_model(
+    service: Service, slug: str, fields: Mapping[str, Any], now: float, account: str
+) -> dict[str, Any]:
     """Carries out ``/Run/{owner}/{model}``.
 
     Args:
@@ -41,11 +44,12 @@ def run_model(service: Service, slug: str, fields: Mapping[str, Any], now: float
         slug: ``owner/model``.
         fields: the request's fields; a SentFile where a file came.
         now: the time of the call.
+        account: who pays.
 
     Raises:
         Refused: nothing was created.
     """
-    model = service.catalogue.find(slug)
+    model = service.models.at(now).find(slug)
     if model is None:
         raise Refused(MODEL_NOT_FOUND)
     refusal = _ACCESS_REFUSALS.get(str(model.entry.get("access")))
@@ -56,19 +60,20 @@ def run_model(service: Service, slug: str, fields: Mapping[str, Any], now: float
     if callback_url is not None and not isinstance(callback_url, str):
         raise Refused(INVALID_BODY)
     check_inputs(model, inputs)
-    _check_account(service)
+    _check_account(service, account)
     with service.state.transaction():
-        task = _create(service, model, inputs, callback_url, fields.get("projectid"), now)
+        task = _create(service, model, inputs, callback_url, fields.get("projectid"), now, account)
+        add_companions(service, task)
     service.clock.wake_all()
     return {"taskid": str(task.number), "socketaccesstoken": task.token}
 
 
-def _check_account(service: Service) -> None:
-    balance = service.account.balance_usd
+def _check_account(service: Service, account: str) -> None:
+    balance = service.account_of(account).balance_usd
     if balance < MINIMUM_BALANCE_USD:
         raise Refused(INSUFFICIENT_BALANCE)
     limit = concurrency_limit(balance)
-    if limit is not None and service.tasks.count_live() >= limit:
+    if limit is not None and service.tasks.count_live(account) >= limit:
         raise Refused(over_limit(balance, limit))
 
 
@@ -79,6 +84,7 @@ def _create(
     callback_url: str | None,
     project_id: object,
     now: float,
+    account: str,
 ) -> Task:
     number = service.tasks.next_number()
     echoed, files = _keep_files(service, model, inputs, number, now)
@@ -94,51 +100,33 @@ def _create(
         project_id=None if project_id is None else str(project_id),
         created_at=now,
         script=script,
-        **_course(service, script, now),
+        account=account,
+        **course_of(service, script, now),
     )
-    service.tasks.add(task)
-    if script.file_fault is not None:
-        service.faults.add(
-            script.file_fault, matching=f"/{task.uuid}-", times=script.file_fault_times
-        )
-    service.callbacks.plan_at_run(task)
+    keep_new(service, task)
     return task
 
 
 def apply_script(service: Service, task: Task, script: TaskScript) -> Task:
     """Makes a task run as the script says, counted from the time of its Run."""
-    course = _course(service, script, task.created_at)
+    course = course_of(service, script, task.created_at)
     timeline = course.pop("timeline")
     return service.tasks.set_course(service.tasks.set_script(task, script, **course), timeline)
-
-
-def _course(service: Service, script: TaskScript, created_at: float) -> dict[str, Any]:
-    """When the task is listed and known, and its timeline."""
-    settings = service.settings
-    listing, detail = script.listing_delay_seconds, script.detail_delay_seconds
-    return {
-        "listed_at": created_at + (settings.listing_delay_seconds if listing is None else listing),
-        "visible_at": created_at + (settings.detail_delay_seconds if detail is None else detail),
-        "timeline": build_timeline(
-            script,
-            created_at,
-            task_seconds=settings.task_seconds,
-            queue_seconds=settings.queue_seconds,
-        ),
-    }
 
 
 def _choose_script(
     service: Service, model: Model, inputs: Mapping[str, Any], number: int
 ) -> TaskScript:
     """Chance first, then markers in the prompt, then what a test has laid down."""
-    fields = service.faults.draw_task_script(number)
+    fields = merge_scripts(
+        service.worlds.draw_task_script(number), service.faults.draw_task_script(number)
+    )
     if service.settings.prompt_markers:
         for value in inputs.values():
-            fields.update(find_markers(value) if isinstance(value, str) else {})
+            if isinstance(value, str):
+                fields = merge_scripts(fields, find_markers(value))
     text = f"{model.slug} {json.dumps(inputs, ensure_ascii=False)}"
-    fields.update(service.scripts.take(text))
-    return script_from_json(fields)
+    return script_from_json(merge_scripts(fields, service.scripts.take(text)))
 
 
 def _keep_files(

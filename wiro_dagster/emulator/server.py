@@ -46,12 +46,14 @@ class Listening:
         port: the API's port; 0 for a free one.
         files_host: the name under which outputs are served; another one than the API's.
         files_port: the files' port; 0 for a free one.
+        second_files_port: the port of the second CDN host; 0 for a free one.
     """
 
     host: str = "127.0.0.1"
     port: int = 0
     files_host: str = "localhost"
     files_port: int = 0
+    second_files_port: int = 0
 
 
 def serve(
@@ -61,6 +63,7 @@ def serve(
     *,
     model_files: Sequence[Path] = (),
     fault_rates: dict[str, float] | None = None,
+    world_rates: dict[str, float] | None = None,
     parent: Parent | None = None,
     announce: Callable[[dict[str, str]], None] = lambda urls: print(json.dumps(urls), flush=True),
 ) -> None:
@@ -72,30 +75,46 @@ def serve(
         state_path: its SQLite file, made where it is missing.
         model_files: further models.
         fault_rates: rates of random faults to begin with.
+        world_rates: rates of worlds to begin with.
         parent: the process that it ends with, if it does.
         announce: called with the URLs once they are known.
     """
     with (
         _bind(listening.host, listening.port) as api_socket,
         _bind(listening.host, listening.files_port) as files_socket,
+        _bind(listening.host, listening.second_files_port) as second_socket,
         contextlib.closing(State(state_path)) as state,
     ):
-        sockets = (api_socket, files_socket)
+        sockets = (api_socket, files_socket, second_socket)
         urls = _urls(listening, *(bound.getsockname()[1] for bound in sockets))
         service = Service(
-            replace(settings, files_url=urls["files_url"]), state, Catalogue.load(*model_files)
+            replace(
+                settings,
+                files_url=f"http://{urls['cdn_host']}",
+                second_files_url=f"http://{urls['second_cdn_host']}",
+            ),
+            state,
+            Catalogue.load(*model_files),
         )
-        # A restart must not undo what was changed since, unless it is told other rates.
-        if fault_rates and state.get("fault_rates_told", None) != fault_rates:
-            service.faults.set_rates(fault_rates)
-            state.keep("fault_rates_told", fault_rates)
+        _set_rates(service, "fault_rates_told", fault_rates, service.faults.set_rates)
+        _set_rates(service, "world_rates_told", world_rates, service.set_world_rates)
         names = (listening.host, listening.files_host, *settings.host_names)
-        apps = [
-            FrontDoor(app, service, names)
-            for app in (_api_app(service, urls), Downloads(service, Media(service)).app())
-        ]
+        files = Downloads(service, Media(service)).app()
+        apps = [FrontDoor(app, service, names) for app in (_api_app(service, urls), files, files)]
         servers = [_server(app, bound) for app, bound in zip(apps, sockets, strict=True)]
         asyncio.run(_run(service, servers, sockets, parent, lambda: announce(urls)))
+
+
+def _set_rates(
+    service: Service,
+    place: str,
+    rates: dict[str, float] | None,
+    set_rates: Callable[[dict[str, float]], None],
+) -> None:
+    # A restart must not undo what was changed since, unless it comes with other rates.
+    if rates and service.state.get(place, None) != rates:
+        set_rates(rates)
+        service.state.keep(place, rates)
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -107,14 +126,16 @@ def _bind(host: str, port: int) -> socket.socket:
     return bound
 
 
-def _urls(listening: Listening, port: int, files_port: int) -> dict[str, str]:
+def _urls(
+    listening: Listening, port: int, files_port: int, second_files_port: int
+) -> dict[str, str]:
     api = f"{listening.host}:{port}"
     return {
         "base_url": f"http://{api}/v1",
         "websocket_url": f"ws://{api}/v1",
         "start_page_url": f"http://{api}/",
         "cdn_host": f"{listening.files_host}:{files_port}",
-        "files_url": f"http://{listening.files_host}:{files_port}",
+        "second_cdn_host": f"{listening.files_host}:{second_files_port}",
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,12 @@ from wiro_dagster.emulator.catalogue import Catalogue, Model
 from wiro_dagster.emulator.clock import Clock
 from wiro_dagster.emulator.faults import Faults
 from wiro_dagster.emulator.journal import Journal, Redactor
+from wiro_dagster.emulator.keys import Keys
+from wiro_dagster.emulator.models_over_time import ModelsOverTime
+from wiro_dagster.emulator.output_urls import output_url
 from wiro_dagster.emulator.outputs import OutputPlan, plan_outputs
 from wiro_dagster.emulator.overrides import Override, ShowingCall, apply_overrides
+from wiro_dagster.emulator.period_worlds import CLOCK_APART_SECONDS
 from wiro_dagster.emulator.pricing import Work, bill
 from wiro_dagster.emulator.rewrites import Truth
 from wiro_dagster.emulator.script_queue import ScriptQueue
@@ -29,6 +33,7 @@ from wiro_dagster.emulator.tasks import Tasks
 from wiro_dagster.emulator.uploads import Uploads
 from wiro_dagster.emulator.validation import effective_inputs
 from wiro_dagster.emulator.wire import Display
+from wiro_dagster.emulator.worlds import Worlds
 
 # Assumed for input sounds that the emulator does not have itself.
 _ASSUMED_SOUND_SECONDS = Decimal(10)
@@ -48,17 +53,31 @@ class Service:
         self.settings = settings.changed(state.get("settings", {}))
         self.started_with = settings
         self.state = state
-        self.catalogue = catalogue
         state.keep("starts", int(state.get("starts", 0)) + 1)
         offset, frozen_at = state.get("clock", (0.0, None))
         self.clock = Clock(offset, frozen_at, lambda *clock: state.keep("clock", clock))
         self.account = Account(state, settings.balance_usd)
+        self.keys = Keys(state, settings)
+        self.worlds = Worlds(state, settings.seed)
+        self.models = ModelsOverTime(
+            state, catalogue, lambda at: self.worlds.holds("price_doubled", at)
+        )
         self.tasks = Tasks(state)
         self.uploads = Uploads(state)
         self.faults = Faults(state, settings.seed)
         self.scripts = ScriptQueue(state)
         self.callbacks = Callbacks(state)
         self.journal = Journal(state, Redactor((settings.api_key, settings.api_secret)))
+        for key in self.keys.all():
+            self.journal.hide(key.text, key.secret or "")
+
+    def set_world_rates(self, rates: Mapping[str, float]) -> None:
+        """Replace the rates of worlds that come by chance, from now on."""
+        self.worlds.set_rates(rates, self.clock.now())
+
+    def account_of(self, name: str) -> Account:
+        """Return the account of this name; a new one has the opening balance."""
+        return Account(self.state, self.started_with.balance_usd, name)
 
     def change_settings(self, changes: dict[str, Any]) -> None:
         """Changes settings for good, restarts with the same state included.
@@ -77,6 +96,7 @@ class Service:
         self.uploads.delete_all()
         self.settings = self.started_with
         self.faults.clear()
+        self.worlds = Worlds(self.state, self.settings.seed)
         self.clock.reset()
 
     def settle(self, now: float) -> None:
@@ -84,7 +104,7 @@ class Service:
         for task in self.tasks.to_settle(now):
             with self.state.transaction():
                 cost = self.cost_of(task) if result_of(task).is_billed else Decimal(0)
-                self.account.charge(cost)
+                self.account_of(task.account).charge(cost)
                 self.tasks.set_settled(task, cost)
                 self.callbacks.plan_at_end(task, task.ends_at or now)
 
@@ -95,8 +115,8 @@ class Service:
         return now
 
     def model_of(self, task: Task) -> Model:
-        """The model of a task; a bare stand-in where it has left the catalogue."""
-        found = self.catalogue.find(task.slug)
+        """Return the model of a task; a bare stand-in if it has left the catalogue."""
+        found = self.models.at(task.created_at).find(task.slug)
         return found or Model({"slug": task.slug, "output": {"kind": "raw"}, "parameters": None})
 
     def outputs_of(self, task: Task) -> tuple[OutputPlan, ...]:
@@ -126,12 +146,19 @@ class Service:
     @property
     def display(self) -> Display:
         """How this emulator writes what it shows."""
-        settings = self.settings
-        return Display(settings.dialect, settings.files_url, settings.clock_offset_seconds)
+        offset = self.clock_offset_seconds
+        return Display(self.settings.dialect, self.settings.files_url, offset)
+
+    @property
+    def clock_offset_seconds(self) -> float:
+        """How far the times that the service states are ahead of the emulator's clock."""
+        now, offset = self.clock.now(), self.settings.clock_offset_seconds
+        offset += CLOCK_APART_SECONDS * self.worlds.holds("clock_ahead", now)
+        return offset - CLOCK_APART_SECONDS * self.worlds.holds("clock_behind", now)
 
     def stated(self, at: float) -> float:
         """Return a time as the service states it."""
-        return at + self.settings.clock_offset_seconds
+        return at + self.clock_offset_seconds
 
     def show(self, task: Task, now: float, call: ShowingCall = "detail") -> dict[str, Any]:
         """Return the task as a call shows it, its overrides included."""
@@ -144,6 +171,7 @@ class Service:
             self.left_outputs(task, seen_at),
             now=seen_at,
             display=self.display,
+            url_of=lambda plan: output_url(task, plan, self.settings, now),
             expires_at=self.expires_at(task),
         )
         if not overrides:
@@ -165,9 +193,14 @@ class Service:
         return ()
 
     def expires_at(self, task: Task) -> float | None:
-        """When the task's outputs can no longer be fetched."""
+        """Return when the task's outputs can no longer be fetched."""
         end = task.ends_at
         return None if end is None else end + self.settings.file_lifetime_seconds
+
+    def has_file_of(self, task: Task, now: float) -> bool:
+        """Return whether the files of an ended task are still there."""
+        seconds, end = task.script.files_vanish_seconds, task.ends_at
+        return task.deleted_at is None and (seconds is None or end is None or now < end + seconds)
 
     def _work_of(self, task: Task, model: Model, inputs: dict[str, Any]) -> Work:
         outputs = () if task.script.outcome == "no_outputs" else self.outputs_of(task)

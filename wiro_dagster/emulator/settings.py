@@ -6,14 +6,16 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 # Not secrets: they open nothing but an emulator on this machine.
 EMULATOR_API_KEY = "emulator-api-key"
 EMULATOR_API_SECRET = "emulator-api-secret"
+MAIN_ACCOUNT = "main"
 
 Dialect = Literal["documents", "alternate"]
 SocketFrames = Literal["old", "new"]
+Cdn = Literal["first", "second"]
 
 CHANGEABLE = (
     "task_seconds",
@@ -21,6 +23,8 @@ CHANGEABLE = (
     "listing_delay_seconds",
     "detail_delay_seconds",
     "file_lifetime_seconds",
+    "url_seconds",
+    "cdn",
     "clock_offset_seconds",
     "dialect",
     "socket_frames",
@@ -43,6 +47,8 @@ class Settings:
         listing_delay_seconds: how long a new task is missing from Task/List.
         detail_delay_seconds: how long a new task is unknown to Task/Detail.
         file_lifetime_seconds: how long outputs can be fetched after the task's end.
+        url_seconds: how long an output's URL works after it was shown; 0 if URLs are not signed.
+        cdn: the host of the outputs' URLs.
         clock_offset_seconds: how far the times that the API states, and its Date header, are ahead
             of the emulator's clock; below 0 they are behind.
         host_names: names beside this machine's that requests may have in their Host header.
@@ -55,6 +61,7 @@ class Settings:
         refuse_default_user_agents: whether library user agents get an HTML 403.
         callback_hosts: hosts beside this machine that callbacks and input images may reach.
         files_url: where the outputs are served, without a trailing slash.
+        second_files_url: the same files on the second CDN host.
     """
 
     api_key: str = field(default=EMULATOR_API_KEY, repr=False)
@@ -65,6 +72,8 @@ class Settings:
     listing_delay_seconds: float = 0.0
     detail_delay_seconds: float = 0.0
     file_lifetime_seconds: float = 3 * 86_400.0
+    url_seconds: float = 0.0
+    cdn: Cdn = "first"
     clock_offset_seconds: float = 0.0
     host_names: tuple[str, ...] = ()
     balance_usd: Decimal = Decimal(1000)
@@ -76,6 +85,7 @@ class Settings:
     refuse_default_user_agents: bool = False
     callback_hosts: tuple[str, ...] = ()
     files_url: str = ""
+    second_files_url: str = ""
 
     def changed(self, changes: Mapping[str, Any]) -> Settings:
         """A copy with some of the changeable settings replaced.
@@ -95,7 +105,8 @@ class Settings:
 
 
 def _check_value(name: str, value: Any, present: Any) -> None:
-    choices = {"dialect": ("documents", "alternate"), "socket_frames": ("old", "new")}
+    choices = {"dialect": get_args(Dialect), "socket_frames": get_args(SocketFrames)}
+    choices["cdn"] = get_args(Cdn)
     if name in choices:
         if value not in choices[name]:
             raise ValueError(f"{name} must be one of {', '.join(choices[name])}")

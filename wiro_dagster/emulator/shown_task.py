@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -21,6 +21,7 @@ def show_task(
     *,
     now: float,
     display: Display,
+    url_of: Callable[[OutputPlan], str],
     expires_at: float | None,
 ) -> dict[str, Any]:
     """Return a task as Task/Detail and Task/List show it."""
@@ -51,7 +52,8 @@ def show_task(
         "categories": list(model.categories),
         "size": number(sum(plan.size_bytes for plan in outputs), dialect),
         "outputs": [
-            show_output(task, plan, display=display, expires_at=expires_at) for plan in outputs
+            show_output(task, plan, url_of(plan), display=display, expires_at=expires_at)
+            for plan in outputs
         ],
         "refreshcount": "0",
         "shareinfo": {"ispublic": False, "views": "0"},
@@ -59,7 +61,7 @@ def show_task(
 
 
 def show_output(
-    task: Task, plan: OutputPlan, *, display: Display, expires_at: float | None
+    task: Task, plan: OutputPlan, url: str, *, display: Display, expires_at: float | None
 ) -> dict[str, Any]:
     """Return one output as the API shows it; a language model's holds its text."""
     if plan.kind == "raw":
@@ -80,14 +82,9 @@ def show_output(
         "modifiedtime": added,
         "accesskey": task.uuid[:16],
         "expiretime": stated_time(expires_at, display),
-        "url": f"{display.files_url}{output_path(task, plan)}",
+        "url": url,
         "thumbnail": None,
     }
-
-
-def output_path(task: Task, plan: OutputPlan) -> str:
-    """Return the path of an output on the files' host."""
-    return f"/{task.uuid}-{plan.index}/{plan.name}"
 
 
 def answer_text(prompt: str) -> str:

@@ -91,6 +91,13 @@ CREATE TABLE IF NOT EXISTS journal (
 );
 """
 
+# Added to tables of earlier versions, which had the same schema otherwise.
+_ADDED_COLUMNS = (
+    ("tasks", "account", "TEXT NOT NULL DEFAULT 'main'"),
+    ("tasks", "origin", "TEXT NOT NULL DEFAULT 'run'"),
+    ("faults", "ends_at", "REAL"),
+)
+
 _EMPTIED_BY_RESET = (
     "tasks",
     "uploads",
@@ -134,6 +141,7 @@ class State:
         self.connection.execute("PRAGMA synchronous=OFF")
         self.connection.executescript(_SCHEMA)
         self._check_version()
+        self._add_columns()
         self.start_task_numbers()
 
     def _check_version(self) -> None:
@@ -145,6 +153,12 @@ class State:
                 f"{self.path} has schema {found}, this emulator writes {_SCHEMA_VERSION}: "
                 "choose another --state path"
             )
+
+    def _add_columns(self) -> None:
+        for table, name, kind in _ADDED_COLUMNS:
+            columns = self.connection.execute(f"PRAGMA table_info({table})").fetchall()
+            if all(column["name"] != name for column in columns):
+                self.connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
 
     def start_task_numbers(self) -> None:
         """Makes a fresh state's first task id look like one of the real service."""

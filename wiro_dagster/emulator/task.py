@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from wiro_dagster.emulator.settings import MAIN_ACCOUNT
 from wiro_dagster.emulator.task_script import TaskScript
 from wiro_dagster.emulator.timeline import Timeline, ends_at, reached_at, status_at
 
@@ -39,6 +40,9 @@ class Task:
         is_settled: whether its end has been billed and announced.
         cost_usd: what was billed; 0 until it is settled.
         deleted_at: when its inputs and outputs were deleted.
+        account: who pays for it, and whose keys see it.
+        origin: whether a POST of a caller made it ("run"), the gateway that repeated one ("twin"),
+            or another user of the account ("foreign").
     """
 
     number: int
@@ -58,6 +62,8 @@ class Task:
     is_settled: bool = False
     cost_usd: Decimal = Decimal(0)
     deleted_at: float | None = None
+    account: str = MAIN_ACCOUNT
+    origin: str = "run"
 
     @property
     def ends_at(self) -> float | None:

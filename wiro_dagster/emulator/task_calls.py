@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
+from wiro_dagster.emulator.list_worlds import PageWanted, page_shown, tasks_shown, total_shown
 from wiro_dagster.emulator.refusals import (
     INVALID_BODY,
     NOT_CANCELLABLE,
@@ -33,9 +34,11 @@ _NOT_KILLABLE = (
 )
 
 
-def show_detail(service: Service, fields: Mapping[str, Any], now: float) -> dict[str, Any]:
+def show_detail(
+    service: Service, fields: Mapping[str, Any], now: float, account: str
+) -> dict[str, Any]:
     """Carries out ``/Task/Detail``."""
-    task = _get_task(service, fields, now)
+    task = _get_task(service, fields, now, account)
     hides = {override.hides for override in service.overrides_of(task, "detail", now)}
     if "not_found" in hides:
         raise Refused(TASK_NOT_FOUND)
@@ -44,42 +47,48 @@ def show_detail(service: Service, fields: Mapping[str, Any], now: float) -> dict
     return _one(service, task, now)
 
 
-def list_tasks(service: Service, fields: Mapping[str, Any], now: float) -> dict[str, Any]:
+def list_tasks(
+    service: Service, fields: Mapping[str, Any], now: float, account: str
+) -> dict[str, Any]:
     """Carries out ``/Task/List``."""
-    order: Literal["ASC", "DESC"] = (
-        "ASC" if str(fields.get("order", "DESC")).upper() == "ASC" else "DESC"
-    )
+    worlds = {world.name for world in service.worlds.active(now)}
+    page = page_shown(_wanted_page(fields), worlds)
     total, tasks = service.tasks.page(
         now=now,
-        slugs=_wanted_slugs(service, fields.get("modelName")),
-        order=order,
-        start=whole_number(fields.get("start"), 0),
-        limit=min(_LARGEST_LIMIT, whole_number(fields.get("limit"), _DEFAULT_LIMIT)),
+        account=account,
+        slugs=_wanted_slugs(service, fields.get("modelName"), now),
+        order=page.order,
+        start=page.start,
+        limit=page.limit,
     )
     if total == 0 and service.settings.dialect == "alternate":
         raise Refused(TASK_NOT_FOUND)
     return {
-        "total": number(total, service.settings.dialect),
+        "total": number(total_shown(total, worlds), service.settings.dialect),
         "tasklist": [
             service.show(task, now, "list")
-            for task in tasks
+            for task in tasks_shown(tasks, worlds, now)
             if all(one.hides == "no" for one in service.overrides_of(task, "list", now))
         ],
     }
 
 
-def cancel_task(service: Service, fields: Mapping[str, Any], now: float) -> dict[str, Any]:
+def cancel_task(
+    service: Service, fields: Mapping[str, Any], now: float, account: str
+) -> dict[str, Any]:
     """Carries out ``/Task/Cancel``."""
-    task = _get_task(service, fields, now)
+    task = _get_task(service, fields, now, account)
     if task.status(now) not in _CANCELLABLE or task.script.kill == "refused":
         raise Refused(NOT_CANCELLABLE)
     task = service.tasks.set_course(task, cut_short(task.timeline, "task_cancel", now=now, at=now))
     return _settled(service, task, now)
 
 
-def kill_task(service: Service, fields: Mapping[str, Any], now: float) -> dict[str, Any]:
+def kill_task(
+    service: Service, fields: Mapping[str, Any], now: float, account: str
+) -> dict[str, Any]:
     """Carries out ``/Task/Kill``."""
-    task = _get_task(service, fields, now)
+    task = _get_task(service, fields, now, account)
     if task.has_ended(now):
         raise Refused(kill_refused("task is already completed"))
     if task.status(now) in _NOT_KILLABLE:
@@ -94,9 +103,11 @@ def kill_task(service: Service, fields: Mapping[str, Any], now: float) -> dict[s
     return _settled(service, task, now)
 
 
-def delete_files(service: Service, fields: Mapping[str, Any], now: float) -> dict[str, Any]:
+def delete_files(
+    service: Service, fields: Mapping[str, Any], now: float, account: str
+) -> dict[str, Any]:
     """Carries out ``/Task/InputOutputDelete``."""
-    task = _get_task(service, fields, now)
+    task = _get_task(service, fields, now, account)
     if not task.has_ended(now):
         raise Refused(NOT_ENDED)
     service.uploads.delete_of_task(task.number)
@@ -134,24 +145,32 @@ def _one(service: Service, task: Task, now: float) -> dict[str, Any]:
     }
 
 
-def _get_task(service: Service, fields: Mapping[str, Any], now: float) -> Task:
+def _get_task(service: Service, fields: Mapping[str, Any], now: float, account: str) -> Task:
     task_id = fields.get("taskid")
     token = fields.get("tasktoken") or fields.get("socketaccesstoken")
     if not task_id and not token:
         raise Refused(TASK_IDENTIFIER_REQUIRED)
     task = service.tasks.find(str(task_id)) if task_id else service.tasks.find_by_token(str(token))
-    if task is None or task.visible_at > now:
+    if task is None or task.visible_at > now or task.account != account:
         raise Refused(TASK_NOT_FOUND)
     return task
 
 
-def _wanted_slugs(service: Service, name: object) -> list[str] | None:
+def _wanted_page(fields: Mapping[str, Any]) -> PageWanted:
+    return PageWanted(
+        order="ASC" if str(fields.get("order", "DESC")).upper() == "ASC" else "DESC",
+        start=whole_number(fields.get("start"), 0),
+        limit=min(_LARGEST_LIMIT, whole_number(fields.get("limit"), _DEFAULT_LIMIT)),
+    )
+
+
+def _wanted_slugs(service: Service, name: object, now: float) -> list[str] | None:
     """The models that a filter means: by slug, by its second half, or by title."""
     if not name:
         return None
     wanted = str(name).lower()
     return [
         model.slug
-        for model in service.catalogue
+        for model in service.models.at(now)
         if wanted in (model.slug, model.project, model.title.lower())
     ]

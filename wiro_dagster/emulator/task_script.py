@@ -9,6 +9,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, get_args
 
 from wiro_dagster.emulator.overrides import Override, override_from_json
+from wiro_dagster.emulator.settings import Cdn
+from wiro_dagster.emulator.task_worlds import TASK_WORLDS, marker_of, merge_scripts
 
 Outcome = Literal[
     "succeed",
@@ -22,6 +24,7 @@ Outcome = Literal[
 ]
 KillResult = Literal["stops", "loses", "bills", "refused"]
 CallbackPlan = Literal["once", "twice", "late", "early", "never", "forged"]
+Foreign = Literal["none", "plain", "with_callback"]
 SocketPlan = Literal["whole", "early_close", "last_only", "refused"]
 
 
@@ -50,6 +53,13 @@ class TaskScript:
         socket: how the WebSocket treats a listener.
         listing_delay_seconds: how long the task is missing from Task/List.
         detail_delay_seconds: how long Task/Detail does not know it.
+        url_seconds: how long its outputs' URLs work after they were shown; 0 if not signed.
+        files_vanish_seconds: how long after the end its files are there.
+        cdn: the CDN host of its outputs.
+        twins: how many more tasks the same POST makes.
+        foreign: whether another user of the account runs the same inputs, "plain" or
+            "with_callback".
+        worlds: the names of the worlds that this script comes from.
         file_fault: a fault for the downloads of its outputs, one of the ``file_…`` kinds.
         file_fault_times: how many downloads it spoils; None for all.
         overrides: what the API shows of it in place of the truth.
@@ -74,6 +84,12 @@ class TaskScript:
     socket: SocketPlan = "whole"
     listing_delay_seconds: float | None = None
     detail_delay_seconds: float | None = None
+    url_seconds: float | None = None
+    files_vanish_seconds: float | None = None
+    cdn: Cdn | None = None
+    twins: int = 0
+    foreign: Foreign = "none"
+    worlds: tuple[str, ...] = ()
     file_fault: str | None = None
     file_fault_times: int | None = 1
     overrides: tuple[Override, ...] = ()
@@ -94,8 +110,9 @@ class TaskScript:
             if name not in known:
                 raise ValueError(f"a task has no {name}; choose from {', '.join(sorted(known))}")
         plain = dict(changes)
-        if "skip" in plain:
-            plain["skip"] = _texts(plain["skip"])
+        for name in ("skip", "worlds"):
+            if name in plain:
+                plain[name] = _texts(name, plain[name])
         if "overrides" in plain:
             plain["overrides"] = tuple(override_from_json(one) for one in plain["overrides"])
         script = dataclasses.replace(self, **plain)
@@ -109,16 +126,20 @@ class TaskScript:
             "kill": get_args(KillResult),
             "callback": get_args(CallbackPlan),
             "socket": get_args(SocketPlan),
+            "foreign": get_args(Foreign),
+            "cdn": (None, *get_args(Cdn)),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}")
+                raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}")
         for name in _SECONDS:
             value = getattr(self, name)
             if value is not None and not (_is_number(value) and value >= 0):
                 raise ValueError(f"{name} must be a number of seconds, zero or more")
         if self.outputs is not None and not (_is_number(self.outputs) and 0 <= self.outputs <= 50):
             raise ValueError("outputs must be a number from 0 to 50")
+        if not (_is_number(self.twins) and 0 <= self.twins <= _MOST_TWINS):
+            raise ValueError(f"twins must be a number from 0 to {_MOST_TWINS}")
         if not (_is_number(self.price_times) and 0 <= self.price_times <= 1000):
             raise ValueError("price_times must be a number from 0 to 1000")
         if self.cost_usd is not None:
@@ -146,7 +167,12 @@ _SECONDS = (
     "callback_late_seconds",
     "listing_delay_seconds",
     "detail_delay_seconds",
+    "url_seconds",
+    "files_vanish_seconds",
 )
+_MOST_TWINS = 10
+# The state keeps costs as whole numbers of 64 bits; an override can show more.
+_HIGHEST_COST_USD = 1_000_000
 
 # For people who try things by hand: write one of these into a prompt.
 PROMPT_MARKERS: Mapping[str, Mapping[str, Any]] = {
@@ -218,12 +244,15 @@ def find_markers(text: str) -> dict[str, Any]:
         for marker, wanted in PROMPT_MARKERS.items():
             if marker in lowered:
                 fields.update(wanted)
+        for world in TASK_WORLDS.values():
+            if marker_of(world) in lowered:
+                fields = merge_scripts(fields, world.fields())
     return fields
 
 
-def _texts(value: Any) -> tuple[str, ...]:
+def _texts(name: str, value: Any) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Iterable):
-        raise ValueError("skip must be a list of statuses")
+        raise ValueError(f"{name} must be a list of texts")
     return tuple(str(item) for item in value)
 
 
@@ -233,8 +262,8 @@ def _is_number(value: Any) -> bool:
 
 def _check_money(text: str) -> None:
     try:
-        is_valid = Decimal(text) >= 0
+        is_valid = 0 <= Decimal(text) <= _HIGHEST_COST_USD
     except (InvalidOperation, TypeError):
         is_valid = False
     if not is_valid:
-        raise ValueError("cost_usd must be an amount such as '0.28'")
+        raise ValueError("cost_usd must be an amount such as '0.28', at most a million")

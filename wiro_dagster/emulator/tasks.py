@@ -46,6 +46,8 @@ class Tasks:
             "script": json.dumps(task.script.to_json()),
             "timeline": _timeline_json(task.timeline),
             "ends_at": task.ends_at,
+            "account": task.account,
+            "origin": task.origin,
         }
         columns = ", ".join(values)
         marks = ", ".join(f":{name}" for name in values)
@@ -83,6 +85,11 @@ class Tasks:
             (now, task.number),
         )
 
+    def everything(self) -> list[Task]:
+        """Return all tasks of all accounts, oldest first."""
+        rows = self._connection.execute("SELECT * FROM tasks ORDER BY number")
+        return [_task_from(row) for row in rows]
+
     def find(self, task_id: str) -> Task | None:
         """The task with this id."""
         if not task_id.isdecimal():
@@ -111,21 +118,22 @@ class Tasks:
         ).fetchone()
         return None if row["at"] is None else float(row["at"])
 
-    def count_live(self) -> int:
-        """How many tasks count against the concurrency limit, once ended ones are settled."""
+    def count_live(self, account: str) -> int:
+        """Return how many tasks use up the concurrency limit, once ended ones are settled."""
         row = self._connection.execute(
-            "SELECT COUNT(*) AS live FROM tasks WHERE is_settled = 0"
+            "SELECT COUNT(*) AS live FROM tasks WHERE is_settled = 0 AND account = ?", (account,)
         ).fetchone()
         return int(row["live"])
 
     def count(self) -> int:
-        """How many Runs were accepted."""
-        return int(self._connection.execute("SELECT COUNT(*) AS all_ FROM tasks").fetchone()[0])
+        """Return how many tasks callers made, twins included; foreign ones are not theirs."""
+        row = self._connection.execute("SELECT COUNT(*) FROM tasks WHERE origin <> 'foreign'")
+        return int(row.fetchone()[0])
 
     def spent_usd(self) -> Decimal:
-        """The sum of all bills."""
+        """Return the sum of the bills of the tasks that callers made, twins included."""
         row = self._connection.execute(
-            "SELECT COALESCE(SUM(cost_pico_usd), 0) AS spent FROM tasks"
+            "SELECT COALESCE(SUM(cost_pico_usd), 0) AS spent FROM tasks WHERE origin <> 'foreign'"
         ).fetchone()
         return Decimal(row["spent"]) / _PICO
 
@@ -133,6 +141,7 @@ class Tasks:
         self,
         *,
         now: float,
+        account: str | None = None,
         slugs: Sequence[str] | None = None,
         order: Literal["ASC", "DESC"] = "DESC",
         start: int = 0,
@@ -142,6 +151,7 @@ class Tasks:
 
         Args:
             now: tasks that are listed later than this are left out.
+            account: whose tasks; None for all.
             slugs: the models to list; None for all.
             order: by id.
             start: how many to pass over.
@@ -149,6 +159,9 @@ class Tasks:
         """
         where = "listed_at <= ?"
         values: list[Any] = [now]
+        if account is not None:
+            where += " AND account = ?"
+            values.append(account)
         if slugs is not None:
             where += f" AND slug IN ({', '.join('?' for _ in slugs)})"
             values.extend(slugs)
@@ -195,4 +208,6 @@ def _task_from(row: sqlite3.Row) -> Task:
         is_settled=bool(row["is_settled"]),
         cost_usd=Decimal(row["cost_pico_usd"]) / _PICO,
         deleted_at=row["deleted_at"],
+        account=row["account"],
+        origin=row["origin"],
     )
