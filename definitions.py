@@ -31,7 +31,7 @@ def ledger_url() -> str:
 
 def cdn_hosts() -> list[str]:
     """Hosts that outputs may be downloaded from."""
-    hosts = os.environ.get("WIRO_CDN_HOSTS", "cdn.wiro.ai,cdn1.wiro.ai")
+    hosts = os.environ.get("WIRO_CDN_HOSTS", "*.wiro.ai")
     return [host.strip() for host in hosts.split(",") if host.strip()]
 
 

@@ -150,14 +150,19 @@ class OutcomeUnknown(ApiError):
 
 
 class DownloadError(WiroError):
-    """An output file could not be fetched.
+    """An output file could not be downloaded.
 
     Args:
-        is_final: whether trying again is pointless (wrong host, larger than allowed).
+        is_final: another try would fail in the same way (malformed address, larger than allowed).
+        is_configuration: a setting of ours forbids it. The message names the setting. Once the
+            setting is changed, the same download can succeed.
     """
 
-    def __init__(self, message: str, *, is_final: bool = False) -> None:
+    def __init__(
+        self, message: str, *, is_final: bool = False, is_configuration: bool = False
+    ) -> None:
         self.is_final = is_final
+        self.is_configuration = is_configuration
         super().__init__(message)
 
 

@@ -241,14 +241,11 @@ def test_a_spoilt_file_is_not_taken_for_one(
         assert sum(map(len, download.chunks())) == task.outputs[0].size_bytes
 
 
-def test_folders_and_uploads_are_kept(
-    emulator: Emulator, client: WiroClient, tmp_path: Path
-) -> None:
+def test_uploads_are_kept(emulator: Emulator, client: WiroClient, tmp_path: Path) -> None:
     """An upload comes back with the address under which a run can use it."""
     path = tmp_path / "face.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
-    folder = client.create_folder("faces")
-    uploaded = client.upload_file(path, folder_id=folder.id)
+    uploaded = client.upload_file(path)
     assert uploaded.size_bytes == 108
     assert uploaded.url is not None
 

@@ -17,7 +17,6 @@ from tests.contract.case import case
 from tests.contract.runs import HAILUO
 from tests.contract.target import CHEAP_MODEL, Target
 from wiro_dagster.api.progress import ProgressEvent, follow_task
-from wiro_dagster.api.watch import watch_task
 
 END = "task_postprocess_end"
 _SECONDS = 20.0
@@ -94,23 +93,6 @@ def _(target: Target) -> None:
         assert percentages
 
 
-@case("WebSocket", "the client watches a task: events, then one look at Task/Detail", needs="paid")
-def _(target: Target) -> None:
-    answer = target.run()
-    events: list[ProgressEvent] = []
-    with time_passing(target):
-        task = watch_task(
-            target.client,
-            target.websocket_url,
-            answer["taskid"],
-            deadline=time.time() + (_SECONDS if target.emulator else 1800),
-            on_event=events.append,
-        )
-    assert task.is_ended
-    assert task.cost_usd is not None
-    assert events
-
-
 @case("WebSocket", "task_error on the socket is noise: the task succeeds")
 def _(target: Target) -> None:
     target.control.script_task(has_stderr=True)
@@ -154,21 +136,6 @@ def _(target: Target) -> None:
     statuses = {event.status for event in events}
     assert statuses >= {"task_stream_ready", "task_stream_end", "task_cost"}
     assert events[-1].is_last
-
-
-@case("WebSocket", "refused: no events, and polling has the result")
-def _(target: Target) -> None:
-    target.control.script_task(socket="refused")
-    run = target.run(CHEAP_MODEL)
-    with time_passing(target):
-        task = watch_task(
-            target.client,
-            target.websocket_url,
-            run["taskid"],
-            deadline=time.time() + _SECONDS,
-            poll_seconds=0.3,
-        )
-    assert task.state == "succeeded"
 
 
 @contextmanager

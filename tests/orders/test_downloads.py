@@ -141,9 +141,9 @@ def test_a_file_that_cannot_be_had_is_given_up_late_and_can_be_recovered(
 
 def test_ordering_a_given_up_video_again_fetches_it_and_buys_nothing(bench: Bench) -> None:
     """It is paid for already."""
-    bench.emulator.script_fault("file_redirect_elsewhere", times=None)
+    bench.emulator.script_fault("file_not_found", times=None)
     bench.place("cat")
-    (order,) = bench.settle()
+    (order,) = bench.settle(STEADY.download_give_up_seconds + 5000)
     assert order.state == "uncollected"
     bench.emulator.clear_faults()
     bench.place("cat")

@@ -19,12 +19,12 @@ from wiro_dagster.api.answers import find_envelope, find_failure
 from wiro_dagster.api.auth import Credentials
 from wiro_dagster.api.bodies import Body, JsonBody, MultipartBody, build_body
 from wiro_dagster.api.download import Download, Downloader
+from wiro_dagster.api.hosts import AllowedHosts
 from wiro_dagster.api.model_wire import find_summary, read_model
 from wiro_dagster.api.runs import RunExtras, list_url_secrets, read_submission
 from wiro_dagster.api.task_wire import read_page
 from wiro_dagster.api.transport import Transport
 from wiro_dagster.api.types import (
-    Folder,
     LocalFile,
     ModelDetail,
     ModelSummary,
@@ -45,10 +45,9 @@ from wiro_dagster.errors import InputError, NotFound, OutcomeUnknown
 
 RUN_PATH = "Run/"
 DEFAULT_BASE_URL = "https://api.wiro.ai/v1"
-DEFAULT_CDN_HOSTS = ("cdn.wiro.ai", "cdn1.wiro.ai")
+DEFAULT_CDN_HOSTS = ("*.wiro.ai",)
 
 _SLUG = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
-_FOLDER_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _LARGEST_PAGE = 100
 
 
@@ -61,7 +60,10 @@ class WiroClient:
     Args:
         credentials: of the project.
         base_url: of the REST API.
-        cdn_hosts: hosts that files may be downloaded from, as `host` or `host:port`.
+        cdn_hosts: hosts that files may be downloaded from: `host` with any port, `host:port`, or
+            `*.example.com` for its subdomains.
+        allow_http_hosts: hosts that may be called without TLS, in the same form. This machine
+            itself always may.
         connect_timeout_seconds: for each connection.
         read_timeout_seconds: for one attempt at a call, from connecting to the end of its answer;
             for each silence of a download.
@@ -88,6 +90,7 @@ class WiroClient:
         *,
         base_url: str = DEFAULT_BASE_URL,
         cdn_hosts: Sequence[str] = DEFAULT_CDN_HOSTS,
+        allow_http_hosts: Sequence[str] = (),
         connect_timeout_seconds: float = 10.0,
         read_timeout_seconds: float = 20.0,
         submit_timeout_seconds: float = 60.0,
@@ -102,9 +105,11 @@ class WiroClient:
     ) -> None:
         self._credentials = credentials
         self._extras = RunExtras(run_headers or {}, run_fields or {})
+        http_hosts = AllowedHosts("allow_http_hosts", allow_http_hosts)
         self._transport = Transport(
             credentials,
             base_url=base_url,
+            http_hosts=http_hosts,
             connect_timeout_seconds=connect_timeout_seconds,
             read_timeout_seconds=read_timeout_seconds,
             submit_timeout_seconds=submit_timeout_seconds,
@@ -116,7 +121,8 @@ class WiroClient:
             sleep=sleep,
         )
         self._downloader = Downloader(
-            cdn_hosts,
+            AllowedHosts("cdn_hosts", cdn_hosts),
+            http_hosts,
             connect_timeout_seconds=connect_timeout_seconds,
             read_timeout_seconds=read_timeout_seconds,
         )
@@ -349,28 +355,8 @@ class WiroClient:
         models = tuple(model for model in found if model is not None)
         return _read_total(fields, start + len(models)), models
 
-    def create_folder(self, name: str, parent_id: str | None = None) -> Folder:
-        """Make a folder for uploads.
-
-        Args:
-            name: letters, digits, `-` and `_`.
-            parent_id: the folder to make it in.
-
-        Raises:
-            InputError: the name holds something else.
-        """
-        if not _FOLDER_NAME.fullmatch(name):
-            raise InputError(f"{name!r} is no folder name: use letters, digits, '-' and '_'")
-        query = {"name": name, **({} if parent_id is None else {"parentid": parent_id})}
-        item = self._read_first("File/FolderCreate", JsonBody(query))
-        return Folder(id=read_text(item["id"]), name=read_text(item.get("name")) or name)
-
     def upload_file(self, path: Path, folder_id: str | None = None) -> UploadedFile:
-        """Upload a file, streamed from disk.
-
-        Args:
-            path: 100 MB at most.
-            folder_id: the folder to keep it in.
+        """Upload a file of at most 100 MB, streamed from disk, into a folder at Wiro.
 
         Raises:
             InputError: it cannot be read, is empty, or is too large; nothing was sent.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from urllib.parse import urljoin
@@ -14,19 +14,15 @@ from urllib3.util import Url, parse_url
 from wiro_dagster.api.answers import shorten
 from wiro_dagster.api.exchange import Exchange
 from wiro_dagster.api.failures import NETWORK_ERRORS, describe_failure
-from wiro_dagster.api.sessions import (
-    LOOPBACK_HOSTS,
-    choose_proxies,
-    open_session,
-    read_pieces,
-)
+from wiro_dagster.api.hosts import LOOPBACK_HOSTS, AllowedHosts, find_port
+from wiro_dagster.api.sessions import choose_proxies, open_session, read_pieces
 from wiro_dagster.api.wire import find_whole
-from wiro_dagster.errors import ConfigurationError, DownloadError
+from wiro_dagster.errors import DownloadError
 
 _CHUNK_BYTES = 256 * 1024
 _MOST_REDIRECTS = 5
 _REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
-_DEFAULT_PORTS = {"https": 443, "http": 80}
+_PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 
 
 class Download:
@@ -60,65 +56,76 @@ class Download:
             self._check_size(size_bytes)
             buffer += piece
             while len(buffer) >= _CHUNK_BYTES:
+                self._check_start(buffer)
                 yield bytes(buffer[:_CHUNK_BYTES])
                 del buffer[:_CHUNK_BYTES]
         if size_bytes == 0:
             raise DownloadError(f"{self._name} is empty. Try again.")
         if buffer:
+            self._check_start(buffer)
             yield bytes(buffer)
 
     def check_announced(self) -> None:
         """Refuse an answer that is not the file, before any of it is read.
 
         Raises:
-            DownloadError: the status, the type or the announced length is wrong.
+            DownloadError: the status, the encoding or the announced length is wrong.
         """
         if self.status != HTTPStatus.OK:
             raise DownloadError(
                 f"{self._name} was answered with HTTP {self.status}. Try again; a file that has "
                 "expired stays away."
             )
-        if self.content_type in ("text/html", "application/xhtml+xml"):
-            raise DownloadError(f"{self._name} is a page of HTML, not a file. Try again.")
+        encoding = self._response.headers.get("Content-Encoding", "identity")
+        if encoding.strip().lower() != "identity":
+            # A few compressed bytes can unfold into gigabytes.
+            raise DownloadError(
+                f"{self._name} was sent compressed, against our request. Try again."
+            )
         self._check_size(self.content_length or 0)
 
     def _pieces(self) -> Iterator[bytes]:
         try:
-            yield from read_pieces(self._response.raw)
+            yield from read_pieces(self._response.raw, decode=False)
         except NETWORK_ERRORS as error:
             raise DownloadError(
                 f"{self._name} did not arrive whole: {describe_failure(error)}. Try again."
             ) from None
 
+    def _check_start(self, content: bytearray) -> None:
+        # Some servers call a video HTML; a page of HTML starts with a tag as well.
+        if self.content_type in _PAGE_TYPES and content[:1024].lstrip().startswith(b"<"):
+            raise DownloadError(f"{self._name} is an HTML page, not a file. Try again.")
+
     def _check_size(self, size_bytes: int) -> None:
         if self._max_bytes is not None and size_bytes > self._max_bytes:
             raise DownloadError(
                 f"{self._name} is larger than the {self._max_bytes} bytes allowed. "
-                "Allow more where that is right.",
+                "Raise the limit if that is right.",
                 is_final=True,
             )
 
 
 class Downloader:
-    """Opens files on allowed hosts. It has a session of its own and knows no credentials.
+    """Opens files on allowed hosts. It knows no credentials.
 
     Args:
-        cdn_hosts: as `host`, with the scheme's own port, or as `host:port`.
+        cdn_hosts: hosts that files may be downloaded from.
+        http_hosts: those of them that need no TLS, beside this machine.
         connect_timeout_seconds: for each connection.
         read_timeout_seconds: for each silence.
-
-    Raises:
-        ConfigurationError: a host is none.
     """
 
     def __init__(
         self,
-        cdn_hosts: Sequence[str],
+        cdn_hosts: AllowedHosts,
+        http_hosts: AllowedHosts,
         *,
         connect_timeout_seconds: float,
         read_timeout_seconds: float,
     ) -> None:
-        self._allowed = frozenset(_read_host(text) for text in cdn_hosts)
+        self._cdn_hosts = cdn_hosts
+        self._http_hosts = http_hosts
         self._connect_timeout_seconds = connect_timeout_seconds
         self._read_timeout_seconds = read_timeout_seconds
 
@@ -134,8 +141,7 @@ class Downloader:
             longest_seconds: for the whole file.
 
         Raises:
-            DownloadError: it cannot be had. `is_final` for a host that is not allowed and for a
-                file larger than allowed.
+            DownloadError: it cannot be fetched. See the error's flags.
         """
         exchange = Exchange(seconds=longest_seconds, silence_seconds=self._read_timeout_seconds)
         with open_session() as session:
@@ -159,6 +165,7 @@ class Downloader:
                 return response, name
             base, target = parts.url, response.headers.get("Location", "")
             response.close()
+            session.close()  # the next request must not meet a connection that is just ending
             if not target:
                 raise DownloadError(f"{name} leads elsewhere without saying where. Try again.")
         raise DownloadError(
@@ -188,32 +195,24 @@ class Downloader:
         try:
             parts = parse_url(urljoin(base, target))
         except (LocationParseError, ValueError):
-            raise DownloadError("The address of a file is no URL.", is_final=True) from None
-        host, scheme = parts.host or "", parts.scheme or ""
-        port = parts.port or _DEFAULT_PORTS.get(scheme)
-        if port is None or parts.auth is not None or (host, port) not in self._list_allowed(scheme):
+            raise DownloadError("The address of a file is not a URL.", is_final=True) from None
+        host, port = parts.host or "", find_port(parts)
+        if not host or parts.scheme not in ("https", "http") or parts.auth:
+            raise DownloadError(f"{_name_file(parts)} is not an address on the web.", is_final=True)
+        if not self._cdn_hosts.allow(host, port):
             raise DownloadError(
-                f"{_name_file(parts)} is not on an allowed host. "
-                "Add its host to the CDN hosts where it is right.",
-                is_final=True,
+                f"{_name_file(parts)}: files may not be downloaded from {host}. If the host is "
+                f"Wiro's, add {host} to cdn_hosts (WIRO_CDN_HOSTS).",
+                is_configuration=True,
             )
-        if scheme != "https" and host not in LOOPBACK_HOSTS:
-            raise DownloadError(f"{_name_file(parts)} is not behind https.", is_final=True)
+        is_local = host in LOOPBACK_HOSTS or self._http_hosts.allow(host, port)
+        if parts.scheme == "http" and not is_local:
+            raise DownloadError(
+                f"{_name_file(parts)} is not behind https. If you trust the network, add {host} "
+                "to allow_http_hosts.",
+                is_configuration=True,
+            )
         return parts
-
-    def _list_allowed(self, scheme: str) -> frozenset[tuple[str, int | None]]:
-        default = _DEFAULT_PORTS.get(scheme)
-        return frozenset((host, port or default) for host, port in self._allowed)
-
-
-def _read_host(text: str) -> tuple[str, int | None]:
-    try:
-        parts = parse_url(f"//{text.strip()}")
-    except (LocationParseError, ValueError):
-        parts = Url()
-    if not parts.host or parts.auth or parts.path or parts.query or parts.fragment:
-        raise ConfigurationError(f"{text!r} is no CDN host: write host or host:port.")
-    return parts.host.lower(), parts.port
 
 
 def _name_file(parts: Url) -> str:
@@ -227,7 +226,7 @@ def _find_content_type(response: requests.Response) -> str | None:
 
 
 def _find_length(response: requests.Response) -> int | None:
-    # The length of a compressed or chunked body is not the length of the file.
-    if "Content-Encoding" in response.headers or "Transfer-Encoding" in response.headers:
+    # The length of a chunked body is not the length of the file.
+    if "Transfer-Encoding" in response.headers:
         return None
     return find_whole(response.headers.get("Content-Length"))

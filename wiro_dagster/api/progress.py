@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from wiro_dagster.api.answers import shorten
+from wiro_dagster.api.hosts import AllowedHosts, check_service_url
 from wiro_dagster.api.wire import find_decimal, find_name, find_object, find_truth
-from wiro_dagster.errors import ConfigurationError
+from wiro_dagster.errors import ConfigurationError, WiroError
 
 _LAST_STATUSES = frozenset({"task_postprocess_end", "task_cancel"})
 _OPEN_SECONDS = 10.0
@@ -24,6 +27,8 @@ _SILENCE_SECONDS = 60.0
 """After so long without a frame the connection may be dead: another one is opened."""
 _LONGEST_PAUSE_SECONDS = 15.0
 _LARGEST_FRAME_BYTES = 1024 * 1024
+_FAR_AWAY = 86_400.0
+_MOST_TASKS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +45,96 @@ class ProgressEvent:
     """Whether nothing follows."""
 
 
+class ProgressFeed:
+    """Listens to the events of several tasks, each in a daemon thread of its own.
+
+    It only makes things faster. Without a connection, or without the package `websockets`, there
+    are no events, and that is all.
+
+    Args:
+        url: of the WebSocket, for example `wss://socket.wiro.ai/v1`.
+        most_tasks: how many may be followed at once; further ones are left alone.
+        allow_http_hosts: hosts that may be called without TLS, beside this machine.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        most_tasks: int = _MOST_TASKS,
+        allow_http_hosts: Sequence[str] = (),
+    ) -> None:
+        self._url = url
+        self._most_tasks = most_tasks
+        self._allow_http_hosts = tuple(allow_http_hosts)
+        self._latest: dict[str, ProgressEvent] = {}
+        self._followers: dict[str, threading.Thread] = {}
+        self._stopped = threading.Event()
+        self._news = threading.Event()
+
+    def close(self) -> None:
+        """Stop listening. The threads end by themselves within a minute."""
+        self._stopped.set()
+
+    def follow(self, task_id: str, get_token: Callable[[], str]) -> None:
+        """Start to listen to a task. Do nothing if it is followed already, or too many are.
+
+        Args:
+            task_id: the task.
+            get_token: gives its token; called in the follower's thread, since it may ask Wiro.
+        """
+        alive = sum(follower.is_alive() for follower in self._followers.values())
+        if task_id in self._followers or alive >= self._most_tasks:
+            return
+        follower = threading.Thread(
+            target=self._listen,
+            args=(task_id, get_token),
+            name=f"wiro-progress-{task_id}",
+            daemon=True,
+        )
+        self._followers[task_id] = follower
+        follower.start()
+
+    def find_latest(self, task_id: str) -> ProgressEvent | None:
+        """Return the last event of a task; None if there was none."""
+        return self._latest.get(task_id)
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep until a task ends, or for so many seconds. Return whether one ended."""
+        ended = self._news.wait(max(0.0, seconds))
+        self._news.clear()
+        return ended
+
+    def _listen(self, task_id: str, get_token: Callable[[], str]) -> None:
+        # A clock that runs out when nobody listens any more ends the follower from within.
+        def clock() -> float:
+            return _FAR_AWAY if self._stopped.is_set() else 0.0
+
+        with suppress(WiroError):  # there are no events then, and polling goes on
+            for event in follow_task(
+                self._url,
+                get_token(),
+                deadline=_FAR_AWAY,
+                allow_http_hosts=self._allow_http_hosts,
+                clock=clock,
+                sleep=self._pause,
+            ):
+                self._latest[task_id] = event
+                if event.is_last:
+                    self._news.set()
+                if self._stopped.is_set():
+                    return
+
+    def _pause(self, seconds: float) -> None:
+        self._stopped.wait(seconds)
+
+
 def follow_task(
     url: str,
     task_token: str,
     *,
     deadline: float,
+    allow_http_hosts: Sequence[str] = (),
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[ProgressEvent]:
@@ -56,21 +146,23 @@ def follow_task(
         url: of the WebSocket, for example `wss://socket.wiro.ai/v1`.
         task_token: from the submission.
         deadline: when to stop, as the clock tells it.
+        allow_http_hosts: hosts that may be called without TLS, beside this machine.
         clock: gives seconds.
         sleep: waits for that many seconds.
 
     Raises:
-        ConfigurationError: the package `websockets` is not installed, or the URL is none.
+        ConfigurationError: the package `websockets` is not installed, or the URL is malformed or
+            would send the token in the clear.
     """
+    http_hosts = AllowedHosts("allow_http_hosts", allow_http_hosts)
+    checked_url = check_service_url("websocket_url", url, ("wss", "ws"), http_hosts)
     try:
         import websockets.sync.client  # noqa: F401  (optional, and slow to import)
     except ImportError:
         raise ConfigurationError(
             "Following a task needs the package websockets: install wiro-dagster[websocket]."
         ) from None
-    if not url.startswith(("ws://", "wss://")):
-        raise ConfigurationError("The WebSocket URL must look like wss://socket.wiro.ai/v1.")
-    return _follow(url, task_token, deadline, clock, sleep)
+    return _follow(checked_url, task_token, deadline, clock, sleep)
 
 
 def _follow(

@@ -14,8 +14,7 @@ from urllib3.response import BaseHTTPResponse
 
 from wiro_dagster.api.bounds import LARGEST_ANSWER_BYTES
 from wiro_dagster.api.exchange import FencedAdapter
-
-LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
+from wiro_dagster.api.hosts import LOOPBACK_HOSTS
 
 _PIECE_BYTES = 64 * 1024
 

@@ -15,9 +15,9 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 import requests
+from urllib3.util import parse_url
 
 from wiro_dagster.api.answers import Answer
 from wiro_dagster.api.auth import Credentials
@@ -25,6 +25,7 @@ from wiro_dagster.api.bodies import Body
 from wiro_dagster.api.clock import ServerClock
 from wiro_dagster.api.exchange import Exchange
 from wiro_dagster.api.failures import NETWORK_ERRORS, describe_failure
+from wiro_dagster.api.hosts import AllowedHosts, check_service_url
 from wiro_dagster.api.retry import SlowDown, find_pause, read_retry_after
 from wiro_dagster.api.sessions import SessionSource, choose_proxies, open_session, read_content
 from wiro_dagster.errors import (
@@ -45,6 +46,7 @@ class Transport:
     Args:
         credentials: of the project.
         base_url: of the REST API.
+        http_hosts: hosts that may be called without TLS, beside this machine.
         connect_timeout_seconds: for each connection.
         read_timeout_seconds: for one attempt at a read, from connecting to the end of its answer.
         submit_timeout_seconds: the same for a run. Longer, because giving up on a run leaves its
@@ -65,6 +67,7 @@ class Transport:
         credentials: Credentials,
         *,
         base_url: str,
+        http_hosts: AllowedHosts,
         connect_timeout_seconds: float,
         read_timeout_seconds: float,
         submit_timeout_seconds: float,
@@ -79,7 +82,8 @@ class Transport:
             raise ConfigurationError("read_attempts and pool_size must be 1 or more.")
         if min(connect_timeout_seconds, read_timeout_seconds, submit_timeout_seconds) <= 0:
             raise ConfigurationError("Timeouts must be more than 0 seconds.")
-        self.base_url, self._host = _read_base_url(base_url)
+        self.base_url = check_service_url("base_url", base_url, ("https", "http"), http_hosts)
+        self._proxies = choose_proxies(parse_url(self.base_url).host)
         self.server_clock = ServerClock()
         self._credentials = credentials
         self._connect_timeout_seconds = connect_timeout_seconds
@@ -195,7 +199,7 @@ class Transport:
                         **self._credentials.headers(),
                     },
                     timeout=self._connect_timeout_seconds,
-                    proxies=choose_proxies(self._host),
+                    proxies=self._proxies,
                     allow_redirects=False,
                     stream=True,  # the body is read below, up to a limit
                 )
@@ -233,17 +237,3 @@ def _read_fault(call: str, exchange: Exchange, error: Exception) -> ApiError:
         f"No whole answer came to {call}: {reason}. "
         "Read again; after a submission, look for the task before submitting again."
     )
-
-
-def _read_base_url(base_url: str) -> tuple[str, str | None]:
-    """Return the base URL without a slash at its end, and its host."""
-    try:
-        parts = urlsplit(base_url.strip())
-        host = parts.hostname
-    except ValueError:
-        host = None
-    if host is None or parts.scheme not in ("http", "https") or "@" in parts.netloc:
-        raise ConfigurationError("The base URL must look like https://api.wiro.ai/v1.")
-    if parts.query or parts.fragment:
-        raise ConfigurationError("The base URL must end with its path: no '?' and no '#'.")
-    return base_url.strip().rstrip("/"), host

@@ -208,14 +208,6 @@ class ModelSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
-    """A folder of the account's files."""
-
-    id: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
 class UploadedFile:
     """A file that the account keeps at Wiro."""
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, cast, get_args
 import dagster as dg
 
 from wiro_dagster.api.client import WiroClient
-from wiro_dagster.api.watch import ProgressFeed
+from wiro_dagster.api.progress import ProgressFeed
 from wiro_dagster.catalogue import Catalogue
 from wiro_dagster.defs.asset_files import resolve_asset_files
 from wiro_dagster.defs.prompt_sources import FilePrompts, LoadAsset, PromptSource
@@ -240,8 +240,7 @@ class VideoCollection:
     def open_progress(self, resources: Any) -> ProgressFeed | None:
         """A feed of tasks' events; `None` where the service has none."""
         wiro: WiroResource = getattr(resources, self.wiro)
-        url = wiro.find_websocket_url()
-        return None if url is None else ProgressFeed(url)
+        return wiro.open_progress()
 
     def _open_catalogue(self, resources: Any) -> Catalogue:
         wiro: WiroResource = getattr(resources, self.wiro)

@@ -9,8 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from wiro_dagster.api.progress import ProgressEvent
-from wiro_dagster.api.watch import ProgressFeed
+from wiro_dagster.api.progress import ProgressEvent, ProgressFeed
 from wiro_dagster.defs.order_checks import orders_check
 from wiro_dagster.defs.report import Reporter
 from wiro_dagster.defs.video_checks import evaluate_video_checks

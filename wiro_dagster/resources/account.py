@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import logging
+import os
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
 
 import dagster as dg
 from pydantic import Field
 
 from wiro_dagster.api.auth import Credentials
-from wiro_dagster.api.client import WiroClient
+from wiro_dagster.api.client import DEFAULT_BASE_URL, DEFAULT_CDN_HOSTS, WiroClient
+from wiro_dagster.api.hosts import LOOPBACK_HOSTS, AllowedHosts, check_service_url
+from wiro_dagster.api.progress import ProgressFeed
 from wiro_dagster.errors import ConfigurationError
 from wiro_dagster.ledger import Ledger
 from wiro_dagster.ledger.budget import BudgetLimits, UnknownPricePolicy
 
-DEFAULT_BASE_URL = "https://api.wiro.ai/v1"
 DEFAULT_WEBSOCKET_URL = "wss://socket.wiro.ai/v1"
-DEFAULT_CDN_HOSTS = ("cdn.wiro.ai", "cdn1.wiro.ai")
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class WiroResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -39,7 +44,16 @@ class WiroResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     base_url: str = Field(default=DEFAULT_BASE_URL, description="REST base of the API.")
     cdn_hosts: list[str] = Field(
         default=list(DEFAULT_CDN_HOSTS),
-        description="Hosts that output files may be downloaded from.",
+        description=(
+            "Hosts that output files may be downloaded from: host with any port, host:port, or "
+            "*.example.com for its subdomains."
+        ),
+    )
+    allow_http_hosts: list[str] = Field(
+        default=[],
+        description=(
+            "Hosts that may be called without TLS, as in cdn_hosts. This machine itself always may."
+        ),
     )
     websocket_url: str | None = Field(
         default=None,
@@ -96,11 +110,21 @@ class WiroResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         description="Fields to add to the body of every run; {marker} as in run_headers.",
     )
 
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        if urlsplit(self.base_url).hostname in LOOPBACK_HOSTS:
+            return  # an emulator's keys are no secrets
+        for name in ("api_key", "api_secret"):
+            value = getattr(self, name)
+            # When Dagster starts a run, it replaces each EnvVar with the variable's value.
+            if value and not isinstance(value, dg.EnvVar) and value not in os.environ.values():
+                _warn_of_literal(name)
+
     def get_client(self) -> WiroClient:
-        """The client of this account, one for each process, so that connections are reused.
+        """Return the client of this account, one for each process, so connections are reused.
 
         Raises:
-            ConfigurationError: no API key.
+            ConfigurationError: the API key is missing, or a setting is malformed.
         """
         if not self.api_key:
             raise ConfigurationError(
@@ -109,21 +133,38 @@ class WiroResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             )
         return _client(
             Credentials(self.api_key, self.api_secret or None),
-            self.base_url,
-            tuple(self.cdn_hosts),
-            self.connect_timeout_seconds,
-            self.read_timeout_seconds,
-            self.submit_timeout_seconds,
-            self.concurrent_requests,
-            tuple(sorted(self.run_headers.items())),
-            tuple(sorted(self.run_fields.items())),
+            base_url=self.base_url,
+            cdn_hosts=tuple(self.cdn_hosts),
+            allow_http_hosts=tuple(self.allow_http_hosts),
+            connect_timeout_seconds=self.connect_timeout_seconds,
+            read_timeout_seconds=self.read_timeout_seconds,
+            submit_timeout_seconds=self.submit_timeout_seconds,
+            pool_size=self.concurrent_requests,
+            run_headers=tuple(sorted(self.run_headers.items())),
+            run_fields=tuple(sorted(self.run_fields.items())),
         )
 
     def find_websocket_url(self) -> str | None:
-        """Where tasks' events come from; `None` for another service that names no such place."""
-        if self.websocket_url or self.base_url != DEFAULT_BASE_URL:
-            return self.websocket_url or None
-        return DEFAULT_WEBSOCKET_URL
+        """Return where tasks' events come from; None for another service that names no place.
+
+        Raises:
+            ConfigurationError: the URL is malformed, or would send task tokens in the clear.
+        """
+        if not self.websocket_url and self.base_url == DEFAULT_BASE_URL:
+            return DEFAULT_WEBSOCKET_URL
+        if not self.websocket_url:
+            return None
+        http_hosts = AllowedHosts("allow_http_hosts", self.allow_http_hosts)
+        return check_service_url("websocket_url", self.websocket_url, ("wss", "ws"), http_hosts)
+
+    def open_progress(self) -> ProgressFeed | None:
+        """Return a feed of tasks' events; None for another service that names no place for them.
+
+        Raises:
+            ConfigurationError: as `find_websocket_url`.
+        """
+        url = self.find_websocket_url()
+        return None if url is None else ProgressFeed(url, allow_http_hosts=self.allow_http_hosts)
 
     def get_account(self) -> str:
         """Return what the ledger calls this account: its name, or a short hash of its key."""
@@ -133,28 +174,28 @@ class WiroResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 @lru_cache(maxsize=16)
 def _client(
     credentials: Credentials,
-    base_url: str,
-    cdn_hosts: Sequence[str],
-    connect_timeout_seconds: float,
-    read_timeout_seconds: float,
-    submit_timeout_seconds: float,
-    pool_size: int,
+    *,
     run_headers: tuple[tuple[str, str], ...],
     run_fields: tuple[tuple[str, str], ...],
+    **settings: Any,
 ) -> WiroClient:
     return WiroClient(
         credentials,
-        base_url=base_url,
-        cdn_hosts=cdn_hosts,
-        connect_timeout_seconds=connect_timeout_seconds,
-        read_timeout_seconds=read_timeout_seconds,
-        submit_timeout_seconds=submit_timeout_seconds,
+        run_headers=dict(run_headers),
+        run_fields=dict(run_fields),
         # The tick asks again in any case: it must not spend itself on one stubborn answer.
         read_attempts=2,
         longest_wait_seconds=3.0,
-        pool_size=pool_size,
-        run_headers=dict(run_headers),
-        run_fields=dict(run_fields),
+        **settings,
+    )
+
+
+@lru_cache(maxsize=2)
+def _warn_of_literal(name: str) -> None:
+    _LOGGER.warning(
+        "WiroResource: %s is written in Python, so Dagster shows it to everyone who can see the "
+        "UI. Put it into an environment variable and give dg.EnvVar with its name.",
+        name,
     )
 
 
