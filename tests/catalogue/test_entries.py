@@ -103,7 +103,7 @@ def test_a_model_of_wiro_can_be_saved_with_whatever_it_states(tmp_path: Path) ->
         ("acme/slow-pan", "Acme/Slow-Pan", "not a lower-case owner/model"),
         ("output: video", "output: films", "output: Input should be 'video'"),
         ("output: video", "outputs: video", "outputs: there is no such key"),
-        ("type: textarea", "type: textaera", "inputs.1.type: Input should be"),
+        ("type: textarea", "type: textaera", "inputs.1.type: write one of 'any'"),
         ("default: 768P", "default: 4K", "resolution has the default '4K'"),
         ("{id: image,", "{id: prompt,", "prompt is listed twice"),
         ("when: {resolution:", "when: {resolutoin:", "no input 'resolutoin'"),

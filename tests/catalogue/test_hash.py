@@ -43,7 +43,7 @@ def test_what_is_only_shown_does_not_change_the_hash(same: ModelSchema) -> None:
         replace(SCHEMA, inputs=None),
         replace(SCHEMA, inputs=(RESOLUTION,)),
         replace(SCHEMA, prompt_input="resolution"),
-        replace(SCHEMA, rules=(InputRule((("steps", ("1",)),), "resolution", ("768P",)),)),
+        replace(SCHEMA, rules=(InputRule((("steps", ("1",)),), (("resolution", ("768P",)),)),)),
         with_resolution(required=True),
         with_resolution(default="1080P"),
         with_resolution(options=(InputOption("768P"),)),

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from wiro_dagster.catalogue import (
     MAX_FILE_BYTES,
@@ -18,6 +17,7 @@ from wiro_dagster.catalogue import (
     InputRule,
     InputSpec,
     LocalFileInput,
+    LocalFolders,
     ModelSchema,
 )
 
@@ -90,7 +90,7 @@ def test_a_file_and_a_url_are_never_both_sent(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"image")
     _, problems = FAST.validate(
         {"prompt": "x", "inputImageFirst": "a.jpg", "inputImageFirstUrl": IMAGE},
-        base_folder=tmp_path,
+        folders=LocalFolders(tmp_path),
     )
     assert len(problems) == 1
     assert "takes one file or one URL, and 2 are given" in problems[0]
@@ -110,8 +110,8 @@ def test_everything_wrong_is_told_at_once() -> None:
 
 def test_messages_name_the_value_and_what_is_allowed() -> None:
     """A value outside the options is quoted together with the options and a near one."""
-    assert problem_of(HAILUO, prompt="x", resolution="1080p") == (
-        "resolution: '1080p' is not allowed. Did you mean '1080P'? Allowed: '768P', '1080P'."
+    assert problem_of(HAILUO, prompt="x", resolution="1090P") == (
+        "resolution: '1090P' is not allowed. Did you mean '1080P'? Allowed: '768P', '1080P'."
     )
     assert "Did you mean 'duration'?" in problem_of(HAILUO, prompt="x", duraton=6)
 
@@ -242,7 +242,7 @@ def test_a_local_file_is_known_by_its_bytes(tmp_path: Path) -> None:
     """A path becomes the file with hash and size, and goes into the file's own field."""
     (tmp_path / "a.jpg").write_bytes(b"image")
     inputs, problems = FAST.validate(
-        {"prompt": "x", "inputImageFirst": "a.jpg"}, base_folder=tmp_path
+        {"prompt": "x", "inputImageFirst": "a.jpg"}, folders=LocalFolders(tmp_path)
     )
     assert problems == ()
     file = inputs["inputImageFirst"]
@@ -266,7 +266,7 @@ def test_the_same_path_with_new_bytes_is_another_file(tmp_path: Path) -> None:
     ("name", "reason"),
     [
         ("missing.jpg", "there is no file"),
-        ("folder", "is not a file"),
+        ("folder", "is not a plain file"),
         ("empty.jpg", "is empty"),
         ("huge.jpg", "100 MB"),
         ("s3://bucket/a.jpg", "cannot be fetched"),
@@ -281,7 +281,9 @@ def test_files_that_cannot_be_sent_are_problems(tmp_path: Path, name: str, reaso
     (tmp_path / "empty.jpg").touch()
     with (tmp_path / "huge.jpg").open("wb") as file:
         file.truncate(MAX_FILE_BYTES + 1)
-    _, problems = FAST.validate({"prompt": "x", "inputImageFirst": name}, base_folder=tmp_path)
+    _, problems = FAST.validate(
+        {"prompt": "x", "inputImageFirst": name}, folders=LocalFolders(tmp_path)
+    )
     assert len(problems) == 1
     assert reason in problems[0]
 
@@ -290,7 +292,9 @@ def test_a_file_of_exactly_100_mb_is_taken(tmp_path: Path) -> None:
     """The limit itself is allowed."""
     with (tmp_path / "big.jpg").open("wb") as file:
         file.truncate(MAX_FILE_BYTES)
-    _, problems = FAST.validate({"prompt": "x", "inputImageFirst": "big.jpg"}, base_folder=tmp_path)
+    _, problems = FAST.validate(
+        {"prompt": "x", "inputImageFirst": "big.jpg"}, folders=LocalFolders(tmp_path)
+    )
     assert problems == ()
 
 
@@ -317,7 +321,7 @@ def test_a_multifileinput_divides_files_and_urls(tmp_path: Path) -> None:
     schema = schema_of(InputSpec("docs", "multifileinput"))
     inputs, problems = schema.validate(
         {"docs": ["a.png", "https://e.org/1"], "docsUrl": "https://e.org/2, https://e.org/3"},
-        base_folder=tmp_path,
+        folders=LocalFolders(tmp_path),
     )
     assert problems == ()
     assert [file.path.name for file in inputs["docs"]] == ["a.png"]
@@ -335,7 +339,7 @@ def test_a_combinefileinput_keeps_order_and_has_no_url_name(tmp_path: Path) -> N
     (tmp_path / "a.png").write_bytes(b"a")
     schema = schema_of(InputSpec("images", "combinefileinput"))
     inputs, problems = schema.validate(
-        {"images": ["https://e.org/1", "a.png"]}, base_folder=tmp_path
+        {"images": ["https://e.org/1", "a.png"]}, folders=LocalFolders(tmp_path)
     )
     assert problems == ()
     assert inputs["images"][0] == "https://e.org/1"
@@ -363,7 +367,7 @@ def test_without_a_schema_inputs_pass_as_they_are(tmp_path: Path) -> None:
             "image": {"file": "a.png"},
             "none": None,
         },
-        base_folder=tmp_path,
+        folders=LocalFolders(tmp_path),
     )
     assert problems == ()
     assert inputs["image"].path.name == "a.png"
@@ -390,37 +394,10 @@ def test_rules_look_at_defaults_too() -> None:
     schema = schema_of(
         InputSpec("mode", "text"),
         InputSpec("fps", "select", default="24", options=(InputOption("24"), InputOption("60"))),
-        rules=(InputRule((("mode", ("slow",)),), "fps", ("60",)),),
+        rules=(InputRule((("mode", ("slow",)),), (("fps", ("60",)),)),),
     )
     assert problem_of(schema, mode="slow").startswith("fps: '24' is not allowed with mode slow")
     assert schema.validate({"mode": "slow", "fps": 60})[1] == ()
-
-
-def test_typed_inputs_are_a_pydantic_class() -> None:
-    """The class has a field for each input, with options as literals and our messages."""
-    inputs = HAILUO.input_model(prompt="x", duration=10, inputImageFirst=IMAGE)
-    assert inputs.model_dump(by_alias=True, exclude_none=True) == {
-        "inputImageFirstUrl": IMAGE,
-        "prompt": "x",
-        **DEFAULTS,
-        "duration": "10",
-    }
-    with pytest.raises(ValidationError, match="'10' is not allowed with resolution 1080P"):
-        HAILUO.input_model(prompt="x", resolution="1080P", duration="10")
-
-
-def test_typed_inputs_have_a_json_schema() -> None:
-    """Tools can read which values an input takes."""
-    schema = HAILUO.input_model.model_json_schema()
-    assert "prompt" in schema["required"]
-    assert "'enum': ['768P', '1080P']" in str(schema["properties"]["resolution"])
-
-
-def test_typed_inputs_take_names_that_python_does_not() -> None:
-    """An input called like a keyword gets a field with an alias."""
-    schema = schema_of(InputSpec("class", "text"), InputSpec("model-name", "text"))
-    inputs = schema.input_model(**{"class": "a", "model-name": "b"})
-    assert inputs.model_dump(by_alias=True) == {"class": "a", "model-name": "b"}
 
 
 @settings(deadline=None)

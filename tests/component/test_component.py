@@ -109,6 +109,7 @@ SETTINGS: dict[str, Any] = {
     "wait_deadline_seconds": 600,
     "model_folder": "models",
     "input_assets": ["portraits"],
+    "allowed_folders": ["../media"],
     "checks": {"frozen": False, "black_share": 0.5},  # as YAML reads a bare `off`
     "policy": {"run_deadline_seconds": 60, "superseded": "cancel"},
     "order_missing": {"cron_schedule": "0 6 * * *", "default_status": "STOPPED"},
@@ -153,6 +154,7 @@ def test_the_component_and_the_builders_make_the_same_definitions(
         wait_deadline_seconds=600,
         model_folder=root / "models",
         input_assets=("portraits",),
+        allowed_folders=("../media",),
         checks=VideoChecks(frozen="off", black_share=0.5),
         policy=OrderPolicy(run_deadline_seconds=60, superseded="cancel"),
         wiro="ads_wiro",

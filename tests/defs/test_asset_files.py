@@ -172,8 +172,8 @@ def test_what_cannot_be_had_is_a_problem_of_its_prompt_alone(studio: Studio) -> 
         "typo": "Did you mean 'portraits'? Add it in its definition: VideoCollection(input_assets",
         "pickle": "is a Python object that an IO manager keeps",
         "far": "not in this collection's video store",
-        "odd": "'part' is no key of an asset's file",
-        "empty": "is no asset key",
+        "odd": "'part' has no meaning here",
+        "empty": "is not an asset key",
     }.items():
         assert words in problems.pop(name)
     assert problems == {}

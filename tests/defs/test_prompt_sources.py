@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
 import pytest
+from markdown_it import MarkdownIt
 
 from tests.support.project import Project
 from wiro_dagster import AssetPrompts, S3Prompts, VideoCollection, build_prompt_source
+from wiro_dagster.catalogue import Catalogue
+from wiro_dagster.catalogue.bounds import MAX_TEXT_BYTES
+from wiro_dagster.defs.order_checks import prompts_check
 from wiro_dagster.defs.prompt_sources import FilePrompts, list_rows
 from wiro_dagster.errors import ConfigurationError, InputError
+from wiro_dagster.prompts import load_prompt_rows
 
 ROWS = [
     {"id": "cat", "prompt": "A cat on a windowsill", "model": "minimax/hailuo-2-3"},
@@ -218,3 +224,77 @@ def test_what_has_no_rows_is_refused(table: object) -> None:
     """The message says what to return."""
     with pytest.raises(InputError, match="Return a list of mappings"):
         list_rows(table, "asset a")
+
+
+# ---- bounds ----
+
+
+class LargeObjects:
+    """S3, as far as reading one object goes."""
+
+    def __init__(self, size_bytes: int, *, says_so: bool) -> None:
+        self.read_bytes = 0
+        self._size_bytes = size_bytes
+        self._says_so = says_so
+
+    def get_object(self, **_: str) -> dict[str, Any]:
+        length = {"ContentLength": self._size_bytes} if self._says_so else {}
+        return {"Body": self, **length}
+
+    def read(self, size_bytes: int) -> bytes:
+        self.read_bytes += min(size_bytes, self._size_bytes)
+        return b" " * min(size_bytes, self._size_bytes)
+
+
+@pytest.mark.parametrize("says_so", [True, False])
+def test_an_object_on_s3_is_measured_before_it_is_read(*, says_so: bool) -> None:
+    """An object whose size nobody states is read up to the limit and no further."""
+    client = LargeObjects(300_000_000, says_so=says_so)
+    source = S3Prompts("s3://bucket/a.yaml", "s3")
+    with pytest.raises(InputError, match="more than 50 MB"):
+        source.load(Catalogue.builtin(), SimpleNamespace(s3=client), None)
+    assert client.read_bytes == (0 if says_so else MAX_TEXT_BYTES + 1)
+
+
+def test_a_pipe_does_not_hold_up_the_sensor(tmp_path: Path) -> None:
+    """Its version is that it cannot be read."""
+    os.mkfifo(tmp_path / "pipe.yaml")
+    version = FilePrompts(tmp_path / "pipe.yaml").find_version(None, dg.DagsterInstance.ephemeral())
+    assert version.startswith("unreadable")
+
+
+def test_a_collection_allows_further_folders(project: Project) -> None:
+    """By default only the prompt file's own folder counts."""
+    outside = project.folder / "outside"
+    inside = project.folder / "inside"
+    outside.mkdir()
+    inside.mkdir()
+    (outside / "face.png").write_bytes(b"face")
+    file = inside / "prompts.yaml"
+    file.write_text(
+        "prompts: [{id: a, prompt: x, model: minimax/hailuo-2-3, "
+        "inputs: {inputImageFirst: ../outside/face.png}}]"
+    )
+    for allowed, count in (((), 0), (("../outside",), 1)):
+        collection = VideoCollection(prompt_file=file, allowed_folders=allowed)
+        with dg.build_resources(project.resources) as resources:
+            found = collection.load_prompts(resources, project.instance)
+        assert len(found.prompts) == count
+
+
+def test_texts_of_prompts_are_shown_as_text_in_the_check() -> None:
+    """An id must not load a picture of another host into Dagster's UI."""
+    picture = "![b](http://evil.example/b.png) <img src=x> [Sign in](http://evil.example)"
+    rows: list[dict[str, Any]] = [
+        {"id": picture, "prompt": "x", "model": "minimax/hailuo-2-3", "take": 0},
+        {"id": "a", "prompt": "x", "model": picture},
+        {"id": "b", "prompt": "x", "model": "minimax/hailuo-2-3", picture: "y"},
+    ]
+    check = prompts_check(
+        load_prompt_rows(rows, "a table", Catalogue.builtin()), dg.AssetKey("video_order")
+    )
+    for name in ("wiro/problem_list", "wiro/notes"):
+        html = MarkdownIt().render(str(check.metadata[name].value))
+        assert "evil.example" in html
+        assert "<img" not in html
+        assert "<a " not in html

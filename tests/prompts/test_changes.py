@@ -31,9 +31,10 @@ OLD = ModelSchema("acme/model", (PROMPT_INPUT, DURATION), "prompt")
 
 
 def prompt_of(**inputs: Any) -> Prompt:
-    wire, problems = OLD.validate({"prompt": "A fox", **inputs})
-    assert problems == ()
-    return Prompt(f"p{inputs.get('duration', '')}", OLD.slug, wire)
+    checked = OLD.check({"prompt": "A fox", **inputs})
+    assert checked.problems == ()
+    name = f"p{inputs.get('duration', '')}"
+    return Prompt(name, OLD.slug, checked.inputs, wiro_defaults=checked.filled)
 
 
 SHORT, LONG = prompt_of(), prompt_of(duration="10")
@@ -49,7 +50,7 @@ def test_a_lost_option_breaks_the_prompts_that_use_it() -> None:
     change = describe_change(OLD, new, [SHORT, LONG])
     assert change.differences == ("duration: '10' can no longer be chosen.",)
     assert dict(change.broken) == {"p10": ("duration: '10' is not allowed. Allowed: '6'.",)}
-    assert change.renewed == ()
+    assert change.altered == ()
     assert "- breaks p10: duration: '10' is not allowed." in str(change)
 
 
@@ -62,18 +63,22 @@ def test_a_new_required_input_breaks_every_prompt() -> None:
 
 
 def test_an_input_that_is_gone_does_not_break_prompts_that_never_stated_it() -> None:
-    """What was only a default is left out, which makes another request."""
+    """What was only a default is left out of the next order."""
     change = describe_change(OLD, with_inputs(PROMPT_INPUT), [SHORT, LONG])
     assert set(change.broken) == {"p10"}
-    assert change.renewed == ("p",)
+    assert change.altered == ("p",)
 
 
-def test_another_default_would_pay_for_new_videos() -> None:
-    """Prompts that leave the input out get another fingerprint; the report says so first."""
+def test_another_default_of_wiro_orders_nothing_again() -> None:
+    """The report says what the next order would send; the fingerprint stays what it was."""
     new = with_inputs(PROMPT_INPUT, replace(DURATION, default="10"))
     change = describe_change(OLD, new, [SHORT, LONG])
-    assert (dict(change.broken), change.renewed) == ({}, ("p",))
-    assert "new videos would be paid for" in str(change)
+    assert (dict(change.broken), change.altered) == ({}, ("p",))
+    assert "Videos that you own stay as they are" in str(change)
+    changed = new.check({"prompt": "A fox"})
+    later = Prompt("p", new.slug, changed.inputs, wiro_defaults=changed.filled)
+    assert later.inputs["duration"] == "10"
+    assert later.fingerprint == SHORT.fingerprint
 
 
 def test_a_change_that_concerns_no_prompt_says_so() -> None:
@@ -83,7 +88,7 @@ def test_a_change_that_concerns_no_prompt_says_so() -> None:
     other = Prompt("other", "acme/other", {"x": "y"})
     change = describe_change(OLD, new, [SHORT, LONG, other])
     assert change.differences == ("duration: '12' can be chosen now.",)
-    assert (dict(change.broken), change.renewed) == ({}, ())
+    assert (dict(change.broken), change.altered) == ({}, ())
 
 
 def test_losing_the_schema_is_a_difference() -> None:
@@ -108,7 +113,7 @@ def test_every_kind_of_difference_is_told() -> None:
     )
     assert describe_change(before, after, []).differences == (
         "n: it is required now.",
-        "n: its range is another. Give a number from 1 to 9.",
+        "n: its range has changed. Give a number from 1 to 9.",
     )
 
 
@@ -131,7 +136,7 @@ def test_a_prompt_file_tells_that_its_model_has_changed() -> None:
 
 
 def test_changes_of_models_are_listed_before_anything_is_ordered() -> None:
-    """What breaks and what would be paid again are named; what was mended is not."""
+    """What breaks and what would be sent otherwise are named; what was corrected is not."""
     select = {"id": "duration", "type": "select", "default": "6"}
     now = [0.0]
     stated = [{**select, "options": ["6", "10"]}]
@@ -153,7 +158,7 @@ def test_changes_of_models_are_listed_before_anything_is_ordered() -> None:
     now[0] = 1000
     (change,) = list_changes(load(catalogue), catalogue, load)
     assert set(change.broken) == {"long"}
-    assert change.renewed == ("short",)
+    assert change.altered == ("short",)
     rows[:] = [{**long, "inputs": {"duration": 5}}]
     assert list_changes(load(catalogue), catalogue, load) == ()
 
@@ -185,5 +190,5 @@ def test_what_wiro_changes_of_a_stated_model_is_told_too() -> None:
     found = load(catalogue)
     assert found.problems == ()
     (change,) = list_changes(found, catalogue, load)
-    assert (set(change.broken), change.renewed, change.is_stated) == ({"long"}, (), True)
+    assert (set(change.broken), change.altered, change.is_stated) == ({"long"}, (), True)
     assert "its catalogue entry still counts here" in str(change)

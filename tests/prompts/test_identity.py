@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pickle
+import unicodedata
 from dataclasses import FrozenInstanceError, replace
 from decimal import Decimal
 from pathlib import Path
@@ -284,3 +285,77 @@ def test_rows_cannot_name_local_files_but_code_can(image: Path) -> None:
     found = load_prompt_rows(rows, "table", Catalogue.builtin(), defaults={"model": MODEL})
     assert list(found.prompts) == ["path"]
     assert found.prompts["path"].inputs["inputImageFirst"] == read_local_file(image)
+
+
+def test_a_prompt_saved_by_another_editor_is_the_same() -> None:
+    """Line ends, blanks at line ends and Unicode forms are no change to a person."""
+    text = "A café at dawn,  \nslow dolly in"
+    same = [
+        text.replace("\n", "\r\n"),
+        unicodedata.normalize("NFD", text),
+        "A café at dawn,\nslow dolly in\n",
+        "\u00a0" + text,
+    ]
+    prints = {fingerprint_of(MODEL, {"prompt": variant}) for variant in (text, *same)}
+    assert len(prints) == 1
+    assert fingerprint_of(MODEL, {"prompt": "A café at dawn, slow dolly in"}) not in prints
+
+
+BASE = "https://media.example.org/a%20b.png?versionId=7"
+
+
+@pytest.mark.parametrize(
+    "signed",
+    [
+        "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=k%2F2&X-Amz-Date=2&X-Amz-Expires=60"
+        "&X-Amz-SignedHeaders=host&X-Amz-Signature={}",
+        "AWSAccessKeyId=k&Expires=17&Signature={}%3D",
+        "X-Goog-Algorithm=a&X-Goog-Credential=c&X-Goog-Date=2&X-Goog-Expires=6"
+        "&X-Goog-SignedHeaders=host&x-goog-signature={}",
+        "GoogleAccessId=k&Expires=17&Signature={}",
+        "sv=2024&se=2026-01-01&sr=b&sp=r&sig={}",
+        "Expires=17&Signature={}&Key-Pair-Id=K",
+        "Policy=abc&Signature={}&Key-Pair-Id=K",
+        "OSSAccessKeyId=k&Expires=17&Signature={}",
+        "ex=1&is=2&hm={}",
+    ],
+)
+def test_a_url_that_is_signed_anew_is_the_same_input(signed: str) -> None:
+    """The object counts, not who may fetch it until when."""
+    prints = {
+        fingerprint_of(MODEL, {"imageUrl": url})
+        for url in (BASE, *(f"{BASE}&{signed.format(n)}" for n in ("aa", "bb")))
+    }
+    assert len(prints) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "https://media.example.org/b.png?versionId=7",
+        "https://media.example.org/a%20b.png?versionId=8",
+        "https://media.example.org/a%20b.png?versionId=7&token=1",
+        "https://media.example.org/a%20b.png?versionId=7&expires=1",
+        "https://media.example.org/a%20b.png?versionId=7&sig=1",
+        "https://media.example.org/a%20b.png?versionId=7&X-Amz-Signature=1&x=2",
+    ],
+)
+def test_another_object_is_another_input(other: str) -> None:
+    """A parameter that may choose the object counts: the wrong video would be worse than two."""
+    assert fingerprint_of(MODEL, {"i": other}) != fingerprint_of(MODEL, {"i": BASE})
+
+
+def test_each_of_several_urls_is_compared_without_its_signature() -> None:
+    """They are sent as one text divided by commas."""
+    urls = "https://e.org/a?Signature={0}&Expires=1,https://e.org/b?Signature={0}&Expires=1"
+    first, second = (fingerprint_of(MODEL, {"u": urls.format(n)}) for n in "ab")
+    assert first == second == fingerprint_of(MODEL, {"u": "https://e.org/a,https://e.org/b"})
+
+
+def test_wiros_defaults_are_sent_but_do_not_count() -> None:
+    """A default that Wiro changes orders nothing again; one that we state does."""
+    checked = PROMPT.inputs | {"style": "film"}
+    prompt = replace(PROMPT, inputs=checked, wiro_defaults=frozenset({"style"}))
+    assert prompt.fingerprint == PROMPT.fingerprint
+    assert replace(prompt, wiro_defaults=frozenset()).fingerprint != PROMPT.fingerprint
+    assert pickle.loads(pickle.dumps(prompt)).fingerprint == prompt.fingerprint

@@ -7,6 +7,7 @@ inputs, problems = schema.validate({"prompt": "A fox in the snow", "duration": 1
 
 from __future__ import annotations
 
+from wiro_dagster.catalogue.bounds import MAX_FILE_BYTES
 from wiro_dagster.catalogue.cache import CachedModel, MemorySchemaCache, SchemaCache
 from wiro_dagster.catalogue.catalogue import Catalogue, ModelLookup, SeenChange
 from wiro_dagster.catalogue.detail import schema_from_model_detail
@@ -17,9 +18,13 @@ from wiro_dagster.catalogue.entries import (
     save_entry,
     schema_from_entry,
 )
-from wiro_dagster.catalogue.local_file import (
-    MAX_FILE_BYTES,
+from wiro_dagster.catalogue.escaping import markdown_text, terminal_text
+from wiro_dagster.catalogue.files import (
+    AssetFileInput,
+    FileInput,
     LocalFileInput,
+    LocalFolders,
+    StoredFileInput,
     check_unchanged,
     read_local_file,
 )
@@ -31,7 +36,6 @@ from wiro_dagster.catalogue.schema import (
     OutputKind,
 )
 from wiro_dagster.catalogue.spec import InputOption, InputRule, InputSpec
-from wiro_dagster.catalogue.upstream_file import AssetFileInput, FileInput, StoredFileInput
 
 __all__ = [
     "MAX_FILE_BYTES",
@@ -45,6 +49,7 @@ __all__ = [
     "InputRule",
     "InputSpec",
     "LocalFileInput",
+    "LocalFolders",
     "MemorySchemaCache",
     "ModelLookup",
     "ModelSchema",
@@ -56,9 +61,11 @@ __all__ = [
     "entry_from_schema",
     "load_entries",
     "load_entry",
+    "markdown_text",
     "read_local_file",
     "save_entry",
     "schema_from_entry",
     "schema_from_model_detail",
     "schema_from_page",
+    "terminal_text",
 ]

@@ -11,8 +11,7 @@ from wiro_dagster.api.types import ModelDetail
 from wiro_dagster.catalogue.cache import CachedModel, MemorySchemaCache, SchemaCache
 from wiro_dagster.catalogue.entries import load_builtin_entries, load_entries
 from wiro_dagster.catalogue.schema import ModelSchema
-from wiro_dagster.catalogue.slugs import find_slug, guess_slug
-from wiro_dagster.catalogue.suggestions import find_near, shown
+from wiro_dagster.catalogue.suggestions import find_near, find_slug, guess_slug, shown
 from wiro_dagster.errors import ApiError, InputError, NotFound
 
 DAY_SECONDS = 86_400.0

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from wiro_dagster.api.types import ModelDetail, Parameter
+from wiro_dagster.catalogue.reading import read_value
 from wiro_dagster.catalogue.schema import ModelSchema, OutputKind, find_prompt_input
 from wiro_dagster.catalogue.spec import FILE_TYPES, INPUT_TYPES, InputOption, InputSpec
 from wiro_dagster.catalogue.suggestions import shown
-from wiro_dagster.catalogue.typed import read_value
 
 _KIND_WORDS: tuple[tuple[str, OutputKind], ...] = (
     ("video", "video"),

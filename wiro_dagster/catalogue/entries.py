@@ -2,8 +2,8 @@
 
 slug: acme/slow-pan
 output: video              # video, image, audio, text or file
-prompt: prompt             # the input that carries the prompt; null where there is none
-inputs:                    # null where they are not known
+prompt: prompt             # the input that carries the prompt; null if there is none
+inputs:                    # null if they are not known
   - {id: prompt, type: textarea, required: true}
   - {id: image, type: fileinput}
   - {id: resolution, type: select, default: 768P, options: [768P, 1080P]}
@@ -17,97 +17,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
+from dataclasses import replace
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from wiro_dagster.catalogue.detail import settled_specs, unvalidated_note
-from wiro_dagster.catalogue.plain_text_file import parse_json, parse_yaml, read_text_file
-from wiro_dagster.catalogue.schema import (
-    ModelSchema,
-    OutputKind,
-    SchemaSource,
-    find_prompt_input,
-)
-from wiro_dagster.catalogue.slugs import find_slug
-from wiro_dagster.catalogue.spec import INPUT_TYPES, InputOption, InputRule, InputSpec
-from wiro_dagster.catalogue.suggestions import shown
-from wiro_dagster.catalogue.values import number_text
+from wiro_dagster.catalogue.plain_text import parse_json, parse_yaml, read_text_file
+from wiro_dagster.catalogue.schema import ModelSchema, SchemaSource, find_prompt_input
+from wiro_dagster.catalogue.suggestions import find_slug, shown
 from wiro_dagster.errors import InputError
 
 _SUFFIXES = {".yaml", ".yml", ".json"}
 _MESSAGES = {
     "missing": "this key is missing",
     "extra_forbidden": "there is no such key",
-    "model_type": "keys and values are needed here",
+    "unexpected_keyword_argument": "there is no such key",
+    "dataclass_type": "keys and values are needed here",
 }
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Option(_Strict):
-    value: str
-    label: str = ""
-
-
-def _as_option(value: Any) -> Any:
-    return {"value": value} if isinstance(value, str) else value
-
-
-class _Input(_Strict):
-    id: str = Field(min_length=1)
-    type: Literal[
-        "text",
-        "textarea",
-        "select",
-        "range",
-        "fileinput",
-        "multifileinput",
-        "combinefileinput",
-        "any",
-    ]
-    required: bool = False
-    default: str | None = None
-    options: tuple[Annotated[_Option, BeforeValidator(_as_option)], ...] = ()
-    minimum: Decimal | None = Field(None, alias="min")
-    maximum: Decimal | None = Field(None, alias="max")
-    step: Decimal | None = None
-    label: str = ""
-    note: str = ""
-
-
-def _as_tuple(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
-
-
-_Values = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
-
-
-class _Rule(_Strict):
-    when: dict[str, _Values] = Field(min_length=1)
-    allow: dict[str, _Values] = Field(min_length=1)
-    because: str = ""
-
-
-class _Entry(_Strict):
-    slug: str
-    title: str | None = None
-    output: OutputKind | None = None
-    prompt: str | None = None
-    inputs: tuple[_Input, ...] | None
-    rules: tuple[_Rule, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
 def schema_from_entry(entry: object, *, file: str, source: SchemaSource = "entry") -> ModelSchema:
-    """The schema that an entry states.
+    """Return the schema that an entry states.
 
     Args:
         entry: the entry as parsed, every value a text.
@@ -117,61 +52,43 @@ def schema_from_entry(entry: object, *, file: str, source: SchemaSource = "entry
     Raises:
         InputError: one line for each thing that is wrong.
     """
+    given = entry
+    if isinstance(entry, Mapping) and "prompt" not in entry:
+        given = {**entry, "prompt": None}
     try:
-        stated = _Entry.model_validate(entry)
+        stated = _schemas().validate_python(given)
     except ValidationError as error:
         raise InputError(*(_problem(file, detail) for detail in error.errors())) from error
-    slug = find_slug(stated.slug)
-    if slug is None or slug != stated.slug:
+    if find_slug(stated.slug) != stated.slug:
         raise InputError(f"{file}: slug: {shown(stated.slug)} is not a lower-case owner/model.")
     problems: list[str] = []
-    specs = None
-    if stated.inputs is not None:
-        specs = settled_specs(map(_spec_from, stated.inputs), problems)
-    rules = tuple(rule for stated_rule in stated.rules for rule in _rules_from(stated_rule))
-    prompt = stated.prompt
-    if "prompt" not in stated.model_fields_set:
+    specs = None if stated.inputs is None else settled_specs(stated.inputs, problems)
+    prompt = stated.prompt_input
+    if given is not entry:
         prompt = "prompt" if specs is None else find_prompt_input(specs)
-    problems += _unknown_names(specs, rules, prompt)
+    notes = stated.notes or ((unvalidated_note(stated.slug),) if specs is None else ())
+    schema = replace(stated, inputs=specs, prompt_input=prompt, notes=notes, source=source)
+    problems += _unknown_names(schema)
     if problems:
         raise InputError(*(f"{file}: {problem}" for problem in problems))
-    return ModelSchema(
-        slug=slug,
-        inputs=specs,
-        prompt_input=prompt,
-        rules=rules,
-        title=stated.title,
-        output_kind=stated.output,
-        notes=stated.notes or ((unvalidated_note(slug),) if specs is None else ()),
-        source=source,
-    )
+    return schema
 
 
 def entry_from_schema(schema: ModelSchema) -> dict[str, Any]:
-    """A schema as an entry: plain values, what is unstated left out."""
-    entry: dict[str, Any] = {"slug": schema.slug}
-    if schema.title:
-        entry["title"] = schema.title
-    if schema.output_kind:
-        entry["output"] = schema.output_kind
-    entry["prompt"] = schema.prompt_input
-    entry["inputs"] = None if schema.inputs is None else [_spec_entry(s) for s in schema.inputs]
-    if schema.rules:
-        entry["rules"] = [
-            {
-                "when": {name: list(values) for name, values in rule.when},
-                "allow": {rule.input: list(rule.allowed)},
-                "because": rule.because,
-            }
-            for rule in schema.rules
-        ]
-    if schema.notes:
-        entry["notes"] = list(schema.notes)
+    """Return a schema as an entry: plain values, without what is not stated."""
+    entry: dict[str, Any] = _schemas().dump_python(
+        schema, mode="json", by_alias=True, exclude_defaults=True
+    )
     return entry
 
 
+@lru_cache(maxsize=1)
+def _schemas() -> TypeAdapter[ModelSchema]:
+    return TypeAdapter(ModelSchema)
+
+
 def load_entries(folder: Path) -> tuple[ModelSchema, ...]:
-    """The schemas of all entries in a folder, by file name.
+    """Return the schemas of all entries in a folder, by file name.
 
     Raises:
         InputError: the folder is missing, an entry is wrong, or two are for one model.
@@ -190,7 +107,7 @@ def load_entries(folder: Path) -> tuple[ModelSchema, ...]:
 
 
 def load_entry(path: Path) -> ModelSchema:
-    """The schema of one entry file.
+    """Return the schema of one entry file.
 
     Raises:
         InputError: it cannot be read, or is wrong.
@@ -202,7 +119,7 @@ def load_entry(path: Path) -> ModelSchema:
 def save_entry(
     schema: ModelSchema, folder: Path, *, file_format: Literal["yaml", "json"] = "yaml"
 ) -> Path:
-    """Writes a schema as an entry file named after its model, over an older one of that name.
+    """Write a schema as an entry file named after its model, over an older one of that name.
 
     Returns:
         The file written.
@@ -222,7 +139,7 @@ def save_entry(
 
 @lru_cache(maxsize=1)
 def load_builtin_entries() -> tuple[ModelSchema, ...]:
-    """The schemas that the package brings with it."""
+    """Return the schemas that come with the package."""
     return tuple(sorted(_builtin_schemas(), key=lambda schema: schema.slug))
 
 
@@ -236,47 +153,17 @@ def _builtin_schemas() -> Iterator[ModelSchema]:
 def _problem(file: str, detail: Mapping[str, Any]) -> str:
     parts = (str(part + 1 if isinstance(part, int) else part) for part in detail["loc"])
     field = ".".join(parts) or "the whole file"
-    message = _MESSAGES.get(detail["type"], detail["msg"])
+    message = _MESSAGES.get(detail["type"], detail["msg"].removeprefix("Value error, "))
     given = "" if isinstance(detail["input"], dict) else f" (given: {shown(detail['input'])})"
     return f"{file}: {field}: {message}{given}."
 
 
-def _spec_from(stated: _Input) -> InputSpec:
-    options = tuple(InputOption(option.value, option.label) for option in stated.options)
-    return InputSpec(**{**dict(stated), "options": options})
-
-
-def _spec_entry(spec: InputSpec) -> dict[str, Any]:
-    kind = spec.type if spec.type in INPUT_TYPES else "any"
-    entry: dict[str, Any] = {"id": spec.id, "type": kind}
-    if spec.required:
-        entry["required"] = True
-    if spec.default is not None:
-        entry["default"] = spec.default
-    if spec.options:
-        entry["options"] = [
-            option.value
-            if option.label in {"", option.value}
-            else {"value": option.value, "label": option.label}
-            for option in spec.options
-        ]
-    bounds = {"min": spec.minimum, "max": spec.maximum, "step": spec.step}
-    entry |= {name: number_text(bound) for name, bound in bounds.items() if bound is not None}
-    return entry | {key: text for key in ("label", "note") if (text := getattr(spec, key))}
-
-
-def _rules_from(stated: _Rule) -> Iterator[InputRule]:
-    for name, allowed in stated.allow.items():
-        yield InputRule(tuple(stated.when.items()), name, allowed, stated.because)
-
-
-def _unknown_names(
-    specs: tuple[InputSpec, ...] | None, rules: tuple[InputRule, ...], prompt: str | None
-) -> list[str]:
-    if specs is None:
+def _unknown_names(schema: ModelSchema) -> list[str]:
+    if schema.inputs is None:
         return []
-    known = {spec.id for spec in specs}
-    named = [("rules", name) for rule in rules for name in (rule.input, *dict(rule.when))]
-    if prompt is not None:
-        named.append(("prompt", prompt))
+    known = {spec.id for spec in schema.inputs}
+    pairs = [pair for rule in schema.rules for pair in (*rule.when, *rule.allow)]
+    named = [("rules", name) for name, _ in pairs]
+    if schema.prompt_input is not None:
+        named.append(("prompt", schema.prompt_input))
     return [f"{key}: there is no input {shown(name)}." for key, name in named if name not in known]

@@ -9,25 +9,25 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from wiro_dagster.catalogue.local_file import LocalFileInput, read_local_file
+from wiro_dagster.catalogue.files import AssetFileInput, FileInput, LocalFolders, read_local_file
 from wiro_dagster.catalogue.spec import InputSpec
 from wiro_dagster.catalogue.suggestions import shown
-from wiro_dagster.catalogue.upstream_file import FileInput, read_asset_file
-from wiro_dagster.catalogue.values import is_absent
+from wiro_dagster.catalogue.values import is_absent, wire_text
 from wiro_dagster.errors import InputError
 
 # One letter and a colon would be a drive of Windows.
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:")
+_ASSET_KEYS = {"asset", "partition"}
 
 
-def read_file_or_url(value: Any, base_folder: Path | None) -> FileInput | str:
-    """One file or URL.
+def read_file_or_url(value: Any, folders: LocalFolders | None) -> FileInput | str:
+    """Return one file or URL.
 
     Args:
         value: a URL, a path as text, a `Path`, a `FileInput`, `{"file": path}`, or
             `{"asset": key}` with or without a `"partition"`.
-        base_folder: what relative paths start from. `None` where text must not name a local file,
-            because it comes from a table or from elsewhere.
+        folders: where text may name local files; `None` if it must not, because it comes from a
+            table or from another machine. A `Path` comes from code and may be anywhere.
 
     Raises:
         ValueError: it is none of these, or the file cannot be used; the message says why.
@@ -35,23 +35,27 @@ def read_file_or_url(value: Any, base_folder: Path | None) -> FileInput | str:
     if isinstance(value, FileInput):
         return value
     if isinstance(value, Mapping) and "asset" in value:
-        return read_asset_file(value)
+        return _read_asset_file(value)
     if isinstance(value, Mapping) and set(value) == {"file"}:
         value = value["file"]
-    if isinstance(value, Path):
-        return _read(value if base_folder is None else base_folder / value)
-    if not isinstance(value, str):
-        raise ValueError(f"{shown(value)} is neither a path nor a URL. Give one of them as text.")
-    text = value.strip()
-    if is_url(text):
-        return text
-    if _SCHEME.match(text):
-        raise ValueError(f"{shown(text)} cannot be fetched. Give an http(s) URL or a path.")
-    if base_folder is None:
-        raise ValueError(
-            f"{shown(text)} is no URL, and local files cannot be named here. Give an https URL."
-        )
-    return _read(base_folder / text)
+    try:
+        if isinstance(value, Path):
+            return read_local_file(value if folders is None else folders.base / value)
+        if not isinstance(value, str):
+            raise ValueError(f"{shown(value)} is not a path or URL. Give one of them as text.")
+        text = value.strip()
+        if is_url(text):
+            return text
+        if _SCHEME.match(text):
+            raise ValueError(f"{shown(text)} cannot be fetched. Give an http(s) URL or a path.")
+        if folders is None:
+            raise ValueError(
+                f"{shown(text)} is not a URL, and local files cannot be named here. Give an https "
+                "URL."
+            )
+        return folders.read(text)
+    except InputError as error:
+        raise ValueError(str(error)) from error
 
 
 def is_url(text: str) -> bool:
@@ -63,42 +67,41 @@ def is_url(text: str) -> bool:
     return parts.scheme in {"http", "https"} and bool(parts.netloc) and not re.search(r"\s", text)
 
 
-def _read(path: Path) -> LocalFileInput:
-    try:
-        return read_local_file(path)
-    except InputError as error:
-        raise ValueError(str(error)) from error
-
-
-def listed(value: Any) -> Iterator[Any]:
-    """The entries of a value for several files: of a list, or of text divided by commas."""
-    if isinstance(value, str):
-        value = re.split(r"[,\n]", value)
-    elif not isinstance(value, (list, tuple)):
-        value = [value]
-    return (entry for entry in value if not is_absent(entry))
+def _read_asset_file(value: Mapping[Any, Any]) -> AssetFileInput:
+    """Read `{asset: portraits}` or `{asset: portraits, partition: anna}`."""
+    for key in value:
+        if key not in _ASSET_KEYS:
+            raise ValueError(f"{shown(key)} has no meaning here: give asset, partition.")
+    named = value["asset"]
+    parts = named if isinstance(named, (list, tuple)) else [named]
+    if not parts or not all(isinstance(part, str) and part.strip() for part in parts):
+        raise ValueError(f"{shown(named)} is not an asset key. Write it as text, such as a/b.")
+    partition = value.get("partition")
+    return AssetFileInput(
+        "/".join(part.strip() for part in parts),
+        None if is_absent(partition) else wire_text(partition),
+    )
 
 
 def read_file_input(
-    spec: InputSpec, given: Mapping[str, Any], base_folder: Path | None
+    spec: InputSpec, given: Mapping[str, Any], folders: LocalFolders | None
 ) -> dict[str, Any]:
-    """The wire values of one file input: `{}` where nothing is given.
+    """Return the wire values of one file input: `{}` if nothing is given.
 
-    A URL under `id` moves to `idUrl` where the input has one. One file is a value of its own,
+    A URL under `id` moves to `idUrl` if the input has one. One file is a value of its own,
     several are a tuple; several URLs are one text with commas, or for a `combinefileinput` entries
     of the tuple.
 
     Args:
         spec: the file input.
         given: all values given, of which those under the input's names are read.
-        base_folder: what relative paths start from; see `read_file_or_url`.
+        folders: where local files may be; see `read_file_or_url`.
 
     Raises:
         ValueError: a value cannot be used, or one file and one URL are given where one may be.
     """
     entries = [
-        _placed(spec, read_file_or_url(entry, base_folder))
-        for entry in _entries(spec, given, spec.id)
+        _placed(spec, read_file_or_url(entry, folders)) for entry in _entries(spec, given, spec.id)
     ]
     if spec.url_id is None:
         return {spec.id: tuple(entries)} if entries else {}
@@ -125,14 +128,15 @@ def read_file_input(
 
 
 def _placed(spec: InputSpec, entry: FileInput | str) -> FileInput | str:
-    """Notes with a file where its URL would go, for those who will have one."""
+    """Note with a file which input would take its URL, if it is uploaded."""
     return entry if isinstance(entry, str) else replace(entry, url_input=spec.url_id or spec.id)
 
 
 def _entries(spec: InputSpec, given: Mapping[str, Any], name: str) -> Iterator[Any]:
+    """The values under a name: several in a list, or in text divided by commas."""
     value = given.get(name)
-    if is_absent(value):
-        return iter(())
-    if spec.takes_one_file and isinstance(value, str):
-        return iter((value,))
-    return listed(value)
+    if isinstance(value, str) and not spec.takes_one_file:
+        value = re.split(r"[,\n]", value)
+    elif isinstance(value, str) or not isinstance(value, (list, tuple)):
+        value = [value]
+    return (entry for entry in value if not is_absent(entry))

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 from wiro_dagster.catalogue.detail import find_output_kind, settled_specs
 from wiro_dagster.catalogue.schema import ModelSchema, find_prompt_input
-from wiro_dagster.catalogue.slugs import find_slug
 from wiro_dagster.catalogue.spec import InputOption, InputSpec
-from wiro_dagster.catalogue.suggestions import shown
+from wiro_dagster.catalogue.suggestions import find_slug, shown
 from wiro_dagster.errors import InputError
 
 # A page may have lost its line breaks, so all are taken out first: a section ends where the next

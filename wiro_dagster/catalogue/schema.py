@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel
+from pydantic import ConfigDict, Field
 
 from wiro_dagster.catalogue.file_values import read_file_input, read_file_or_url
-from wiro_dagster.catalogue.spec import TEXT_TYPES, InputRule, InputSpec
+from wiro_dagster.catalogue.files import FileInput, LocalFolders
+from wiro_dagster.catalogue.reading import read_value
+from wiro_dagster.catalogue.spec import STRICT, TEXT_TYPES, InputRule, InputSpec
 from wiro_dagster.catalogue.suggestions import did_you_mean, listing, shown
-from wiro_dagster.catalogue.typed import build_input_model, read_value
-from wiro_dagster.catalogue.upstream_file import FileInput
 from wiro_dagster.catalogue.values import is_absent, plain_wire_value, wire_text
 
 OutputKind = Literal["video", "image", "audio", "text", "file"]
@@ -27,7 +27,7 @@ _RESERVED = frozenset({"callbackurl", "projectid"})
 
 @dataclass(frozen=True, slots=True)
 class InputProblem:
-    """What is wrong with one input.
+    """What is wrong with one input, or worth knowing of it.
 
     Args:
         field: the input's name as it was given.
@@ -44,10 +44,19 @@ class InputProblem:
 
 @dataclass(frozen=True, slots=True)
 class CheckedInputs:
-    """The outcome of a check: the wire values of what is right, and everything that is wrong."""
+    """The outcome of a check.
+
+    Args:
+        inputs: the wire values of what is right.
+        problems: everything that is wrong.
+        notes: values that were written in another way than the model takes them.
+        filled: inputs that were not given and have the model's default.
+    """
 
     inputs: Mapping[str, Any]
     problems: tuple[InputProblem, ...]
+    notes: tuple[InputProblem, ...] = ()
+    filled: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -56,23 +65,25 @@ class ModelSchema:
 
     Args:
         slug: `owner/model`.
-        inputs: in Wiro's order; `None` where Wiro lists none, so that nothing can be validated.
-        prompt_input: the input that carries the prompt's text; `None` where there is no such input.
+        inputs: in Wiro's order; `None` if Wiro lists none, so that nothing can be validated.
+        prompt_input: the input that carries the prompt's text; `None` if there is no such input.
         rules: between inputs.
         title: as Wiro shows it.
-        output_kind: what it makes, as far as that is known.
-        notes: what a person should know of this schema.
+        output_kind: what it makes, if that is known.
+        notes: what users should know of this schema.
         source: where it comes from.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
     slug: str
     inputs: tuple[InputSpec, ...] | None
-    prompt_input: str | None
+    prompt_input: Annotated[str | None, Field(alias="prompt")]
     rules: tuple[InputRule, ...] = ()
     title: str | None = None
-    output_kind: OutputKind | None = None
+    output_kind: Annotated[OutputKind | None, Field(alias="output")] = None
     notes: tuple[str, ...] = ()
-    source: SchemaSource = "wiro"
+    source: Annotated[SchemaSource, Field(exclude=True)] = "wiro"
 
     @property
     def can_validate(self) -> bool:
@@ -81,11 +92,11 @@ class ModelSchema:
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """Every name under which an input may be given; empty where none are known."""
+        """Every name under which an input may be given; empty if none are known."""
         return frozenset(name for spec in self.inputs or () for name in spec.names)
 
     def find_input(self, name: str) -> InputSpec | None:
-        """The input that takes values under `name`, `None` where there is none."""
+        """The input that takes values under `name`, `None` if there is none."""
         return next((spec for spec in self.inputs or () if name in spec.names), None)
 
     @cached_property
@@ -104,128 +115,113 @@ class ModelSchema:
                 ]
                 for spec in sorted(self.inputs, key=lambda spec: spec.id)
             ]
-        rules = sorted([list(map(list, r.when)), r.input, list(r.allowed)] for r in self.rules)
+        rules = sorted([list(map(list, r.when)), list(map(list, r.allow))] for r in self.rules)
         text = json.dumps([self.slug, accepted, rules, self.prompt_input], separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def validate(
-        self, inputs: Mapping[str, Any], *, base_folder: Path | None = None
+        self, inputs: Mapping[str, Any], *, folders: LocalFolders | None = None
     ) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """Checks inputs and gives them as they go over the wire.
+        """Check inputs and return them as they go over the wire.
 
         Args:
             inputs: by input name, in any spelling.
-            base_folder: what relative paths of local files start from; `None` refuses paths that
-                are given as text.
+            folders: where text may name local files; `None` refuses paths that are given as text.
 
         Returns:
             The wire inputs, defaults filled in and empty optional ones left out, and all problems,
             each naming its input and what is allowed.
         """
-        checked = self.check(inputs, base_folder=base_folder)
+        checked = self.check(inputs, folders=folders)
         return dict(checked.inputs), tuple(map(str, checked.problems))
 
-    def check(self, inputs: Mapping[str, Any], *, base_folder: Path | None = None) -> CheckedInputs:
+    def check(
+        self, inputs: Mapping[str, Any], *, folders: LocalFolders | None = None
+    ) -> CheckedInputs:
         """The same as `validate`, with each problem's input apart from its message."""
-        given = {name: value for name, value in inputs.items() if not is_absent(value)}
-        problems = [
-            InputProblem(name, "orders set this themselves. Remove it.")
-            for name in given
-            if name.casefold() in _RESERVED and name not in self.names
-        ]
-        given = {name: value for name, value in given.items() if name.casefold() not in _RESERVED}
-        if self.inputs is None:
-            wire = self._read_unvalidated(given, base_folder, problems)
+        return _Check(self, folders).run(inputs)
+
+
+@dataclass
+class _Check:
+    """One check of inputs, as it goes on."""
+
+    schema: ModelSchema
+    folders: LocalFolders | None
+    wire: dict[str, Any] = field(default_factory=dict)
+    problems: list[InputProblem] = field(default_factory=list)
+    notes: list[InputProblem] = field(default_factory=list)
+    filled: set[str] = field(default_factory=set)
+
+    def run(self, inputs: Mapping[str, Any]) -> CheckedInputs:
+        given = {}
+        for name, value in inputs.items():
+            if name.casefold() in _RESERVED and not is_absent(value):
+                self._add_problem(name, "orders set this themselves. Remove it.")
+            elif not is_absent(value):
+                given[name] = value
+        if self.schema.inputs is None:
+            self._read_unvalidated(given)
         else:
-            wire = self._read(self.inputs, given, base_folder, problems)
-            problems += self._broken_rules(wire)
-        return CheckedInputs(wire, tuple(problems))
+            self._read_all(self.schema.inputs, given)
+            self._apply_rules()
+        return CheckedInputs(
+            self.wire, tuple(self.problems), tuple(self.notes), frozenset(self.filled)
+        )
 
-    @cached_property
-    def input_model(self) -> type[BaseModel]:
-        """The inputs as a pydantic class, one field for each; its errors are this schema's.
+    def _add_problem(self, name: str, message: str) -> None:
+        self.problems.append(InputProblem(name, message))
 
-        `model_dump(by_alias=True, exclude_none=True)` of an instance gives wire inputs.
-        """
-
-        def check_all(given: Any) -> Any:
-            if not isinstance(given, Mapping):
-                return given
-            checked = self.check(given)
-            if checked.problems:
-                raise ValueError("\n".join(map(str, checked.problems)))
-            return checked.inputs
-
-        return build_input_model(self.slug, self.inputs or (), check_all)
-
-    def _read_unvalidated(
-        self,
-        given: Mapping[str, Any],
-        base_folder: Path | None,
-        problems: list[InputProblem],
-    ) -> dict[str, Any]:
-        wire = {}
+    def _read_unvalidated(self, given: Mapping[str, Any]) -> None:
         for name, value in given.items():
             try:
                 # Only mappings name files here: nothing says which inputs take files.
                 is_file = isinstance(value, (Mapping, Path, FileInput))
-                wire[name] = (
-                    read_file_or_url(value, base_folder) if is_file else plain_wire_value(value)
+                self.wire[name] = (
+                    read_file_or_url(value, self.folders) if is_file else plain_wire_value(value)
                 )
             except ValueError as error:
-                problems.append(InputProblem(name, str(error)))
-        return wire
+                self._add_problem(name, str(error))
 
-    def _read(
-        self,
-        specs: tuple[InputSpec, ...],
-        given: Mapping[str, Any],
-        base_folder: Path | None,
-        problems: list[InputProblem],
-    ) -> dict[str, Any]:
+    def _read_all(self, specs: tuple[InputSpec, ...], given: Mapping[str, Any]) -> None:
         known = [name for spec in specs for name in spec.names]
-        problems += [
-            InputProblem(name, self._unknown(name, known))
-            for name in given
-            if name not in self.names
-        ]
-        wire: dict[str, Any] = {}
+        for name in given:
+            if name not in self.schema.names:
+                takes = f"It takes {listing(known)}." if known else "It takes no inputs."
+                near = did_you_mean(name, known)
+                self._add_problem(name, f"{self.schema.slug} has no such input.{near} {takes}")
         for spec in specs:
             try:
-                found = self._read_one(spec, given, base_folder)
+                found = self._read_one(spec, given)
             except ValueError as error:
-                field = next((name for name in spec.names if name in given), spec.id)
-                problems.append(InputProblem(field, str(error)))
+                name = next((name for name in spec.names if name in given), spec.id)
+                self._add_problem(name, str(error))
                 continue
             if not found and spec.required:
-                problems.append(InputProblem(spec.id, _missing(spec)))
-            wire |= found
-        return wire
+                self._add_problem(spec.id, _missing(spec))
+            self.wire |= found
 
-    def _read_one(
-        self, spec: InputSpec, given: Mapping[str, Any], base_folder: Path | None
-    ) -> dict[str, Any]:
+    def _read_one(self, spec: InputSpec, given: Mapping[str, Any]) -> dict[str, Any]:
         if spec.is_file:
-            return read_file_input(spec, given, base_folder)
+            return read_file_input(spec, given, self.folders)
         if spec.id in given:
-            return {spec.id: read_value(spec, given[spec.id])}
+            value, note = read_value(spec, given[spec.id])
+            if note:
+                self.notes.append(InputProblem(spec.id, note))
+            return {spec.id: value}
         # A prompt's default is Wiro's example text: nobody asked for that video.
-        if spec.default is None or spec.id == self.prompt_input:
+        if spec.default is None or spec.id == self.schema.prompt_input:
             return {}
-        return {spec.id: read_value(spec, spec.default)}
+        self.filled.add(spec.id)
+        return {spec.id: read_value(spec, spec.default)[0]}
 
-    def _unknown(self, name: str, known: list[str]) -> str:
-        takes = f"It takes {listing(known)}." if known else "It takes no inputs."
-        return f"{self.slug} has no such input.{did_you_mean(name, known)} {takes}"
-
-    def _broken_rules(self, wire: Mapping[str, Any]) -> list[InputProblem]:
-        texts = {name: _rule_text(value) for name, value in wire.items()}
-        return [
-            InputProblem(rule.input, _broken(rule, texts))
-            for rule in self.rules
-            if all(texts.get(name) in values for name, values in rule.when)
-            and texts.get(rule.input, rule.allowed[0]) not in rule.allowed
-        ]
+    def _apply_rules(self) -> None:
+        texts = {name: _rule_text(value) for name, value in self.wire.items()}
+        for rule in self.schema.rules:
+            if all(texts.get(name) in values for name, values in rule.when):
+                for name, allowed in rule.allow:
+                    if texts.get(name, allowed[0]) not in allowed:
+                        self._add_problem(name, _broken(rule, name, allowed, texts))
 
 
 def find_prompt_input(specs: tuple[InputSpec, ...]) -> str | None:
@@ -260,10 +256,10 @@ def _rule_text(value: Any) -> str:
         return ""
 
 
-def _broken(rule: InputRule, texts: Mapping[str, str]) -> str:
-    given = " and ".join(f"{name} {texts[name]}" for name, _ in rule.when)
+def _broken(rule: InputRule, name: str, allowed: tuple[str, ...], texts: Mapping[str, str]) -> str:
+    given = " and ".join(f"{other} {texts[other]}" for other, _ in rule.when)
     because = f": {rule.because}" if rule.because else ""
     return (
-        f"{shown(texts[rule.input])} is not allowed with {given}{because}. "
-        f"Allowed: {listing(rule.allowed)}, or change {rule.when[0][0]}."
+        f"{shown(texts[name])} is not allowed with {given}{because}. "
+        f"Allowed: {listing(allowed)}, or change {rule.when[0][0]}."
     )

@@ -1,15 +1,35 @@
-"""Guesses at what was meant, for messages about something that does not exist."""
+"""Slugs, and guesses at what was meant, for messages about something that does not exist."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_SLUG = re.compile(r"[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*")
+_PAGE_ADDRESS = re.compile(r"^https?://[^/]+/(?:models|tools|v1/run)/", re.IGNORECASE)
 
-def find_near(given: str, known: Iterable[str]) -> str | None:
-    """The known name that is most like `given`, letter case aside; `None` where none is near."""
+
+def find_slug(given: str) -> str | None:
+    """`given` as a slug `owner/model`: trimmed, in lower case; `None` if it has another form."""
+    slug = given.strip().lower()
+    return slug if _SLUG.fullmatch(slug) else None
+
+
+def guess_slug(given: str) -> str:
+    """What `given`, a title or a page's address, would look like as a slug.
+
+    `MiniMax/hailuo-2.3` is a title; its slug is `minimax/hailuo-2-3`.
+    """
+    path = _PAGE_ADDRESS.sub("", given.strip())
+    parts = [part for part in path.lower().split("/") if part][:2]
+    return "/".join(re.sub(r"[^a-z0-9]+", "-", part).strip("-") for part in parts)
+
+
+def find_near(given: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """The known name that is most like `given`, letter case aside; `None` if none is near."""
     by_folded = {name.casefold(): name for name in known}
-    matches = get_close_matches(given.casefold(), by_folded, n=1, cutoff=0.6)
+    matches = get_close_matches(given.casefold()[:200], by_folded, n=1, cutoff=likeness)
     return by_folded[matches[0]] if matches else None
 
 
@@ -27,6 +47,6 @@ def listing(values: Iterable[str], limit: int = 20) -> str:
 
 
 def shown(value: object, limit: int = 80) -> str:
-    """`value` as a message shows it: quoted, on one line, cut when long."""
+    """`value` as a message shows it: quoted, on one line, cut if it is long."""
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"

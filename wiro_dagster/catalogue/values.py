@@ -1,17 +1,17 @@
-"""Given values, of any spelling, as the values that go over the wire."""
+"""Values in any spelling, as the values that go over the wire."""
 
 from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
-_TRUE_WORDS = ("true", "yes", "on", "1")
-_FALSE_WORDS = ("false", "no", "off", "0")
-_MAX_EXPONENT = 30
-_UNKEPT = re.compile("[\\x00\\ud800-\\udfff]")
+from wiro_dagster.api.wire import find_decimal, find_truth
+from wiro_dagster.catalogue.plain_text import find_unkept
+
+_AMOUNT = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*(?:(s)(?:ecs?|econds?)?|(p))?", re.IGNORECASE)
 
 
 def is_absent(value: object) -> bool:
@@ -48,15 +48,16 @@ def number_text(number: Decimal) -> str:
 def wire_text(value: object) -> str:
     r"""A scalar as text, so that 6, 6.0 and "6" are one value, as are True and "true".
 
-    Text is kept but for line ends, which become `\n`, and blanks around it, which go.
+    Text stays as it is except that line ends become `\n` and the blanks around it go.
 
     Raises:
         ValueError: it is a list, a mapping, bytes or the like, or text that no database keeps.
     """
     value = unwrapped(value)
     if isinstance(value, str):
-        if _UNKEPT.search(value):
-            raise ValueError("the text holds a NUL or half of a character")
+        unkept = find_unkept(value)
+        if unkept is not None:
+            raise ValueError(f"the text holds the control character {unkept!r}")
         return value.replace("\r\n", "\n").replace("\r", "\n").strip()
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -78,43 +79,69 @@ def unwrapped(value: object) -> object:
 
 
 def find_number(value: object) -> Decimal | None:
-    """A number from its text or itself; `None` where it is none, or not finite."""
-    if isinstance(unwrapped(value), bool):
+    """A finite number from its text or itself; `None` for anything else."""
+    return find_decimal(unwrapped(value))
+
+
+def find_amount(text: str) -> tuple[Decimal, str] | None:
+    """A number and its unit, `s` for seconds, `p` for lines or empty; `None` for other text.
+
+    `10`, "10s" and "10 seconds" are amounts, as are "1080" and "1080P".
+    """
+    found = _AMOUNT.fullmatch(text.strip())
+    if found is None:
         return None
-    try:
-        number = Decimal(wire_text(value))
-    except (InvalidOperation, ValueError):
-        return None
-    # Beyond this a number is a typing error, and writing it out would take megabytes.
-    return number if number.is_finite() and abs(number.adjusted()) <= _MAX_EXPONENT else None
+    return Decimal(found[1]), (found[2] or found[3] or "").lower()
 
 
 def plain_number(number: Decimal) -> int | float:
-    """A number as JSON writes it: an int where it is whole."""
+    """A number as JSON writes it: an int if it is whole."""
     return int(number) if number == number.to_integral_value() else float(number)
 
 
-def find_option(given: object, options: tuple[str, ...]) -> str | None:
-    """The option that `given` spells; `None` where it spells none.
+def find_option(given: object, options: Iterable[str]) -> str | None:
+    """The option that `given` is; `None` if it is none of them.
 
     Numbers match by value (`6` is "6") and yes-or-no words by meaning (YAML's `yes` is "true").
+
+    Raises:
+        ValueError: `given` is a list, a mapping or the like.
     """
     text = wire_text(given)
+    options = tuple(options)
     if text in options:
         return text
-    number = find_number(given)
-    if number is not None:
-        for option in options:
-            if find_number(option) == number:
-                return option
-    for words in (_TRUE_WORDS, _FALSE_WORDS):
-        if text.casefold() in words:
-            return next((option for option in options if option.casefold() in words), None)
+    for read in (find_number, find_truth):
+        value = read(text)
+        if value is not None:
+            found = next((option for option in options if read(option) == value), None)
+            if found is not None:
+                return found
     return None
 
 
+def find_meant_option(text: str, options: Iterable[str]) -> str | None:
+    """The one option that differs from `text` in letter case, blanks or a unit only."""
+    options = tuple(options)
+    same = [option for option in options if _folded(option) == _folded(text)]
+    amount = find_amount(text)
+    if not same and amount is not None:
+        same = [option for option in options if _is_same_amount(find_amount(option), amount)]
+    return same[0] if len(same) == 1 else None
+
+
+def _folded(text: str) -> str:
+    return re.sub(r"[\u00d7*]", "x", re.sub(r"\s", "", text.casefold()))
+
+
+def _is_same_amount(one: tuple[Decimal, str] | None, other: tuple[Decimal, str]) -> bool:
+    return (
+        one is not None and one[0] == other[0] and (one[1] == other[1] or "" in (one[1], other[1]))
+    )
+
+
 def plain_wire_value(value: Any) -> Any:
-    """A value for an input that cannot be validated: scalars kept, lists as tuples.
+    """A value for an input that cannot be validated: scalars stay, lists become tuples.
 
     Raises:
         ValueError: it cannot be sent.

@@ -18,8 +18,8 @@ from wiro_dagster.catalogue import (
     save_entry,
     schema_from_page,
 )
-from wiro_dagster.catalogue.plain_text_file import read_text_file
-from wiro_dagster.catalogue.slugs import find_slug, guess_slug
+from wiro_dagster.catalogue.plain_text import read_text_file
+from wiro_dagster.catalogue.suggestions import find_slug, guess_slug
 from wiro_dagster.catalogue.values import number_text
 from wiro_dagster.cli.account import (
     DEFAULT_MODEL_FOLDER,
@@ -172,7 +172,8 @@ def _print_model(
     for rule in schema.rules:
         given = " and ".join(f"{name} {' or '.join(values)}" for name, values in rule.when)
         because = f": {rule.because}" if rule.because else ""
-        console.print(f"With {given}, {rule.input} must be {' or '.join(rule.allowed)}{because}.")
+        allowed = " and ".join(f"{name} must be {' or '.join(v)}" for name, v in rule.allow)
+        console.print(f"With {given}, {allowed}{because}.", markup=False)
     if detail is None:
         console.print(f"Prices: not known here ({why_no_prices}).", markup=False)
     else:

@@ -161,6 +161,9 @@ class WiroVideoComponent(dg.Component, dg.Model, dg.Resolvable):
     input_assets: Annotated[list[str], _like_collection("input_assets", ["portraits"])] = Field(
         default_factory=list
     )
+    allowed_folders: Annotated[list[str], _like_collection("allowed_folders", ["../media"])] = (
+        Field(default_factory=list)
+    )
     group_name: Annotated[str, _like_collection("group_name", "marketing")] = "wiro"
     owners: Annotated[list[str], _like_collection("owners", ["team:marketing"])] = Field(
         default_factory=list
@@ -221,6 +224,7 @@ class WiroVideoComponent(dg.Component, dg.Model, dg.Resolvable):
             orders=self.orders,
             pool=self.pool,
             input_assets=tuple(self.input_assets),
+            allowed_folders=tuple(self.allowed_folders),
         )
         # What is given here is this collection's own; what is not is the project's.
         given = {"wiro": self.account, "ledger": self.ledger, "store": self.video_store}

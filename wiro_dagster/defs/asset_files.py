@@ -23,7 +23,7 @@ from wiro_dagster.catalogue import (
     read_local_file,
 )
 from wiro_dagster.catalogue.file_values import is_url
-from wiro_dagster.catalogue.local_file import hash_file
+from wiro_dagster.catalogue.files import hash_file
 from wiro_dagster.catalogue.suggestions import did_you_mean
 from wiro_dagster.defs.event_log import list_materializations
 from wiro_dagster.errors import InputError, MediaError, StoreError

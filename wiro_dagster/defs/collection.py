@@ -76,6 +76,8 @@ class VideoCollection:
         input_assets: assets whose files prompts may name as inputs, as `{asset: portraits}`; keys,
             or `dg.AssetDep` with a partition mapping of its own. `video_order` depends on them,
             each partition on the one of the same key where they have partitions.
+        allowed_folders: folders from which a prompt file may take local files, beside its own
+            folder; relative ones start from there.
     """
 
     prompt_file: Path | None = None
@@ -95,6 +97,7 @@ class VideoCollection:
     pool: str | None = None
     prompt_source: PromptSource | None = None
     input_assets: Sequence[str | dg.AssetKey | dg.AssetDep] = field(default=(), hash=False)
+    allowed_folders: tuple[str | Path, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuses what Dagster would refuse later, and less clearly."""
@@ -114,9 +117,12 @@ class VideoCollection:
     @property
     def source(self) -> PromptSource:
         """Where the prompts come from."""
+        source = self.prompt_source
         if self.prompt_file is not None:
-            return FilePrompts(self.prompt_file)
-        return cast("PromptSource", self.prompt_source)  # one of the two is given
+            source = FilePrompts(self.prompt_file)
+        if isinstance(source, FilePrompts) and self.allowed_folders:
+            return replace(source, allowed_folders=tuple(map(Path, self.allowed_folders)))
+        return cast("PromptSource", source)  # one of the two is given
 
     @property
     def prompt_key(self) -> dg.AssetKey:

@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 
+from wiro_dagster.catalogue import markdown_text
 from wiro_dagster.errors import InputError
 from wiro_dagster.ledger import AccountTrouble, Order
 from wiro_dagster.orders import OrderDesk
@@ -45,16 +46,20 @@ def judge_orders(desk: OrderDesk, order_key: dg.AssetKey) -> list[dg.AssetCheckE
 def prompts_check(prompts: PromptFile, order_key: dg.AssetKey) -> dg.AssetCheckEvaluation:
     """Check `prompts_valid` on `video_order`: whether every entry of the file can be ordered.
 
-    What Wiro has changed of its models is told, and fails nothing by itself.
+    Values that were taken for what they mean, ignored columns and Wiro's changes to models are
+    shown, and fail nothing by themselves.
     """
     problems = [str(problem) for problem in prompts.problems]
-    told = "\n\n".join(map(str, prompts.changes))
-    more = {"wiro/model_changes": dg.MetadataValue.md(told)} if told else {}
+    more: dict[str, dg.MetadataValue[Any]] = {}
+    if prompts.changes:
+        more["wiro/model_changes"] = dg.MetadataValue.md("\n\n".join(map(str, prompts.changes)))
+    if prompts.notes:
+        more["wiro/notes"] = _markdown_list(prompts.notes)
     return _prompts_check(problems, len(prompts.prompts), order_key, more)
 
 
 def unreadable_check(error: InputError, order_key: dg.AssetKey) -> dg.AssetCheckEvaluation:
-    """The same check where the prompt file cannot be read at all."""
+    """The same check if the prompt file cannot be read at all."""
     return _prompts_check(list(error.problems), 0, order_key)
 
 
@@ -70,19 +75,24 @@ def _prompts_check(
         **(more or {}),
     }
     if problems:
-        listed = "\n".join(f"- {problem}" for problem in problems[:LISTED_ORDERS])
-        metadata["wiro/problem_list"] = dg.MetadataValue.md(listed)
+        metadata["wiro/problem_list"] = _markdown_list(problems)
     return dg.AssetCheckEvaluation(
         asset_key=order_key,
         check_name=PROMPTS_CHECK,
         passed=not problems,
         description=(
-            f"Problems: {len(problems)}. Prompts that are right, and not held up: {right}."
+            f"{len(problems)} problems. The other {right} prompts can be ordered."
             if problems
-            else f"All prompts are right: {right}."
+            else f"All {right} prompts can be ordered."
         ),
         metadata=metadata,
     )
+
+
+def _markdown_list(lines: Sequence[str]) -> dg.MetadataValue[Any]:
+    """Lines of others, shown as they are: an id must not become a link or a picture."""
+    listed = "\n".join(f"- {markdown_text(line)}" for line in lines[:LISTED_ORDERS])
+    return dg.MetadataValue.md(listed)
 
 
 def orders_check(failed: Sequence[Order], order_key: dg.AssetKey) -> dg.AssetCheckEvaluation:

@@ -106,6 +106,8 @@ def build_prompt_file_sensor(collection: VideoCollection) -> dg.SensorDefinition
         now = _remember(collection, now, prompts.prompts)
         for problem in prompts.problems:
             context.log.error(str(problem))
+        for note in prompts.notes:
+            context.log.info(note)
         for change in prompts.changes:
             context.log.warning(str(change))
         news = _bring_in(context, collection, prompts, deadline)

@@ -13,6 +13,8 @@ import dagster as dg
 from dagster_shared.check import CheckError
 
 from wiro_dagster.catalogue import Catalogue
+from wiro_dagster.catalogue.bounds import MAX_TEXT_BYTES
+from wiro_dagster.catalogue.plain_text import check_size, read_plain_file
 from wiro_dagster.errors import ConfigurationError, InputError
 from wiro_dagster.prompts import (
     PromptFile,
@@ -22,7 +24,7 @@ from wiro_dagster.prompts import (
 )
 
 LoadAsset = Callable[[dg.AssetKey, type | None], Any]
-"""Gives the value that an asset's IO manager keeps, as a type where one is named."""
+"""Gives the value that an asset's IO manager keeps, as a type if one is named."""
 
 
 class PromptSource(Protocol):
@@ -30,32 +32,32 @@ class PromptSource(Protocol):
 
     @property
     def name(self) -> str:
-        """How messages speak of it."""
+        """What messages call it."""
 
     @property
     def asset_key(self) -> dg.AssetKey | None:
-        """The asset that it reads; `None` where it reads none."""
+        """The asset that it reads; `None` if it reads none."""
 
     @property
     def resource_keys(self) -> frozenset[str]:
         """Dagster resources that it needs."""
 
     def find_version(self, resources: Any, instance: dg.DagsterInstance) -> str:
-        """Short text that is another whenever the content may be another.
+        """Return a token that changes whenever the content may have changed.
 
-        It is asked for every few seconds, so it must be cheap. Where the prompts cannot be read it
-        says so; raising is left to `load`.
+        It is asked for every few seconds, so it must be cheap. If the prompts cannot be read, the
+        token says so; only `load` raises.
         """
 
     def load(
         self, catalogue: Catalogue, resources: Any, load_asset: LoadAsset | None
     ) -> PromptFile:
-        """Reads and checks the prompts.
+        """Read and check the prompts.
 
         Args:
             catalogue: the models that they may name.
             resources: of a Dagster context.
-            load_asset: gives values of other assets; `None` where there is no way to them.
+            load_asset: gives values of other assets; `None` if they cannot be had.
 
         Raises:
             InputError: nothing can be read.
@@ -68,9 +70,11 @@ class FilePrompts:
 
     Args:
         path: YAML, JSON or CSV.
+        allowed_folders: where its prompts may take local files from, beside its own folder.
     """
 
     path: Path
+    allowed_folders: tuple[Path, ...] = ()
 
     @property
     def name(self) -> str:
@@ -79,20 +83,20 @@ class FilePrompts:
 
     @property
     def asset_key(self) -> dg.AssetKey | None:
-        """None."""
+        """A file reads no asset."""
         return None
 
     @property
     def resource_keys(self) -> frozenset[str]:
-        """None."""
+        """A file needs no resources."""
         return frozenset()
 
     def find_version(self, resources: Any, instance: dg.DagsterInstance) -> str:  # noqa: ARG002
-        """A hash of the content."""
+        """Return a hash of the content."""
         try:
-            return hashlib.sha256(self.path.read_bytes()).hexdigest()
-        except OSError as error:
-            return f"unreadable: {type(error).__name__}"
+            return hashlib.sha256(read_plain_file(self.path)).hexdigest()
+        except InputError as error:
+            return f"unreadable: {error}"
 
     def load(
         self,
@@ -100,8 +104,8 @@ class FilePrompts:
         resources: Any,  # noqa: ARG002
         load_asset: LoadAsset | None,  # noqa: ARG002
     ) -> PromptFile:
-        """Reads and checks the file."""
-        return load_prompt_file(self.path, catalogue)
+        """Read and check the file."""
+        return load_prompt_file(self.path, catalogue, allowed_folders=self.allowed_folders)
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ class S3Prompts:
     s3: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuses what names no object."""
+        """Refuse a URI that does not name an object."""
         parts = urlsplit(self.uri)
         if parts.scheme != "s3" or not parts.netloc or not parts.path.strip("/"):
             raise ConfigurationError(
@@ -131,16 +135,16 @@ class S3Prompts:
 
     @property
     def asset_key(self) -> dg.AssetKey | None:
-        """None."""
+        """A file reads no asset."""
         return None
 
     @property
     def resource_keys(self) -> frozenset[str]:
-        """The S3 resource, where one is named."""
+        """The S3 resource, if one is named."""
         return frozenset() if self.s3 is None else frozenset({self.s3})
 
     def find_version(self, resources: Any, instance: dg.DagsterInstance) -> str:  # noqa: ARG002
-        """What S3 calls the content: its ETag."""
+        """Return what S3 calls the content: its ETag."""
         try:
             return str(self._client(resources).head_object(**self._object)["ETag"])
         except _boto_errors() as error:
@@ -152,14 +156,17 @@ class S3Prompts:
         resources: Any,
         load_asset: LoadAsset | None,  # noqa: ARG002
     ) -> PromptFile:
-        """Fetches and checks the file."""
+        """Fetch and check the file."""
         try:
-            text = self._client(resources).get_object(**self._object)["Body"].read()
+            found = self._client(resources).get_object(**self._object)
+            check_size(found.get("ContentLength", 0), self.uri)
+            content = found["Body"].read(MAX_TEXT_BYTES + 1)
         except _boto_errors() as error:
             raise InputError(
                 f"{self.uri} cannot be read: {error}. Check the URI and the rights of this account."
             ) from error
-        return parse_prompt_text(text, PurePosixPath(self.uri).suffix, catalogue, source=self.uri)
+        suffix = PurePosixPath(self.uri).suffix
+        return parse_prompt_text(content, suffix, catalogue, source=self.uri)
 
     @property
     def _object(self) -> dict[str, str]:
@@ -169,7 +176,7 @@ class S3Prompts:
     def _client(self, resources: Any) -> Any:
         if self.s3 is not None:
             resource = getattr(resources, self.s3)
-            # Where it is required by its key, Dagster gives the client itself.
+            # Dagster gives the client itself if the resource is required by its key.
             return resource.get_client() if hasattr(resource, "get_client") else resource
         import boto3
 
@@ -193,7 +200,7 @@ class AssetPrompts:
     Args:
         asset_key: the upstream asset; not partitioned.
         defaults: `model` and `inputs` for all rows.
-        value_type: what the IO manager is asked for, where it must know, such as `pd.DataFrame`.
+        value_type: what the IO manager is asked for if it must know, such as `pd.DataFrame`.
     """
 
     asset_key: dg.AssetKey
@@ -207,11 +214,11 @@ class AssetPrompts:
 
     @property
     def resource_keys(self) -> frozenset[str]:
-        """None: the asset knows its own."""
+        """The asset has its own resources."""
         return frozenset()
 
     def find_version(self, resources: Any, instance: dg.DagsterInstance) -> str:  # noqa: ARG002
-        """The asset's newest materialization."""
+        """Return the asset's newest materialization."""
         records = instance.fetch_materializations(self.asset_key, limit=1).records
         return f"materialization {records[0].storage_id}" if records else "not materialized"
 
@@ -221,7 +228,7 @@ class AssetPrompts:
         resources: Any,  # noqa: ARG002
         load_asset: LoadAsset | None,
     ) -> PromptFile:
-        """Reads and checks the table."""
+        """Read and check the table."""
         if load_asset is None:
             raise InputError(
                 f"{self.name} cannot be read here: this run knows no other assets. Load it from a "
@@ -240,7 +247,7 @@ class AssetPrompts:
 
 
 def list_rows(table: Any, name: str) -> list[Mapping[str, Any]]:
-    """The rows of a table as mappings: of a list, or of a pandas, polars or Arrow table.
+    """Return the rows of a table as mappings: of a list, or of a pandas, polars or Arrow table.
 
     Raises:
         InputError: it is none of these.
@@ -260,7 +267,7 @@ def list_rows(table: Any, name: str) -> list[Mapping[str, Any]]:
 
 
 def build_prompt_source(place: str, folder: Path) -> PromptSource:
-    """The source that a text names: a file, or `s3://bucket/key.yaml`.
+    """Return the source that a text names: a file, or `s3://bucket/key.yaml`.
 
     Args:
         place: a path, or a URI.
@@ -279,7 +286,7 @@ def build_prompt_source(place: str, folder: Path) -> PromptSource:
 
 
 def asset_loader(context: Any) -> LoadAsset | None:
-    """How to get values of other assets in a Dagster context; `None` where there is no way.
+    """Return how to get values of other assets in a Dagster context; `None` if there is no way.
 
     Runs that a test executes in its own process know no other assets.
     """

@@ -10,11 +10,9 @@ for prompt in found.prompts.values():
 from __future__ import annotations
 
 from wiro_dagster.prompts.changes import describe_change, list_changes
-from wiro_dagster.prompts.keys import MAX_KEY_LENGTH, find_key_problem
 from wiro_dagster.prompts.load import load_prompt_file, load_prompt_rows, parse_prompt_text
 from wiro_dagster.prompts.prompt import Prompt, fingerprint_of
-from wiro_dagster.prompts.prompt_file import PromptFile, PromptProblem
-from wiro_dagster.prompts.schema_change import SchemaChange
+from wiro_dagster.prompts.prompt_file import PromptFile, PromptProblem, SchemaChange
 from wiro_dagster.prompts.wire import (
     inputs_from_json,
     inputs_to_json,
@@ -24,13 +22,11 @@ from wiro_dagster.prompts.wire import (
 )
 
 __all__ = [
-    "MAX_KEY_LENGTH",
     "Prompt",
     "PromptFile",
     "PromptProblem",
     "SchemaChange",
     "describe_change",
-    "find_key_problem",
     "fingerprint_of",
     "inputs_from_json",
     "inputs_to_json",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from wiro_dagster.catalogue import Catalogue, ModelSchema
+from wiro_dagster.catalogue import Catalogue, LocalFolders, ModelSchema
 from wiro_dagster.catalogue.suggestions import did_you_mean, find_near, listing, shown
 from wiro_dagster.catalogue.values import is_absent
 from wiro_dagster.errors import InputError
@@ -19,12 +19,13 @@ from wiro_dagster.prompts.source import RawPrompts
 
 _DEFAULT_KEYS = ("model", "inputs")
 _TOP_KEYS = ("prompts", "defaults")
+_TYPING_ERROR_LIKENESS = 0.85
 
 
 def check_prompts(
-    raw: RawPrompts, catalogue: Catalogue, *, base_folder: Path | None = None
+    raw: RawPrompts, catalogue: Catalogue, folders: LocalFolders | None = None
 ) -> PromptFile:
-    """Checks all entries of a source, whatever is wrong with some of them.
+    """Check all entries of a source, whatever is wrong with some of them.
 
     A default input counts for every model that has it. A model that does not have it leaves it
     out if another model in the file has it; if none has, it is taken for a mistake, and the
@@ -43,18 +44,74 @@ def check_prompts(
     known = frozenset[str]().union(
         *(draft.schema.names for draft in drafts if draft.schema is not None)
     )
+    column_notes = [f"{raw.source}, {note}" for note in _settle_columns(drafts, known)]
     inputs = _DefaultInputs(raw.defaults.get("inputs") or {}, known)
-    prompts = [_finish(draft, inputs, models, base_folder) for draft in drafts]
+    prompts = [_finish(draft, inputs, models, folders) for draft in drafts]
     if not is_sound:
         for draft in drafts:
             if not draft.problems:
                 draft.problems.append((None, "held back until the file's defaults are corrected."))
+    source = raw.source
     return PromptFile(
         {prompt.id: prompt for prompt in prompts if prompt is not None and is_sound},
-        (*top_problems, *(p for draft in drafts for p in _reported(draft, raw.source))),
-        models.notes(),
+        (*top_problems, *(p for draft in drafts for p in draft.located(source, draft.problems))),
+        (*models.notes(), *column_notes, *_list_notes(drafts, source)),
         models.slugs,
     )
+
+
+def _list_notes(drafts: list[Draft], source: str) -> list[str]:
+    """What the entries are noted for; what the defaults are is noted once."""
+    notes: dict[str, None] = {}
+    for draft in drafts:
+        for note in draft.located(source, draft.notes):
+            is_default = note.field is not None and note.field.startswith("defaults.")
+            shown_note = PromptProblem(source, None, note.field, note.message)
+            notes[str(shown_note if is_default else note)] = None
+    return list(notes)
+
+
+def _settle_columns(drafts: list[Draft], known: frozenset[str]) -> list[str]:
+    """Take plain columns of a table for the inputs they name, and leave others out.
+
+    People keep other things in their tables too. A column that looks like a misspelt input stays,
+    so that its rows are refused: left out, it would buy other videos than were meant.
+    """
+    notes: dict[str, None] = {}
+    meanings: dict[tuple[str, str], str | None] = {}
+    for draft in drafts:
+        if draft.schema is None or not draft.schema.can_validate:
+            continue
+        for name in getattr(draft.entry, "columns", ()):
+            if name in known:
+                continue
+            key = name, draft.schema.slug
+            if key not in meanings:
+                meanings[key] = _find_input(name, draft.schema.names, known)
+            meant = meanings[key]
+            if meant == name or meant in draft.own:
+                continue
+            value = draft.own.pop(name, None)
+            if meant is None:
+                notes[f"column {shown(name)}: no model here has such an input. It is ignored."] = (
+                    None
+                )
+            else:
+                draft.own[meant] = value
+                notes[f"column {shown(name)}: it is taken for the input {meant!r}."] = None
+    return list(notes)
+
+
+def _find_input(column: str, names: frozenset[str], known: frozenset[str]) -> str | None:
+    """The input that a column means; the column itself if that cannot be told, or `None`."""
+    same = [name for name in names if _folded(name) == _folded(column)]
+    if len(same) == 1:
+        return same[0]
+    return column if find_near(column, known, _TYPING_ERROR_LIKENESS) else None
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[\W_]", "", name.casefold())
 
 
 def _check_top(raw: RawPrompts) -> tuple[list[PromptProblem], bool]:
@@ -105,7 +162,7 @@ class _DefaultInputs:
     known: frozenset[str]
 
     def for_model(self, schema: ModelSchema, own: Mapping[str, Any]) -> dict[str, Any]:
-        """The defaults that count for a prompt with inputs of its own."""
+        """Return the defaults that count for a prompt with inputs of its own."""
         taken = set(own)
         for name in own:
             spec = schema.find_input(name)
@@ -119,24 +176,19 @@ class _DefaultInputs:
 
 
 def _finish(
-    draft: Draft, defaults: _DefaultInputs, models: FileModels, base_folder: Path | None
+    draft: Draft, defaults: _DefaultInputs, models: FileModels, folders: LocalFolders | None
 ) -> Prompt | None:
-    own = draft.entry.get("inputs")
-    if own is not None and not isinstance(own, Mapping):
-        draft.problems.append(("inputs", f"{shown(own)}: write inputs as 'name: value'."))
-        own = None
-    for name in getattr(own, "repeated", ()):
-        draft.problems.append((f"inputs.{name}", "it is written twice. Keep one of them."))
     if draft.schema is None:
         return None
-    own = {str(name): value for name, value in (own or {}).items()}
-    _add_prompt(draft, own, draft.schema)
-    default = defaults.for_model(draft.schema, own)
-    checked = draft.schema.check({**default, **own}, base_folder=base_folder)
+    _add_prompt(draft, draft.schema)
+    default = defaults.for_model(draft.schema, draft.own)
+    checked = draft.schema.check({**default, **draft.own}, folders=folders)
     hint = models.change_hint(draft.schema.slug) if checked.problems else ""
     for problem in checked.problems:
         where = _field_name(draft.schema, problem.field, default)
         draft.problems.append((where, problem.message + hint))
+    for note in checked.notes:
+        draft.notes.append((_field_name(draft.schema, note.field, default), note.message))
     if draft.problems or draft.id is None:
         return None
     return Prompt(
@@ -145,10 +197,11 @@ def _finish(
         inputs=checked.inputs,
         take=draft.take,
         prompt_input=draft.schema.prompt_input,
+        wiro_defaults=checked.filled if draft.schema.source == "wiro" else frozenset(),
     )
 
 
-def _add_prompt(draft: Draft, own: dict[str, Any], schema: ModelSchema) -> None:
+def _add_prompt(draft: Draft, schema: ModelSchema) -> None:
     text, name = draft.entry.get("prompt"), schema.prompt_input
     if is_absent(text):
         return
@@ -157,20 +210,13 @@ def _add_prompt(draft: Draft, own: dict[str, Any], schema: ModelSchema) -> None:
             f"{schema.slug} takes no prompt. Remove it; its inputs are {listing(schema.names)}."
         )
         draft.problems.append(("prompt", message))
-    elif not is_absent(own.get(name)):
+    elif not is_absent(draft.own.get(name)):
         draft.problems.append(("prompt", f"it is given as inputs.{name} too. Keep one of them."))
     else:
-        own[name] = text
+        draft.own[name] = text
 
 
 def _field_name(schema: ModelSchema, name: str, default: Mapping[str, Any]) -> str:
     if name in default:
         return f"defaults.inputs.{name}"
     return "prompt" if name == schema.prompt_input else f"inputs.{name}"
-
-
-def _reported(draft: Draft, source: str) -> Iterator[PromptProblem]:
-    name = f"{draft.number} ({draft.id})" if draft.id else str(draft.number)
-    line = getattr(draft.entry, "line", None)
-    for where, message in draft.problems:
-        yield PromptProblem(source, name, where, message, line, draft.id)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from wiro_dagster.catalogue import Catalogue, ModelSchema
+from wiro_dagster.catalogue.bounds import MAX_TAKE
 from wiro_dagster.catalogue.suggestions import did_you_mean, listing, shown
 from wiro_dagster.catalogue.values import find_number, is_absent, wire_text
 from wiro_dagster.errors import InputError, WiroError
 from wiro_dagster.prompts.keys import find_key_problem
-from wiro_dagster.prompts.schema_change import list_differences
+from wiro_dagster.prompts.prompt_file import PromptProblem, list_differences
+from wiro_dagster.prompts.table import BadRow
 
 _TOLD_DIFFERENCES = 5
 _ENTRY_KEYS = ("id", "prompt", "model", "inputs", "take")
@@ -25,18 +28,32 @@ class Draft:
     Args:
         number: its place in the file, from 1.
         entry: as it was written.
-        id: the id, also a wrong one; `None` where there is none.
-        schema: its model; `None` where there is no such model.
+        line: where it starts; `None` if that is not known.
+        id: the id, also a wrong one; `None` if there is none.
+        schema: its model; `None` if there is no such model.
         take: which take it is.
+        own: the inputs that it gives itself.
         problems: pairs of a field, or `None` for all of it, and a message.
+        notes: the same for what is right but was read with some good will.
     """
 
     number: int
     entry: Mapping[str, Any]
+    line: int | None = None
     id: str | None = None
     schema: ModelSchema | None = None
     take: int = 1
+    own: dict[str, Any] = field(default_factory=dict)
     problems: list[tuple[str | None, str]] = field(default_factory=list)
+    notes: list[tuple[str | None, str]] = field(default_factory=list)
+
+    def located(
+        self, source: str, remarks: list[tuple[str | None, str]]
+    ) -> Iterator[PromptProblem]:
+        """Its problems, or its notes, with their places."""
+        name = f"{self.number} ({self.id})" if self.id else str(self.number)
+        for where, message in remarks:
+            yield PromptProblem(source, name, where, message, self.line, self.id)
 
 
 class FileModels:
@@ -74,7 +91,7 @@ class FileModels:
         return tuple(dict.fromkeys(schema.slug for schema in self._schemas()))
 
     def notes(self) -> tuple[str, ...]:
-        """What should be known of the models found."""
+        """What users should know of the models found."""
         found = {schema.slug: schema for schema in self._schemas()}
         return tuple(f"{slug}: {note}" for slug, s in found.items() for note in s.notes)
 
@@ -85,13 +102,13 @@ class FileModels:
 def read_draft(
     number: int, entry: object, defaults: Mapping[str, Any], models: FileModels
 ) -> Draft:
-    """Reads all of an entry but its inputs, which depend on the other entries' models."""
+    """Read all of an entry but its inputs, which depend on the other entries' models."""
+    if isinstance(entry, BadRow):
+        return Draft(number, {}, entry.line, entry.id, problems=[(None, entry.message)])
     if not isinstance(entry, Mapping):
-        draft = Draft(number, {})
-        message = f"{shown(entry)} is no prompt. Write it as 'id: …' and 'prompt: …'."
-        draft.problems.append((None, message))
-        return draft
-    draft = Draft(number, entry)
+        message = f"{shown(entry)} is not a prompt. Write it as 'id: …' and 'prompt: …'."
+        return Draft(number, {}, problems=[(None, message)])
+    draft = Draft(number, entry, getattr(entry, "line", None))
     _read_id(draft)
     given = entry.get("model")
     _read_model(draft, defaults.get("model") if is_absent(given) else given, models)
@@ -101,6 +118,7 @@ def read_draft(
     for key in entry:
         if key not in _ENTRY_KEYS:
             draft.problems.append((str(key), _unknown_key(str(key), draft.schema)))
+    _read_own_inputs(draft)
     return draft
 
 
@@ -109,8 +127,10 @@ def _read_id(draft: Draft) -> None:
     try:
         key = "" if is_absent(given) else wire_text(given)
     except ValueError as error:
-        draft.problems.append(("id", f"{error}. Write the id as one text."))
+        draft.problems.append(("id", f"{shown(given)}: {error}. Write the id as one plain text."))
         return
+    # A Mac writes an accent as a character of its own; it is the same id.
+    key = unicodedata.normalize("NFC", key)
     draft.id = key or None
     problem = find_key_problem(key)
     if problem is not None:
@@ -123,7 +143,7 @@ def _read_model(draft: Draft, given: object, models: FileModels) -> None:
         draft.problems.append(("model", message))
         return
     if not isinstance(given, str):
-        draft.problems.append(("model", f"{shown(given)} is no model. Write owner/model."))
+        draft.problems.append(("model", f"{shown(given)} is not a model. Write owner/model."))
         return
     found = models.find(given)
     if isinstance(found, str):
@@ -137,11 +157,24 @@ def _read_take(draft: Draft) -> None:
     if is_absent(given):
         return
     number = find_number(given)
-    if number is None or number < 1 or number != number.to_integral_value():
-        message = f"{shown(given)} is not a whole number from 1. Leave it out for the first take."
+    if number is None or not 1 <= number <= MAX_TAKE or number != number.to_integral_value():
+        message = (
+            f"{shown(given)} is not a whole number from 1 to {MAX_TAKE}. Leave it out for the "
+            "first take."
+        )
         draft.problems.append(("take", message))
     else:
         draft.take = int(number)
+
+
+def _read_own_inputs(draft: Draft) -> None:
+    own = draft.entry.get("inputs")
+    if own is not None and not isinstance(own, Mapping):
+        draft.problems.append(("inputs", f"{shown(own)}: write inputs as 'name: value'."))
+        return
+    for name in getattr(own, "repeated", ()):
+        draft.problems.append((f"inputs.{name}", "it is written twice. Keep one of them."))
+    draft.own = {str(name): value for name, value in (own or {}).items()}
 
 
 def _unknown_key(key: str, schema: ModelSchema | None) -> str:

@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from wiro_dagster.catalogue import Catalogue
-from wiro_dagster.catalogue.plain_text_file import decode_text, read_text_file
+from wiro_dagster.catalogue import Catalogue, LocalFolders
+from wiro_dagster.catalogue.plain_text import check_size, decode_text, read_plain_file
 from wiro_dagster.prompts.check import check_prompts
 from wiro_dagster.prompts.prompt_file import PromptFile
 from wiro_dagster.prompts.source import raw_prompts_from_rows, raw_prompts_from_text
 
 
-def load_prompt_file(path: Path, catalogue: Catalogue) -> PromptFile:
-    """Reads a prompt file: YAML, JSON or CSV, by its suffix.
+def load_prompt_file(
+    path: Path, catalogue: Catalogue, *, allowed_folders: Iterable[Path] = ()
+) -> PromptFile:
+    """Read a prompt file: YAML, JSON or CSV, by its suffix.
 
     Local files in it are meant relative to its folder. Whatever is wrong with single prompts is
-    among the problems; it does not hold up the others.
+    among the problems; the others can be ordered.
+
+    Args:
+        path: the prompt file.
+        catalogue: the models that it may name.
+        allowed_folders: where prompts may take files from, beside the prompt file's own folder.
 
     Raises:
         InputError: the file cannot be read or parsed, or has another shape than a prompt file.
     """
-    raw = raw_prompts_from_text(read_text_file(path), path.suffix, str(path))
-    return check_prompts(raw, catalogue, base_folder=path.parent)
+    folders = LocalFolders(path.parent, tuple(allowed_folders))
+    return parse_prompt_text(
+        read_plain_file(path), path.suffix, catalogue, source=str(path), folders=folders
+    )
 
 
 def parse_prompt_text(
@@ -32,24 +42,27 @@ def parse_prompt_text(
     catalogue: Catalogue,
     *,
     source: str,
-    base_folder: Path | None = None,
+    folders: LocalFolders | None = None,
 ) -> PromptFile:
-    """Reads the text of a prompt file that lies elsewhere, for example on S3.
+    """Read the text of a prompt file that is kept elsewhere, for example on S3.
 
     Args:
-        text: its content; bytes are UTF-8.
+        text: its content; bytes are UTF-8, UTF-16 or Windows-1252.
         suffix: `.yaml`, `.yml`, `.json` or `.csv`.
         catalogue: the models that it may name.
         source: its name, for messages.
-        base_folder: what relative paths start from; `None` refuses local files.
+        folders: where it may take local files from; `None` refuses local files.
 
     Raises:
-        InputError: it cannot be parsed, or has another shape than a prompt file.
+        InputError: it cannot be parsed, is over 50 MB, or has another shape than a prompt file.
     """
+    check_size(len(text), source)
+    note = ""
     if isinstance(text, bytes):
-        text = decode_text(text, source)
+        text, note = decode_text(text, source)
     raw = raw_prompts_from_text(text.removeprefix("\ufeff"), suffix, source)
-    return check_prompts(raw, catalogue, base_folder=base_folder)
+    found = check_prompts(raw, catalogue, folders)
+    return replace(found, notes=(note, *found.notes)) if note else found
 
 
 def load_prompt_rows(
@@ -58,9 +71,9 @@ def load_prompt_rows(
     catalogue: Catalogue,
     *,
     defaults: Mapping[str, Any] | None = None,
-    base_folder: Path | None = None,
+    folders: LocalFolders | None = None,
 ) -> PromptFile:
-    """Reads prompts from rows of a table, for example what an upstream asset returned.
+    """Read prompts from rows of a table, for example what an upstream asset returned.
 
     Args:
         rows: with `id`, `prompt`, `model`, `take`, and inputs as further columns, or under
@@ -68,8 +81,10 @@ def load_prompt_rows(
         source: the table's name, for messages.
         catalogue: the models that it may name.
         defaults: `model` and `inputs` for all rows.
-        base_folder: what relative paths start from; `None` refuses local files given as text, so
-            that a table cannot send files of this machine. A `Path` is taken as it is.
+        folders: where text may name local files; `None` refuses that, so that a table cannot send
+            files of this machine. A `Path` is taken as it is.
+
+    Raises:
+        InputError: there are too many rows.
     """
-    raw = raw_prompts_from_rows(rows, source, defaults)
-    return check_prompts(raw, catalogue, base_folder=base_folder)
+    return check_prompts(raw_prompts_from_rows(rows, source, defaults), catalogue, folders)

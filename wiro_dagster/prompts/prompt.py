@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -11,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from wiro_dagster.catalogue import AssetFileInput, LocalFileInput, StoredFileInput
+from wiro_dagster.catalogue.signed_urls import without_signatures
 from wiro_dagster.catalogue.values import number_text
 
 FINGERPRINT_VERSION = 1
@@ -26,7 +28,9 @@ class Prompt:
         inputs: as they go over the wire, the prompt's text among them; a file is a
             `FileInput`, several values are a tuple. Read-only.
         take: counts the videos wanted of the same inputs, from 1.
-        prompt_input: the input that carries the text; `None` where the model takes none.
+        prompt_input: the input that carries the text; `None` if the model takes none.
+        wiro_defaults: the inputs that nobody stated but Wiro: they are sent, but if Wiro changes
+            such a default, that alone must not order everything again.
     """
 
     id: str
@@ -34,33 +38,41 @@ class Prompt:
     inputs: Mapping[str, Any] = field(hash=False)
     take: int = 1
     prompt_input: str | None = field(default="prompt", compare=False)
+    wiro_defaults: frozenset[str] = field(default=frozenset(), compare=False)
 
     def __post_init__(self) -> None:
-        """Makes the inputs read-only."""
+        """Make the inputs read-only."""
         object.__setattr__(self, "inputs", MappingProxyType(dict(self.inputs)))
 
     @property
     def text(self) -> str:
-        """The prompt's text; empty where the model takes none."""
+        """The prompt's text; empty if the model takes none."""
         return "" if self.prompt_input is None else str(self.inputs.get(self.prompt_input, ""))
 
     @property
     def fingerprint(self) -> str:
         """64 hex digits, equal for what would be the same video: see `fingerprint_of`."""
-        return fingerprint_of(self.model_slug, self.inputs, self.take)
+        stated = {n: v for n, v in self.inputs.items() if n not in self.wiro_defaults}
+        return fingerprint_of(self.model_slug, stated, self.take)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Read-only mappings cannot be pickled by themselves."""
-        return Prompt, (self.id, self.model_slug, dict(self.inputs), self.take, self.prompt_input)
+        """Pickle the inputs as a dict: read-only mappings cannot be pickled."""
+        inputs = dict(self.inputs)
+        others = self.take, self.prompt_input, self.wiro_defaults
+        return Prompt, (self.id, self.model_slug, inputs, *others)
 
 
 def fingerprint_of(model_slug: str, inputs: Mapping[str, Any], take: int = 1) -> str:
-    """The sha256 of a run's canonical JSON, as 64 hex digits.
+    """Return the sha256 of a run's canonical JSON, as 64 hex digits.
 
     The JSON is ASCII without blanks, keys sorted by code point:
     `{"inputs":{…},"model":"owner/model","take":1,"version":1}`. Each scalar is its text on the
     wire (`6`, `6.0` and "6" are "6"; true is "true"), a file is `{"sha256":"…"}` wherever it is,
-    several values are a list in their order. The partition key is no part of it.
+    several values are a list in their order.
+
+    What nobody would call a change does not count: line ends, blanks at the ends of lines, Unicode
+    forms of one character, and in URLs the signature and its expiry. The prompt's id is not part
+    of it either, so that a renamed prompt finds the video that is owned.
     """
     canonical = {
         "version": FINGERPRINT_VERSION,
@@ -83,4 +95,9 @@ def _canonical(value: Any) -> Any:
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         return number_text(Decimal(repr(value)))
-    return str(value)
+    return _plain(without_signatures(str(value)))
+
+
+def _plain(text: str) -> str:
+    lines = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return "\n".join(line.rstrip() for line in lines).strip()

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from wiro_dagster.catalogue.plain_text_file import parse_json, parse_yaml
+from wiro_dagster.catalogue.bounds import MAX_PROMPTS
+from wiro_dagster.catalogue.plain_text import parse_json, parse_yaml
 from wiro_dagster.catalogue.suggestions import find_near, shown
 from wiro_dagster.errors import InputError
 from wiro_dagster.prompts.table import entries_from_rows, rows_from_csv
@@ -24,6 +25,9 @@ class RawPrompts:
         entries: in their order, of any shape.
         defaults: the mapping under `defaults`.
         others: top-level keys that are neither.
+
+    Raises:
+        InputError: there are too many entries.
     """
 
     source: str
@@ -31,9 +35,17 @@ class RawPrompts:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     others: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse what no sensor tick could bring in."""
+        if len(self.entries) > MAX_PROMPTS:
+            raise InputError(
+                f"{self.source} has {len(self.entries)} prompts; {MAX_PROMPTS} are allowed. Divide "
+                "it, and make a collection of each part."
+            )
+
 
 def raw_prompts_from_text(text: str, suffix: str, source: str) -> RawPrompts:
-    """Divides a prompt file's text into entries and defaults.
+    """Divide a prompt file's text into entries and defaults.
 
     Args:
         text: the file's text.
@@ -51,13 +63,13 @@ def raw_prompts_from_text(text: str, suffix: str, source: str) -> RawPrompts:
         )
     if kind == ".csv":
         return raw_prompts_from_rows(rows_from_csv(text, source), source)
-    parsed = parse_json(text, source) if kind == ".json" else parse_yaml(text, source)
+    parsed = parse_json(text, source) if kind == ".json" else _parse_yaml_or_json(text, source)
     if not isinstance(parsed, Mapping):
         found = "is empty" if parsed is None else f"holds {shown(parsed)}"
         raise InputError(f"{source} {found}. {_SHAPE}")
     if "prompts" not in parsed:
         near = find_near("prompts", parsed)
-        hint = f" Is {near!r} meant as that?" if near else ""
+        hint = f" Did you mean that by {near!r}?" if near else ""
         raise InputError(f"{source} has no 'prompts'.{hint} {_SHAPE}")
     _refuse_repeated(parsed, source)
     entries, defaults = parsed["prompts"], parsed.get("defaults")
@@ -72,6 +84,16 @@ def raw_prompts_from_text(text: str, suffix: str, source: str) -> RawPrompts:
         defaults or {},
         tuple(key for key in parsed if key not in {"prompts", "defaults"}),
     )
+
+
+def _parse_yaml_or_json(text: str, source: str) -> Any:
+    """YAML is a superset of JSON but for its escapes: it refuses the two halves of an emoji."""
+    if text.lstrip().startswith("{"):
+        try:
+            return parse_json(text, source)
+        except InputError:
+            pass  # YAML's own braces
+    return parse_yaml(text, source)
 
 
 def _refuse_repeated(found: object, where: str) -> None:
