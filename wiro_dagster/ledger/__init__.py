@@ -1,31 +1,50 @@
-"""The ledger of orders, in SQL."""
+"""The ledger: every order, every POST and every cost, in one database. All SQL is in this room."""
 
-from wiro_dagster.ledger.account_problem import AccountTrouble, TroubleKind
+from wiro_dagster.ledger.account_problem import AccountProblem, ProblemKind
+from wiro_dagster.ledger.claims import Cost, Move
 from wiro_dagster.ledger.gate import Admission, Gate
 from wiro_dagster.ledger.ledger import Ledger
 from wiro_dagster.ledger.order import (
-    FREE_TO_REPEAT,
-    SETTLED,
-    UNDER_WAY,
+    MAXIMUM_POSTS,
     Order,
     OrderRequest,
-    OrderState,
     Placement,
     PlacementOutcome,
+    StopState,
+)
+from wiro_dagster.ledger.submissions import SubmissionRecord, TaskNote
+from wiro_dagster.ledger.tasks import Difference, Stray
+from wiro_dagster.ledger.transitions import (
+    FOLLOWED,
+    OWNED,
+    SETTLED,
+    UNDER_WAY,
+    WITHOUT_VIDEO,
+    OrderState,
 )
 
 __all__ = [
-    "FREE_TO_REPEAT",
+    "FOLLOWED",
+    "MAXIMUM_POSTS",
+    "OWNED",
     "SETTLED",
     "UNDER_WAY",
-    "AccountTrouble",
+    "WITHOUT_VIDEO",
+    "AccountProblem",
     "Admission",
+    "Cost",
+    "Difference",
     "Gate",
     "Ledger",
+    "Move",
     "Order",
     "OrderRequest",
     "OrderState",
     "Placement",
     "PlacementOutcome",
-    "TroubleKind",
+    "ProblemKind",
+    "StopState",
+    "Stray",
+    "SubmissionRecord",
+    "TaskNote",
 ]

@@ -1,4 +1,4 @@
-"""Trouble of an account: Wiro refuses its key or its balance, until a person does something."""
+"""Problems of an account that only its owner can solve: Wiro refuses its key or its balance."""
 
 from __future__ import annotations
 
@@ -8,52 +8,61 @@ from typing import Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from wiro_dagster.ledger.schema import gates, orders
+from wiro_dagster.ledger.schema import accounts, submissions
 
-TroubleKind = Literal["balance", "credentials"]
-"""What Wiro refused: the balance does not cover the run, or the key or its signature is wrong."""
+ProblemKind = Literal["balance", "credentials", "ledger", "clock", "hosts", "store"]
+"""What stops the account.
+
+balance      the balance does not cover a run
+credentials  Wiro refuses the key or its signature, for runs or for reads
+ledger       the ledger is behind its witnesses
+clock        our clock and Wiro's disagree by more than a minute
+hosts        outputs lie on a host that downloads are not allowed from
+store        the video store refuses files
+"""
 
 
 @dataclass(frozen=True)
-class AccountTrouble:
+class AccountProblem:
     """Why nothing can be submitted for an account.
 
     Args:
-        kind: what was refused.
-        reason: in Wiro's words.
+        kind: what is wrong.
+        reason: in Wiro's words, or ours.
     """
 
-    kind: TroubleKind
+    kind: ProblemKind
     reason: str
 
 
-def find_trouble(connection: Connection, account: str) -> AccountTrouble | None:
-    """The trouble of an account; `None` where there is none, or it is over.
+def find_problem(connection: Connection, account: str) -> AccountProblem | None:
+    """Return what Wiro refuses an account; `None` if nothing, or if that is over.
 
-    It is over when Wiro has accepted a submission that began after the refusal. What was under way
-    at that moment proves nothing.
+    It is over when Wiro has accepted a submission that began after the refusal, or when a read
+    succeeded after a refused read (`Gate.end_problem`). What was under way at that moment proves
+    nothing.
     """
-    columns = (gates.c.trouble, gates.c.trouble_reason, gates.c.trouble_at)
+    columns = (accounts.c.problem, accounts.c.problem_reason, accounts.c.problem_at)
     row = connection.execute(
-        sa.select(*columns).where(gates.c.account == account, gates.c.trouble.is_not(None))
+        sa.select(*columns).where(accounts.c.account == account, accounts.c.problem.is_not(None))
     ).one_or_none()
     if row is None:
         return None
     accepted = (
-        sa.select(orders.c.id)
-        .where(orders.c.account == account, orders.c.claimed_at > row.trouble_at)
-        .where(orders.c.task_id.is_not(None))
+        sa.select(submissions.c.id)
+        .where(submissions.c.account == account, submissions.c.claimed_at > row.problem_at)
+        .where(submissions.c.task_id.is_not(None))
         .limit(1)
     )
     if connection.execute(accepted).first() is not None:
         return None
-    return AccountTrouble(row.trouble, row.trouble_reason or "")
+    return AccountProblem(row.problem, row.problem_reason or "")
 
 
-def list_other_troubled(connection: Connection, account: str) -> list[str]:
-    """Other accounts of the ledger that are in trouble now."""
-    query = sa.select(gates.c.account).where(
-        gates.c.account != account, gates.c.trouble.is_not(None)
+def list_other_refused(connection: Connection, account: str) -> list[str]:
+    """Return the other accounts of the ledger whose key is refused now."""
+    query = sa.select(accounts.c.account).where(
+        accounts.c.account != account, accounts.c.problem == "credentials"
     )
     others = connection.execute(query).scalars().all()
-    return [other for other in others if find_trouble(connection, other) is not None]
+    return [other for other in others if find_problem(connection, other) is not None]

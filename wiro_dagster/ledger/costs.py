@@ -1,8 +1,7 @@
-"""What was spent, and on what: the ledger's books, added up."""
+"""What was spent, and on what: the ledger's books, added up by the database."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -10,11 +9,13 @@ from typing import Any, Literal, get_args
 
 import sqlalchemy as sa
 
-from wiro_dagster.ledger import UNDER_WAY, Ledger
-from wiro_dagster.ledger.schema import orders
+from wiro_dagster.ledger.gate import SECONDS_A_DAY
+from wiro_dagster.ledger.ledger import Ledger
+from wiro_dagster.ledger.schema import orders, submissions
+from wiro_dagster.ledger.transitions import OWNED
 
 CostGrouping = Literal["day", "model", "collection", "prompt"]
-"""What costs are added up by. Days are UTC days on which the orders were submitted."""
+"""What costs are added up by. Days are UTC days on which the runs were submitted."""
 
 COST_GROUPINGS: tuple[CostGrouping, ...] = get_args(CostGrouping)
 
@@ -25,11 +26,11 @@ class CostRow:
 
     Args:
         name: of the day (`2026-05-30`), model, collection or prompt (`video: cat`).
-        orders: how many were sent to Wiro.
+        orders: how many runs were sent to Wiro.
         owned: how many of them became a video in the store.
         spent_usd: what Wiro charged.
-        committed_usd: the most that orders under way may still cost.
-        unknown: how many ended without Wiro stating their cost; they count as their ceiling.
+        committed_usd: the most that runs under way, and lost answers, may still cost.
+        unknown: how many ended without Wiro stating their cost; they count at their ceiling.
     """
 
     name: str
@@ -47,63 +48,72 @@ def add_up_costs(
     since: float | None = None,
     collection: str | None = None,
 ) -> list[CostRow]:
-    """Adds up what was spent and committed, also on failed, superseded and adopted tasks.
+    """Add up what was spent and committed, including failed, superseded and adopted tasks.
 
     Args:
         ledger: whose books.
         grouping: what to add up by.
-        since: leave out orders submitted before this time, in unix seconds.
+        since: leave out runs submitted before this time, in unix seconds.
         collection: leave out those of other collections; the video asset's key as text.
 
     Returns:
         A row for each group, by name.
     """
-    columns = (
-        orders.c.collection,
-        orders.c.partition,
-        orders.c.model_slug,
-        orders.c.state,
-        orders.c.claimed_at,
-        orders.c.cost_usd,
-        orders.c.ceiling_usd,
-    )
-    query = sa.select(*columns).where(orders.c.claimed_at.is_not(None))
-    if since is not None:
-        query = query.where(orders.c.claimed_at >= since)
-    if collection is not None:
-        query = query.where(orders.c.collection == collection)
-    groups: defaultdict[str, list[Any]] = defaultdict(list)
     with ledger.reading() as connection:
-        for row in connection.execute(query):
-            groups[_group(row, grouping)].append(row)
-    return [_add_up(name, groups[name]) for name in sorted(groups)]
+        rows = connection.execute(_query(grouping, since, collection)).all()
+    return sorted((_cost_row(grouping, row) for row in rows), key=lambda row: row.name)
 
 
-def _group(row: Any, grouping: CostGrouping) -> str:
-    match grouping:
-        case "day":
-            return f"{datetime.fromtimestamp(row.claimed_at, tz=timezone.utc):%Y-%m-%d}"
-        case "model":
-            return str(row.model_slug)
-        case "collection":
-            return str(row.collection)
-        case "prompt":
-            return f"{row.collection}: {row.partition}"
+def _query(grouping: CostGrouping, since: float | None, collection: str | None) -> sa.Select[Any]:
+    table = submissions.c
+    is_open = table.cost_usd.is_(None) & ~table.has_ended
+    is_unstated = table.cost_usd.is_(None) & table.has_ended
+    owned = sa.select(orders.c.id).where(
+        orders.c.id == table.order_id, orders.c.state.in_(OWNED), orders.c.task_id == table.task_id
+    )
+    columns: dict[CostGrouping, list[Any]] = {
+        # Whole days since 1970, in UTC.
+        "day": [sa.cast(sa.func.floor(table.claimed_at / SECONDS_A_DAY), sa.Integer)],
+        "model": [table.model_slug],
+        "collection": [table.collection],
+        "prompt": [table.collection, orders.c.partition],
+    }
+    group = columns[grouping]
+
+    def add_up(column: Any, which: sa.ColumnElement[bool]) -> Any:
+        return sa.func.sum(sa.case((which, column), else_=None), type_=table.cost_usd.type)
+
+    query = (
+        sa.select(
+            *group,
+            sa.func.count().label("orders"),
+            sa.func.sum(sa.case((owned.exists(), 1), else_=0)).label("owned"),
+            add_up(sa.func.coalesce(table.cost_usd, table.ceiling_usd), ~is_open).label("spent"),
+            add_up(table.ceiling_usd, is_open).label("committed"),
+            sa.func.sum(sa.case((is_unstated, 1), else_=0)).label("unknown"),
+        )
+        .join(orders, orders.c.id == table.order_id)
+        .where(table.outcome != "nothing")
+        .group_by(*group)
+    )
+    if since is not None:
+        query = query.where(table.claimed_at >= since)
+    if collection is not None:
+        query = query.where(table.collection == collection)
+    return query
 
 
-def _add_up(name: str, rows: list[Any]) -> CostRow:
-    under_way = [row for row in rows if row.cost_usd is None and row.state in UNDER_WAY]
-    unstated = [row for row in rows if row.cost_usd is None and row.state not in UNDER_WAY]
-    stated = [row.cost_usd for row in rows if row.cost_usd is not None]
+def _cost_row(grouping: CostGrouping, row: Any) -> CostRow:
+    name = str(row[0])
+    if grouping == "day":
+        name = f"{datetime.fromtimestamp(row[0] * SECONDS_A_DAY, tz=timezone.utc):%Y-%m-%d}"
+    elif grouping == "prompt":
+        name = f"{row[0]}: {row[1]}"
     return CostRow(
         name=name,
-        orders=len(rows),
-        owned=sum(row.state in ("stored", "delivered") for row in rows),
-        spent_usd=sum((*stated, *_ceilings(unstated)), Decimal(0)),
-        committed_usd=sum(_ceilings(under_way), Decimal(0)),
-        unknown=len(unstated),
+        orders=row.orders,
+        owned=row.owned,
+        spent_usd=row.spent or Decimal(0),
+        committed_usd=row.committed or Decimal(0),
+        unknown=row.unknown,
     )
-
-
-def _ceilings(rows: list[Any]) -> list[Decimal]:
-    return [row.ceiling_usd or Decimal(0) for row in rows]

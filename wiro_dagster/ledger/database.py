@@ -1,14 +1,22 @@
-"""The database behind a ledger, and its transactions."""
+"""The database behind a ledger: how it is opened, and its transactions."""
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
-from sqlalchemy.engine import Connection
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, Engine
 
-from wiro_dagster.ledger.opening import open_engine
+from wiro_dagster.errors import ConfigurationError, LedgerError
+from wiro_dagster.ledger.schema import SCHEMA_VERSION, identity, metadata
+
+_FIRST_TABLE_OF_VERSION_2 = "wiro_ledger_version"
 
 
 class Database:
@@ -20,21 +28,22 @@ class Database:
 
     Raises:
         ConfigurationError: the URL cannot be used.
-        LedgerError: the database cannot be reached, or holds a later version's ledger.
+        LedgerError: the database cannot be reached, or holds a ledger of another version.
     """
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
-        self.engine = open_engine(url)
         self.clock = clock
+        self.engine = open_engine(url, now=clock())
 
     def close(self) -> None:
-        """Closes the connections to the database."""
+        """Close the connections to the database."""
         self.engine.dispose()
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction that may write; on SQLite it holds the write lock from its start."""
+        """Open a transaction that may write; on SQLite it holds the write lock from its start."""
         with (
+            _ledger_errors(),
             self.engine.connect().execution_options(wiro_write=True) as connection,
             connection.begin(),
         ):
@@ -42,6 +51,132 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that only reads."""
-        with self.engine.connect() as connection:
+        """Open a transaction that only reads."""
+        with _ledger_errors(), self.engine.connect() as connection:
             yield connection
+
+
+@contextmanager
+def _ledger_errors() -> Iterator[None]:
+    """Raise the database's errors as `LedgerError`. Their own text may hold values and passwords."""
+    try:
+        yield
+    except sa.exc.SQLAlchemyError as error:
+        raise LedgerError(
+            f"The ledger's database failed ({type(error).__name__}). Check that it is reachable "
+            "and not full; the next tick tries again."
+        ) from error
+
+
+def parse_ledger_url(url: str) -> URL:
+    """Read a SQLAlchemy URL; a bare `postgresql://` or `postgres://` gets the installed driver.
+
+    Raises:
+        ConfigurationError: the URL cannot be read, or PostgreSQL's driver is not installed.
+    """
+    try:
+        parsed = sa.make_url(url.replace("postgres://", "postgresql://", 1))
+    except sa.exc.ArgumentError as error:
+        raise ConfigurationError(
+            "The ledger URL (WIRO_LEDGER_URL) is not a SQLAlchemy URL. "
+            "Write it as sqlite:///path/to/ledger.db or postgresql://user@host/database."
+        ) from error
+    if parsed.drivername == "postgresql":
+        driver = next((name for name in ("psycopg2", "psycopg") if find_spec(name)), None)
+        if driver is None:
+            raise ConfigurationError(
+                "The ledger URL (WIRO_LEDGER_URL) names PostgreSQL, but no driver is installed. "
+                'Install one with: pip install "wiro-dagster[postgres]"'
+            )
+        return parsed.set(drivername=f"postgresql+{driver}")
+    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise ConfigurationError(
+            "The ledger URL (WIRO_LEDGER_URL) names an in-memory SQLite database, which forgets "
+            "what was paid for. Name a file: sqlite:///path/to/ledger.db"
+        )
+    return parsed
+
+
+def open_engine(url: str, *, now: float) -> Engine:
+    """Open the database of a ledger, and create its tables if they are missing.
+
+    Raises:
+        ConfigurationError: the URL cannot be used.
+        LedgerError: the database cannot be reached, or holds a ledger of another version.
+    """
+    parsed = parse_ledger_url(url)
+    try:
+        if parsed.get_backend_name() == "sqlite" and parsed.database is not None:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            engine = sa.create_engine(parsed, connect_args={"timeout": 60})
+            _prepare_sqlite(engine)
+        else:
+            engine = sa.create_engine(parsed, pool_pre_ping=True)
+        version = _prepare_tables(engine, now)
+    except (sa.exc.SQLAlchemyError, OSError) as error:
+        # The driver's own text may hold the password of the URL, so only its type is shown.
+        raise LedgerError(
+            f"The ledger at {parsed.render_as_string(hide_password=True)} cannot be opened "
+            f"({type(error).__name__}). Check WIRO_LEDGER_URL and that the database is reachable."
+        ) from None
+    if version != SCHEMA_VERSION:
+        engine.dispose()
+        raise LedgerError(
+            f"The ledger at {parsed.render_as_string(hide_password=True)} has schema version "
+            f"{version}; this wiro-dagster reads version {SCHEMA_VERSION}. Install the "
+            "wiro-dagster that wrote it, or point WIRO_LEDGER_URL at a new database and run "
+            "`wiro-dagster ledger rebuild`."
+        )
+    return engine
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    """Readers never wait for a writer (WAL); what was committed survives a power cut (FULL)."""
+
+    @sa.event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # SQLAlchemy, not the driver, says when to begin
+        for pragma in ("busy_timeout = 60000", "journal_mode = WAL", "synchronous = FULL"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @sa.event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("wiro_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _prepare_tables(engine: Engine, now: float) -> int:
+    """Create missing tables and the ledger's identity. Return the version of the ledger."""
+    for is_last_try in (False, True):
+        try:
+            with (
+                engine.connect().execution_options(wiro_write=True) as connection,
+                connection.begin(),
+            ):
+                return _prepare(connection, now)
+        except (sa.exc.IntegrityError, sa.exc.ProgrammingError):
+            # Another process created the tables between our look and our write.
+            if is_last_try:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _prepare(connection: Connection, now: float) -> int:
+    if sa.inspect(connection).has_table(_FIRST_TABLE_OF_VERSION_2):
+        return 2
+    metadata.create_all(connection)
+    version = connection.execute(sa.select(identity.c.version)).scalar()
+    if version is None:
+        version = SCHEMA_VERSION
+        connection.execute(
+            sa.insert(identity).values(
+                id=1,
+                version=version,
+                ledger_id=secrets.token_hex(8),
+                secret=secrets.token_hex(32),
+                sequence=0,
+                created_at=now,
+                absorbed=[],
+            )
+        )
+    return int(version)

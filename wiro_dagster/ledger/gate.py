@@ -15,23 +15,29 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from wiro_dagster.ledger.account_problem import (
-    AccountTrouble,
-    TroubleKind,
-    find_trouble,
-    list_other_troubled,
+    AccountProblem,
+    ProblemKind,
+    find_problem,
+    list_other_refused,
 )
 from wiro_dagster.ledger.budget import Books, BudgetLimits, committed_amount, why_held
+from wiro_dagster.ledger.claims import Move, take_step
 from wiro_dagster.ledger.ledger import Ledger
-from wiro_dagster.ledger.order import UNDER_WAY, Order
-from wiro_dagster.ledger.rows import ORDER_COLUMNS, order_from_row
-from wiro_dagster.ledger.schema import gates, orders
+from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, order_from_row
+from wiro_dagster.ledger.schema import accounts, identity, orders, submissions
+from wiro_dagster.ledger.submissions import open_submissions
+from wiro_dagster.ledger.tasks import ensure_account
+from wiro_dagster.ledger.transitions import UNDER_WAY
 
 SECONDS_A_DAY = 86400
 HELD_AGAIN_AFTER_SECONDS = 30.0
 """How soon an order that the budget holds back is looked at again."""
 
+MAXIMUM_CLOCK_OFFSET_SECONDS = 60.0
+"""Beyond this, our clock and Wiro's disagree too much to buy anything."""
+
 _JUDGED_AT_ONCE = 500
-"""How many due orders one look holds against the budget, so that many held ones cost little."""
+"""How many due orders one look checks against the budget, so that many held ones cost little."""
 
 
 @dataclass(frozen=True)
@@ -39,36 +45,45 @@ class Admission:
     """Orders that may be submitted, claimed by the caller; or why none may.
 
     Args:
-        orders: claimed, in state `submitting`.
-        closed_reason: why the whole account waits; `None` where it does not.
+        orders: claimed, in state `submitting`, their intent on the books.
+        closed_reason: why the whole account waits; `None` if it does not.
         held: how many orders the budget held back in this look.
+        sequence: of the ledger after the claim, for its witnesses.
     """
 
     orders: tuple[Order, ...] = ()
     closed_reason: str | None = None
     held: int = 0
+    sequence: int = 0
 
 
 class Gate:
-    """Admission for one account, shared through the ledger by every process that uses the key."""
+    """Admission for one account, shared through the ledger by every process that uses it."""
 
     def __init__(self, ledger: Ledger, account: str) -> None:
         self._ledger = ledger
         self._account = account
 
     def admit(
-        self, collection: str, limits: BudgetLimits, *, limit: int, lease_seconds: float
+        self,
+        collection: str,
+        limits: BudgetLimits,
+        *,
+        limit: int,
+        lease_seconds: float,
+        quoted_after: float | None = None,
     ) -> Admission:
-        """Claims orders of a collection for submission, the oldest due first.
+        """Claim orders of a collection for submission, the oldest due first.
 
-        Each claimed order has its intent on record when this returns: from then on, until Wiro's
-        answer is noted, its outcome counts as unknown.
+        The intent to buy is on the books when this returns: from then on, until Wiro's answer is
+        noted, the outcome counts as unknown and the ceiling as committed.
 
         Args:
             collection: whose orders.
             limits: what may be spent.
-            limit: how many at the most.
-            lease_seconds: after that long without a word, a claimed order becomes `unknown`.
+            limit: how many at most.
+            lease_seconds: after that long without a renewal, a claimed order becomes `unknown`.
+            quoted_after: leave out orders with an older quote: prices change while orders wait.
         """
         now = self._ledger.clock()
         is_due = (
@@ -77,13 +92,16 @@ class Gate:
             & (orders.c.state == "ordered")
             & (orders.c.due_at <= now)
         )
+        if quoted_after is not None:
+            is_due &= orders.c.ceiling_usd.is_(None) | (orders.c.quoted_at >= quoted_after)
         with self._ledger.reading() as connection:
             if connection.execute(sa.select(orders.c.id).where(is_due).limit(1)).first() is None:
                 return Admission()
         with self._ledger.writing() as connection:
             gate = self._lock(connection)
-            if gate.closed_until is not None and gate.closed_until > now:
-                return Admission(closed_reason=gate.reason)
+            closed_reason = self._why_closed(connection, gate, now)
+            if closed_reason is not None:
+                return Admission(closed_reason=closed_reason)
             if gate.slots is not None and gate.slots_until is not None and gate.slots_until > now:
                 limit = min(limit, gate.slots - self._count_under_way(connection))
             if limit <= 0:
@@ -98,7 +116,7 @@ class Gate:
                 .order_by(orders.c.due_at, orders.c.id)
                 .limit(_JUDGED_AT_ONCE)
                 # Locked: an order that is dropped at this moment must not be bought after all. One
-                # that somebody else has locked waits for the next look: nobody waits in a circle.
+                # that another process has locked waits for the next look: no deadlock is possible.
                 .with_for_update(skip_locked=True)
             ).all()
             books = self.books(connection, collection, limits)
@@ -124,7 +142,22 @@ class Gate:
                     )
                 )
             claimed = self._claim(connection, admitted, now, lease_seconds, limits)
-            return Admission(orders=claimed, held=sum(map(len, held.values())))
+            sequence = connection.execute(sa.select(identity.c.sequence)).scalar_one()
+            held_count = sum(map(len, held.values()))
+            return Admission(orders=claimed, held=held_count, sequence=sequence)
+
+    @staticmethod
+    def _why_closed(connection: Connection, account: sa.engine.Row[Any], now: float) -> str | None:
+        """Return why nothing may be bought now, budget and slots aside."""
+        behind = connection.execute(sa.select(identity.c.behind)).scalar()
+        if behind is not None:
+            return str(behind)
+        offset = account.clock_offset_seconds
+        if offset is not None and abs(offset) > MAXIMUM_CLOCK_OFFSET_SECONDS:
+            return describe_clock_offset(offset)
+        if account.closed_until is not None and account.closed_until > now:
+            return str(account.reason)
+        return None
 
     def _claim(
         self,
@@ -134,73 +167,89 @@ class Gate:
         lease_seconds: float,
         limits: BudgetLimits,
     ) -> tuple[Order, ...]:
-        if not ids:
-            return ()
         lease = uuid.uuid4().hex
-        changes = {
-            "state": "submitting",
-            "lease": lease,
-            "claimed_at": now,
-            "due_at": now + lease_seconds,
-            "hold": None,
-            "held_since": None,
-        }
-        connection.execute(sa.update(orders).where(orders.c.id.in_(ids)).values(changes))
-        if limits.unknown_price == "assume":
-            # The assumption is what the budget counts until Wiro states the cost.
+        claimed = []
+        rows = connection.execute(
+            sa.select(*ORDER_COLUMNS).where(orders.c.id.in_(ids)).order_by(orders.c.id)
+        ).all()
+        for row in rows:
+            order = order_from_row(row)
+            changes: dict[str, Any] = {
+                "due_at": now + lease_seconds,
+                "hold": None,
+                "held_since": None,
+            }
+            if not take_step(connection, Move(order, "claim", changes), now=now):
+                continue
+            ceiling_usd = order.ceiling_usd
+            if ceiling_usd is None and limits.unknown_price == "assume":
+                # The assumption is what the budget counts until Wiro states the cost.
+                ceiling_usd = limits.assumed_usd
             connection.execute(
                 sa.update(orders)
-                .where(orders.c.id.in_(ids), orders.c.ceiling_usd.is_(None))
-                .values(ceiling_usd=limits.assumed_usd)
+                .where(orders.c.id == order.id)
+                .values(lease=lease, ceiling_usd=ceiling_usd)
             )
-        rows = connection.execute(
-            sa.select(*ORDER_COLUMNS).where(orders.c.lease == lease).order_by(orders.c.id)
-        )
-        return tuple(order_from_row(row) for row in rows)
+            claimed.append(
+                replace(
+                    order,
+                    state="submitting",
+                    lease=lease,
+                    due_at=now + lease_seconds,
+                    ceiling_usd=ceiling_usd,
+                    hold=None,
+                    held_since=None,
+                )
+            )
+        return tuple(open_submissions(connection, claimed, now=now))
 
     def books(self, connection: Connection, collection: str, limits: BudgetLimits) -> Books:
-        """What the account has spent and committed, as far as the limits ask for it."""
+        """Add up what the account has spent and committed, for the limits that are set."""
         now = self._ledger.clock()
-        counted = sa.func.coalesce(orders.c.cost_usd, orders.c.ceiling_usd)
-        mine = (orders.c.account == self._account) & orders.c.claimed_at.is_not(None)
-        is_today = orders.c.claimed_at >= now - now % SECONDS_A_DAY
+        midnight = now - now % SECONDS_A_DAY
+        counted = sa.func.coalesce(submissions.c.cost_usd, submissions.c.ceiling_usd)
+        mine = (submissions.c.account == self._account) & (submissions.c.outcome != "nothing")
 
         def add_up(*conditions: sa.ColumnElement[bool]) -> Decimal:
-            query = sa.select(sa.func.sum(counted, type_=orders.c.cost_usd.type))
+            query = sa.select(sa.func.sum(counted, type_=submissions.c.cost_usd.type))
             return connection.execute(query.where(mine, *conditions)).scalar() or Decimal(0)
 
         books = Books()
         if limits.daily_usd is not None:
-            # A task that runs past midnight stays committed on the next day until it ends.
-            from_before = orders.c.state.in_(UNDER_WAY) & ~is_today
-            books = replace(books, daily_usd=add_up(is_today) + add_up(from_before))
+            # A day counts what was sent on it, what was charged on it, and what may yet be.
+            is_today = (
+                (submissions.c.claimed_at >= midnight)
+                | (submissions.c.cost_stated_at >= midnight)
+                | ~submissions.c.has_ended
+            )
+            books = replace(books, daily_usd=add_up(is_today))
         if limits.collection_usd is not None:
-            books = replace(books, collection_usd=add_up(orders.c.collection == collection))
+            books = replace(books, collection_usd=add_up(submissions.c.collection == collection))
         if limits.total_usd is not None:
             books = replace(books, total_usd=add_up())
         return books
 
-    def close(self, *, until: float, reason: str, trouble: TroubleKind | None = None) -> None:
-        """Stops submitting for the account until that time, and says why.
+    def close(self, *, until: float, reason: str, problem: ProblemKind | None = None) -> None:
+        """Stop submitting for the account until that time.
 
         Args:
             until: when one order tries again.
-            reason: for people.
-            trouble: given where this will not pass by itself.
+            reason: shown to users.
+            problem: given if this does not pass without the user.
         """
         with self._ledger.writing() as connection:
             gate = self._lock(connection)
-            if trouble is not None:
+            if problem is not None:
                 self._set(
                     connection,
-                    trouble=trouble,
-                    trouble_reason=reason,
-                    trouble_at=self._ledger.clock(),
+                    problem=problem,
+                    problem_reason=reason,
+                    problem_at=self._ledger.clock(),
                 )
             self._close(connection, gate, until, reason)
 
     def slow_down(self, *, until: float, reason: str) -> None:
-        """Stops submitting and reading for the account until that time: Wiro asked for it."""
+        """Stop submitting and reading for the account until that time: Wiro asked for it."""
         with self._ledger.writing() as connection:
             gate = self._lock(connection)
             self._close(connection, gate, until, reason)
@@ -209,39 +258,72 @@ class Gate:
 
     def may_submit(self) -> bool:
         """Whether the gate is open, budget and slots aside."""
-        return self._is_over(gates.c.closed_until)
+        return self._is_over(accounts.c.closed_until)
 
     def may_read(self) -> bool:
         """Whether tasks may be looked at now. Downloads from the CDN always may."""
-        return self._is_over(gates.c.reads_paused_until)
+        return self._is_over(accounts.c.reads_paused_until)
 
     def _is_over(self, column: sa.Column[float | None]) -> bool:
-        query = sa.select(column).where(gates.c.account == self._account)
+        query = sa.select(column).where(accounts.c.account == self._account)
         with self._ledger.reading() as connection:
             until = connection.execute(query).scalar()
         return until is None or until <= self._ledger.clock()
 
-    def find_trouble(self) -> AccountTrouble | None:
-        """Why nothing can be submitted until a person does something; `None` where all is well."""
+    def find_problem(self) -> AccountProblem | None:
+        """Return why nothing can be submitted until the user acts; `None` if all is well."""
+        query = sa.select(accounts.c.clock_offset_seconds).where(
+            accounts.c.account == self._account
+        )
         with self._ledger.reading() as connection:
-            return find_trouble(connection, self._account)
+            behind = connection.execute(sa.select(identity.c.behind)).scalar()
+            if behind is not None:
+                return AccountProblem("ledger", behind)
+            offset = connection.execute(query).scalar()
+            if offset is not None and abs(offset) > MAXIMUM_CLOCK_OFFSET_SECONDS:
+                return AccountProblem("clock", describe_clock_offset(offset))
+            return find_problem(connection, self._account)
+
+    def end_problem(self, kind: ProblemKind) -> None:
+        """Note that a problem of this kind is over: a call that it would have stopped succeeded."""
+        mine = (accounts.c.account == self._account) & (accounts.c.problem == kind)
+        with self._ledger.reading() as connection:
+            if connection.execute(sa.select(accounts.c.account).where(mine)).first() is None:
+                return
+        with self._ledger.writing() as connection:
+            connection.execute(
+                sa.update(accounts).where(mine).values(problem=None, closed_until=None)
+            )
+
+    def find_unmarked_reason(self) -> str | None:
+        """Return why runs go without a marker; `None` if they carry one."""
+        query = sa.select(accounts.c.unmarked).where(accounts.c.account == self._account)
+        with self._ledger.reading() as connection:
+            return connection.execute(query).scalar()
+
+    def stop_marking(self, reason: str) -> None:
+        """Send runs without a marker from now on, because Wiro refuses it."""
+        with self._ledger.writing() as connection:
+            self._lock(connection)
+            self._set(connection, unmarked=reason)
 
     def take_over(self, collection: str) -> int:
-        """Makes the account pay for what another one, whose key or balance was refused, cannot.
+        """Take over the collection's unsent orders from an account whose key Wiro refuses.
 
-        A person has given the collection another key meanwhile. Nothing was sent for these orders.
+        The user has given the collection another key meanwhile, and nothing was sent for these
+        orders. An account without balance keeps its orders: another one must not pay for them.
 
         Returns:
             How many orders were taken over.
         """
         with self._ledger.reading() as connection:
-            others = list_other_troubled(connection, self._account)
+            others = list_other_refused(connection, self._account)
         if not others:
             return 0
         unsent = (
             sa.select(orders.c.id)
             .where(orders.c.collection == collection, orders.c.state == "ordered")
-            .where(orders.c.account.in_(others))
+            .where(orders.c.account.in_(others), orders.c.posts == 0)
             .order_by(orders.c.id)
             .with_for_update(skip_locked=True)
         )
@@ -253,7 +335,7 @@ class Gate:
         return len(ids)
 
     def learn_slots(self, slots: int | None, *, until: float, reason: str) -> bool:
-        """Notes Wiro's limit of concurrent tasks, to be believed until that time.
+        """Note Wiro's limit of concurrent tasks, to be believed until that time.
 
         Args:
             slots: the limit Wiro named; `None` = as many as are under way now.
@@ -261,7 +343,7 @@ class Gate:
             reason: Wiro's words.
 
         Returns:
-            Whether by the books a slot is free all the same: then somebody else uses the account.
+            Whether a slot is free by the books nevertheless: then others use the account too.
         """
         with self._ledger.writing() as connection:
             self._lock(connection)
@@ -272,16 +354,10 @@ class Gate:
             return under_way < slots
 
     def _lock(self, connection: Connection) -> sa.engine.Row[Any]:
-        mine = gates.c.account == self._account
-        turn = sa.update(gates).where(mine).values(turn=gates.c.turn + 1)
-        if connection.execute(turn).rowcount == 0:
-            with connection.begin_nested() as savepoint:
-                try:
-                    connection.execute(sa.insert(gates).values(account=self._account))
-                except sa.exc.IntegrityError:
-                    savepoint.rollback()  # another submitter came first; its row is ours too
-            connection.execute(turn)
-        return connection.execute(sa.select(gates).where(mine)).one()
+        ensure_account(connection, self._account)
+        mine = accounts.c.account == self._account
+        connection.execute(sa.update(accounts).where(mine).values(turn=accounts.c.turn + 1))
+        return connection.execute(sa.select(accounts).where(mine)).one()
 
     def _close(
         self, connection: Connection, gate: sa.engine.Row[Any], until: float, reason: str
@@ -290,10 +366,21 @@ class Gate:
             self._set(connection, closed_until=until, reason=reason)
 
     def _set(self, connection: Connection, **values: object) -> None:
-        connection.execute(sa.update(gates).where(gates.c.account == self._account).values(values))
+        connection.execute(
+            sa.update(accounts).where(accounts.c.account == self._account).values(values)
+        )
 
     def _count_under_way(self, connection: Connection) -> int:
         count = sa.select(sa.func.count()).where(
             orders.c.account == self._account, orders.c.state.in_(UNDER_WAY)
         )
         return int(connection.execute(count).scalar_one())
+
+
+def describe_clock_offset(offset_seconds: float) -> str:
+    """Say why nothing is bought while the clocks disagree."""
+    way = "behind" if offset_seconds > 0 else "ahead of"
+    return (
+        f"This machine's clock is {abs(offset_seconds):.0f} s {way} Wiro's. Nothing is bought "
+        "while they differ by more than a minute. Set the clock (NTP)."
+    )

@@ -1,34 +1,36 @@
 """The ledger: which orders exist, who may take their next step, and what they cost.
 
-Every change of an order is one conditional UPDATE in a transaction of its own, so two processes
-that want the same step cannot both have it, and a process that dies between two steps leaves an
-order that the next one takes up when its lease has ended.
+Every step of an order is one conditional UPDATE, guarded by the transition table, so two processes
+that want the same step cannot both take it, and a process that dies between two steps leaves an
+order that another one takes up when its lease has ended.
 """
 
 from __future__ import annotations
 
-from decimal import Decimal
+from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 
-from wiro_dagster.ledger.claims import Claims
+from wiro_dagster.ledger.claims import Cost, Move, take_step
+from wiro_dagster.ledger.identity import Identities
 from wiro_dagster.ledger.order import (
-    FREE_TO_REPEAT,
-    UNDER_WAY,
     Order,
     OrderRequest,
-    OrderState,
     Placement,
     StopState,
+    live_key,
 )
-from wiro_dagster.ledger.outcomes import note_extra_task, note_task, note_unsent
-from wiro_dagster.ledger.placing import place_order
+from wiro_dagster.ledger.placing import insert_order, place_order
 from wiro_dagster.ledger.records import Records
 from wiro_dagster.ledger.reports import Reports
 from wiro_dagster.ledger.schema import orders
+from wiro_dagster.ledger.submissions import Submissions, insert_submission
+from wiro_dagster.ledger.tasks import Tasks
+from wiro_dagster.ledger.transitions import UNDER_WAY, WITHOUT_VIDEO, OrderState
 
 
-class Ledger(Records, Claims, Reports):
+class Ledger(Records, Submissions, Tasks, Reports, Identities):
     """The orders of one database, shared by every process that has its URL.
 
     Args:
@@ -37,156 +39,158 @@ class Ledger(Records, Claims, Reports):
 
     Raises:
         ConfigurationError: the URL cannot be used.
-        LedgerError: the database cannot be reached, or holds another version's ledger.
+        LedgerError: the database cannot be reached, or holds a ledger of another version.
     """
 
     # ---- asking for a video ----
 
     def place(self, request: OrderRequest, *, cancel_superseded: bool = False) -> Placement:
-        """Makes an order, or finds the live one that already stands for the same video.
+        """Make an order, or find the live one for the same video.
 
-        Earlier orders of the partition for another video are superseded: dropped where nothing
-        was sent yet, otherwise kept on the books and set aside when they arrive.
+        Earlier orders of the partition for another video are superseded: dropped if nothing was
+        sent yet, otherwise kept on the books and not reported when they arrive.
 
         Args:
             request: what is asked for.
-            cancel_superseded: ask for tasks to be stopped that make a superseded video.
+            cancel_superseded: stop tasks that make a superseded video.
         """
         with self.writing() as connection:
             return place_order(
                 connection, request, now=self.clock(), cancel_superseded=cancel_superseded
             )
 
-    # ---- taking a step ----
+    def restore(
+        self, request: OrderRequest, *, task_id: str, known: Mapping[str, Any], cost: Cost
+    ) -> Order | None:
+        """Put an order back on the books from evidence outside the ledger.
 
-    def record_task(self, order: Order, task_id: str, *, due_at: float) -> bool:
-        """Notes the task that Wiro made for an order: the one write that may never be lost.
-
-        It holds even where the lease has ended meanwhile, and the order counts as `unknown` or as
-        never sent.
-
-        Returns:
-            False where the order has a task already, or has ended.
-
-        Raises:
-            sqlalchemy.exc.IntegrityError: another order has this task.
-        """
-        with self.writing() as connection:
-            return note_task(connection, order, task_id, now=self.clock(), due_at=due_at)
-
-    def record_extra_task(self, order: Order, task_id: str, *, due_at: float) -> None:
-        """Notes a task that was made for an order which has another one, or which has ended.
-
-        Raises:
-            sqlalchemy.exc.IntegrityError: another order has this task.
-        """
-        with self.writing() as connection:
-            note_extra_task(connection, order, task_id, now=self.clock(), due_at=due_at)
-
-    def record_unsent(
-        self, order: Order, *, due_at: float, hold: str | None = None
-    ) -> OrderState | None:
-        """Notes that nothing was bought for a claimed order.
-
-        It is submitted again at `due_at`, or ends where it was asked to stop or is superseded.
+        Args:
+            request: what was asked for.
+            task_id: the task that Wiro made for it.
+            known: other columns; with `files`, the order is owned, otherwise its task is followed.
+            cost: what it cost.
 
         Returns:
-            The order's new state; `None` where somebody else has it by now.
+            The order; `None` if the books have it, or its task, already.
         """
+        now = self.clock()
+        key = live_key(request.collection, request.partition, request.fingerprint)
+        state: OrderState = "delivered" if known.get("files") else "running"
         with self.writing() as connection:
-            return note_unsent(connection, order, now=self.clock(), due_at=due_at, hold=hold)
-
-    def make_due(self, order_id: int) -> None:
-        """Makes a task's next poll due now, because something hinted that it has news."""
-        with self.writing() as connection:
-            connection.execute(
-                sa.update(orders)
-                .where(orders.c.id == order_id, orders.c.state == "running")
-                .where(orders.c.lease.is_(None))
-                .values(due_at=self.clock())
+            is_known = (orders.c.live_key == key) | (
+                (orders.c.account == request.account) & (orders.c.task_id == task_id)
             )
+            if connection.execute(sa.select(orders.c.id).where(is_known)).first() is not None:
+                return None
+            values = {"claimed_at": now, "submitted_at": now, "posts": 1, **known}
+            if state == "delivered":
+                values["due_at"] = None
+            order_id = insert_order(
+                connection,
+                request,
+                now=now,
+                key=key,
+                state=state,
+                task_id=task_id,
+                cost_usd=cost.usd,
+                **values,
+            )
+            insert_submission(
+                connection,
+                request,
+                key,
+                order_id=order_id,
+                task_id=task_id,
+                claimed_at=float(values["claimed_at"] or now),
+                cost=cost,
+            )
+        return self.get(order_id)
+
+    # ---- what a user decides ----
 
     def request_stop(self, order_id: int, *, state: StopState, reason: str) -> bool:
-        """Asks for an order to end without a video: at once where nothing was sent, else at Wiro.
+        """Ask for an order to end without a video: at once if nothing was sent, else at Wiro.
 
         A task that completes in spite of it is kept, since it is paid for.
 
         Args:
             order_id: which.
             state: what the order becomes when the task has ended without a video.
-            reason: why, for people.
+            reason: why.
 
         Returns:
-            False where the order has ended already.
+            False if the order has ended already.
         """
         now = self.clock()
-        mine = orders.c.id == order_id
+        order = self.get(order_id)
+        if order.state == "ordered":
+            step = "refuse" if state == "failed" else "drop"
+            return self.apply(order, step, error=reason, ended_at=now, due_at=now)
         with self.writing() as connection:
-            dropped = connection.execute(
-                sa.update(orders)
-                .where(mine, orders.c.state == "ordered")
-                .values(
-                    state=state, live_key=None, error=reason, ended_at=now, due_at=now, lease=None
-                )
-            )
             asked = connection.execute(
                 sa.update(orders)
-                .where(mine, orders.c.state.in_(UNDER_WAY), orders.c.stop_reason.is_(None))
-                .values(stop_state=state, stop_reason=reason)
+                .where(orders.c.id == order_id, orders.c.state.in_(UNDER_WAY))
+                .where(orders.c.stop_reason.is_(None))
+                .values(
+                    stop_state=state,
+                    stop_reason=reason,
+                    due_at=sa.case((orders.c.state == "running", now), else_=orders.c.due_at),
+                )
             )
+        return asked.rowcount > 0
+
+    def abandon_unknown(self, order: Order) -> bool:
+        """End an order whose answer was lost, because the user has decided so.
+
+        The POST stays on the books at its ceiling: no list can prove that it bought nothing.
+        """
+        now = self.clock()
+        reason = "Submission outcome unknown; abandoned manually."
+        return self.apply(order, "abandon", error=reason, ended_at=now, due_at=now)
+
+    def send_again(self, order: Order) -> bool:
+        """Submit an order of unknown outcome once more, because the user has decided so.
+
+        The earlier POST stays on the books at its ceiling.
+        """
+        with self.writing() as connection:
+            again = {"due_at": self.clock(), "hold": None, "lost_since": None}
+            return take_step(connection, Move(order, "withdraw", again), now=self.clock())
+
+    def free_to_repeat(self, order_id: int) -> bool:
+        """Let a video be ordered again that was billed and brought nothing: the user decided so."""
+        with self.writing() as connection:
+            result = connection.execute(
+                sa.update(orders)
+                .where(orders.c.id == order_id, orders.c.state.in_(WITHOUT_VIDEO))
+                .values(live_key=None)
+            )
+        return result.rowcount == 1
+
+    def make_due(self, order_id: int) -> None:
+        """Make a task's next look due now, because something hinted that it has news."""
+        with self.writing() as connection:
             connection.execute(
                 sa.update(orders)
-                .where(mine, orders.c.state == "running", orders.c.lease.is_(None))
-                .values(due_at=now)
+                .where(orders.c.id == order_id, orders.c.state == "running")
+                .values(due_at=self.clock())
             )
-        return dropped.rowcount + asked.rowcount > 0
 
     # ---- fetching again ----
 
     def fetch_again(self, order: Order) -> bool:
-        """Sends an owned order back to `finished`, because its files are gone from the store.
+        """Send an owned order back to `finished`, because its files are gone from the store.
 
-        Which they were stays known: they may be back before they are fetched.
+        The record of its files stays: they may be back before they are fetched.
         """
-        with self.writing() as connection:
-            result = connection.execute(
-                sa.update(orders)
-                .where(orders.c.id == order.id, orders.c.state.in_(("stored", "delivered")))
-                .values(state="finished", due_at=self.clock(), lease=None, attempts=0)
-            )
-        return result.rowcount == 1
+        return self.apply(order, "fetch_again", due_at=self.clock(), attempts=0)
 
     def recover(self, order_id: int) -> bool:
-        """Sends an order that ended without its files, though Wiro has some, to fetch them."""
-        order = self.get(order_id)
-        has_files = order.state in ("uncollected", "finished") or (
-            order.state in FREE_TO_REPEAT and order.outputs != ()
-        )
-        if not has_files:
-            return False
-        with self.writing() as connection:
-            result = connection.execute(
-                sa.update(orders)
-                .where(orders.c.id == order_id, orders.c.state == order.state)
-                .values(state="finished", due_at=self.clock(), lease=None, attempts=0)
-            )
-        return result.rowcount == 1
+        """Look again at the task of an order that ended without its files, and fetch what it has.
 
-    def abandon_unknown(self, order: Order) -> bool:
-        """Ends an order whose answer was lost because a person says that nothing was bought."""
-        now = self.clock()
-        with self.writing() as connection:
-            result = connection.execute(
-                sa.update(orders)
-                .where(orders.c.id == order.id, orders.c.state == "unknown")
-                .values(
-                    state="cancelled",
-                    live_key=None,
-                    error="Its answer was lost, and a person gave it up.",
-                    cost_usd=Decimal(0),  # by that person's word nothing was bought
-                    ended_at=now,
-                    due_at=now,
-                    lease=None,
-                )
-            )
-        return result.rowcount == 1
+        It works from every state that has a task id and nothing to do: what Wiro shows decides.
+        """
+        order = self.get(order_id)
+        if order.task_id is None or order.state not in ("finished", *WITHOUT_VIDEO):
+            return False
+        return self.apply(order, "follow_again", due_at=self.clock(), attempts=0, hold=None)

@@ -1,50 +1,23 @@
-"""An order: one video that somebody asked for, and everything known about it."""
+"""An order: one requested video, and everything known about it."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
-OrderState = Literal[
-    "ordered",
-    "submitting",
-    "unknown",
-    "running",
-    "finished",
-    "stored",
-    "delivered",
-    "failed",
-    "cancelled",
-    "uncollected",
-]
-"""Where an order is.
+from sqlalchemy.engine import Row
 
-ordered      asked for; nothing sent to Wiro, nothing bought
-submitting   the intent to buy is on record; the POST may be under way
-unknown      the POST's answer was lost: a task may exist, to be looked up before anything else
-running      Wiro has the task
-finished     Wiro's task succeeded and is billed; its files are still only on the CDN
-stored       the files are in the video store, verified
-delivered    the materialization is in Dagster's event log
-failed       Wiro refused the order or the task failed
-cancelled    nothing more will come: cancelled at Wiro, or dropped before it was submitted
-uncollected  paid for, but its files could not be fetched; `wiro-dagster orders recover` tries again
-"""
-
-UNDER_WAY: tuple[OrderState, ...] = ("submitting", "unknown", "running")
-"""States in which a task exists, or may exist, and its price is committed but not yet known."""
-
-FREE_TO_REPEAT: tuple[OrderState, ...] = ("failed", "cancelled")
-"""States that let the same video be ordered again. All others are *live*."""
-
-SETTLED: tuple[OrderState, ...] = ("stored", "delivered", "failed", "cancelled", "uncollected")
-"""States in which Wiro and the store have nothing more to do unless a person asks."""
-
+from wiro_dagster.ledger.schema import orders
+from wiro_dagster.ledger.transitions import OWNED, SETTLED, WITHOUT_VIDEO, OrderState
 
 StopState = Literal["failed", "cancelled"]
-"""How an order ends that was asked to stop: it failed us, or nobody wants it any more."""
+"""How an order ends that was asked to stop: it failed, or nobody needs it any longer."""
+
+MAXIMUM_POSTS = 2
+"""How often the product sends one order on its own. After that, only the user can send it again."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +26,11 @@ class OrderRequest:
 
     Args:
         collection: the video asset's key as text, such as `video` or `ads/video`.
-        account: which Wiro account pays, as an unreadable short hash of its key.
-        prompt_input: the input that carries the prompt's text; `None` where there is none.
-        quote_usd: the expected cost, `None` where it is not known.
+        account: the name of the Wiro account that pays.
+        prompt_input: the input that carries the prompt's text; `None` if there is none.
+        quote_usd: the expected cost, `None` if it is not known.
         ceiling_usd: the highest cost that the budget must have room for.
+        quoted_at: when the price was computed, in unix seconds.
     """
 
     collection: str
@@ -69,11 +43,15 @@ class OrderRequest:
     prompt_input: str | None = "prompt"
     quote_usd: Decimal | None = None
     ceiling_usd: Decimal | None = None
+    quoted_at: float | None = None
 
 
 @dataclass(frozen=True)
 class Order:
-    """One row of the ledger. Times are unix seconds; money is in USD."""
+    """One row of the ledger. Times are unix seconds by our clock; money is in USD.
+
+    `cost_usd` is what Wiro stated for the order's task, and `None` while it has not.
+    """
 
     id: int
     collection: str
@@ -84,20 +62,27 @@ class Order:
     fingerprint: str
     take: int
     state: OrderState
-    marker: str
     created_at: float
+    moved_at: float = 0.0
     prompt_input: str | None = "prompt"
+    live_key: str | None = None
     due_at: float | None = None
     lease: str | None = None
     attempts: int = 0
+    deaths: int = 0
     hold: str | None = None
     held_since: float | None = None
     quote_usd: Decimal | None = None
     ceiling_usd: Decimal | None = None
+    quoted_at: float | None = None
     cost_usd: Decimal | None = None
+    posts: int = 0
+    marker: str | None = None
     claimed_at: float | None = None
     lost_since: float | None = None
+    looks: int = 0
     submitted_at: float | None = None
+    started_at: float | None = None
     ended_at: float | None = None
     task_id: str | None = None
     task_status: str | None = None
@@ -105,7 +90,6 @@ class Order:
     observed_at: float | None = None
     queue_seconds: float | None = None
     elapsed_seconds: float | None = None
-    polls: int = 0
     outputs: tuple[Mapping[str, Any], ...] = ()
     files: tuple[Mapping[str, Any], ...] = ()
     error: str | None = None
@@ -122,23 +106,31 @@ class Order:
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing more happens by itself, except for reporting."""
+        """Whether nothing is left to do except reporting."""
         return self.state in SETTLED
 
     @property
     def is_owned(self) -> bool:
-        """Whether the files are in the video store, verified."""
-        return self.state in ("stored", "delivered")
+        """Whether the files are in the video store."""
+        return self.state in OWNED
+
+    @property
+    def is_billed_failure(self) -> bool:
+        """Whether it ended without a video and was, or may have been, billed.
+
+        Only the user may order it again, after being told what it cost.
+        """
+        return self.state in WITHOUT_VIDEO and self.live_key is not None
 
     @property
     def name(self) -> str:
-        """How messages speak of it: `order 12 (video, partition "cat")`."""
+        """How messages refer to it: `order 12 (video, partition "cat")`."""
         return f'order {self.id} ({self.collection}, partition "{self.partition}")'
 
 
-PlacementOutcome = Literal["placed", "under_way", "owned", "taken_up"]
-"""What placing did: a new order; one that is on its way; one whose video we have; or an earlier one
-that was set aside (superseded, or given up while downloading) and is taken up again."""
+PlacementOutcome = Literal["placed", "under_way", "owned", "taken_up", "billed_failure"]
+"""What placing did: a new order; one that is under way; one whose video we own; an earlier one that
+is resumed; or one that was billed and brought nothing, which only the user may order again."""
 
 
 @dataclass(frozen=True)
@@ -147,3 +139,21 @@ class Placement:
 
     order: Order
     outcome: PlacementOutcome
+
+
+ORDER_COLUMNS = tuple(orders.c[name] for name in Order.__dataclass_fields__)
+"""The columns that `order_from_row` reads."""
+
+
+def order_from_row(row: Row[Any]) -> Order:
+    """Return an order from a row of `ORDER_COLUMNS`."""
+    values = dict(row._mapping)  # noqa: SLF001, public in spite of its name
+    values["outputs"] = tuple(values["outputs"])
+    values["files"] = tuple(values["files"])
+    return Order(**values)
+
+
+def live_key(collection: str, partition: str, fingerprint: str) -> str:
+    """Return what may exist only once among live orders, as 64 hex digits."""
+    text = f"{collection}\n{partition}\n{fingerprint}"
+    return hashlib.sha256(text.encode()).hexdigest()

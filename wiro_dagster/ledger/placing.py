@@ -1,36 +1,37 @@
-"""Placing: from a request to the one order that stands for it."""
+"""Placing: from a request to the one live order for it."""
 
 from __future__ import annotations
 
-import hashlib
-import uuid
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from wiro_dagster.errors import LedgerError
+from wiro_dagster.ledger.claims import Move, take_step
 from wiro_dagster.ledger.order import (
-    UNDER_WAY,
+    ORDER_COLUMNS,
     Order,
     OrderRequest,
     Placement,
     PlacementOutcome,
+    live_key,
+    order_from_row,
 )
-from wiro_dagster.ledger.rows import ORDER_COLUMNS, order_from_row
 from wiro_dagster.ledger.schema import orders
+from wiro_dagster.ledger.transitions import UNDER_WAY, OrderState
 
 
 def place_order(
     connection: Connection, request: OrderRequest, *, now: float, cancel_superseded: bool
 ) -> Placement:
-    """Makes an order, or finds the live one that already stands for the same video.
+    """Make an order, or find the live one for the same video.
 
     Args:
         connection: of a transaction that may write.
         request: what is asked for.
         now: unix seconds.
-        cancel_superseded: ask for tasks to be stopped that make a superseded video.
+        cancel_superseded: stop tasks that make a superseded video.
     """
     _take_turns(connection, request)
     key = live_key(request.collection, request.partition, request.fingerprint)
@@ -38,7 +39,7 @@ def place_order(
         sa.select(*ORDER_COLUMNS).where(orders.c.live_key == key)
     ).one_or_none()
     if found is None:
-        order_id = _insert(connection, request, key, now)
+        order_id = insert_order(connection, request, now=now, key=key, state="ordered")
         outcome: PlacementOutcome = "placed"
     else:
         order = order_from_row(found)
@@ -50,14 +51,44 @@ def place_order(
     return Placement(order_from_row(row), outcome)
 
 
-def live_key(collection: str, partition: str, fingerprint: str) -> str:
-    """What may exist once among live orders, as 64 hex digits."""
-    text = f"{collection}\n{partition}\n{fingerprint}"
-    return hashlib.sha256(text.encode()).hexdigest()
+def insert_order(
+    connection: Connection,
+    request: OrderRequest,
+    *,
+    now: float,
+    key: str | None,
+    state: OrderState,
+    **more: Any,
+) -> int:
+    """Insert an order. Return its id.
+
+    Args:
+        connection: of a transaction that may write.
+        request: what it asks for.
+        now: unix seconds.
+        key: the live key of the video, `None` for an order that nobody is shown.
+        state: the order's first.
+        **more: other columns.
+    """
+    values = {
+        **{name: getattr(request, name) for name in OrderRequest.__dataclass_fields__},
+        "live_key": key,
+        "state": state,
+        "created_at": now,
+        "moved_at": now,
+        "due_at": now,
+        "outputs": [],
+        "files": [],
+        **more,
+    }
+    inserted = connection.execute(sa.insert(orders).values(values)).inserted_primary_key
+    if inserted is None:
+        raise LedgerError("The database did not return the new order's id.")
+    return int(inserted[0])
 
 
 def _take_turns(connection: Connection, request: OrderRequest) -> None:
-    """Lets one transaction at a time place orders of a partition.
+    """Let one transaction at a time place orders of a partition.
 
     Two at once would not see each other's order, and neither would be superseded. SQLite has one
     writer at a time anyway.
@@ -67,91 +98,77 @@ def _take_turns(connection: Connection, request: OrderRequest) -> None:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
 
 
-def _insert(connection: Connection, request: OrderRequest, key: str, now: float) -> int:
-    values = {
-        **{name: getattr(request, name) for name in OrderRequest.__dataclass_fields__},
-        "live_key": key,
-        "state": "ordered",
-        "marker": uuid.uuid4().hex,
-        "created_at": now,
-        "due_at": now,
-        "outputs": [],
-        "files": [],
-    }
-    inserted = connection.execute(sa.insert(orders).values(values)).inserted_primary_key
-    if inserted is None:
-        raise LedgerError("The database did not tell the new order's id.")
-    return int(inserted[0])
-
-
 def _take_up(
     connection: Connection, order: Order, request: OrderRequest, now: float
 ) -> PlacementOutcome:
+    if order.is_billed_failure and order.state != "uncollected":
+        return "billed_failure"
     changes: dict[str, Any] = {}
-    if order.superseded_by is not None:
+    is_taken_up = order.superseded_by is not None
+    if is_taken_up:
         changes["superseded_by"] = None
         if order.stop_reason == _why_superseded(order.superseded_by):
             changes |= {"stop_state": None, "stop_reason": None}
-        if order.state == "delivered":  # another video was shown since: report this one again
-            changes |= {"state": "stored", "due_at": now, "lease": None}
-    if order.state == "uncollected":
-        changes |= {"state": "finished", "due_at": now, "lease": None, "attempts": 0}
-    if changes:
         connection.execute(sa.update(orders).where(orders.c.id == order.id).values(changes))
+    if order.state == "uncollected":
+        # What was paid for is looked for once more; nothing is bought.
+        return _resume(connection, order, "follow_again", now)
+    if is_taken_up:
+        if order.state == "delivered":  # another video was shown since: report this one again
+            return _resume(connection, order, "show_again", now)
         return "taken_up"
     if order.account != request.account:
-        # The key was replaced before the order was sent: whoever asks for it now pays for it.
+        # The key was replaced before the order was sent: the account that asks now pays for it.
         connection.execute(
             sa.update(orders)
-            .where(orders.c.id == order.id, orders.c.state == "ordered")
+            .where(orders.c.id == order.id, orders.c.state == "ordered", orders.c.posts == 0)
             .values(account=request.account)
         )
     return "owned" if order.is_owned else "under_way"
 
 
+def _resume(connection: Connection, order: Order, step: str, now: float) -> PlacementOutcome:
+    take_step(connection, Move(order, step, {"due_at": now, "attempts": 0}), now=now)
+    return "taken_up"
+
+
 def _supersede_others(
     connection: Connection, request: OrderRequest, order_id: int, now: float
 ) -> None:
-    others = connection.execute(
-        sa.select(orders.c.id)
+    found = connection.execute(
+        sa.select(*ORDER_COLUMNS)
         .where(orders.c.collection == request.collection)
         .where(orders.c.partition == request.partition)
         .where(orders.c.id != order_id, orders.c.superseded_by.is_(None))
         .order_by(orders.c.id)
         .with_for_update()
     )
-    ids = others.scalars().all()
-    if not ids:
-        return
+    others = [order_from_row(row) for row in found]
+    for other in others:
+        if other.state == "ordered":
+            reason = f"{_why_superseded(order_id)} Nothing had been sent."
+            ended = {"due_at": None, "ended_at": now, "error": reason}
+            take_step(connection, Move(other, "drop", ended), now=now)
     connection.execute(
         sa.update(orders)
-        .where(orders.c.id.in_(ids), orders.c.state == "ordered")
-        .values(
-            state="cancelled",
-            live_key=None,
-            due_at=None,
-            lease=None,
-            ended_at=now,
-            error=f"{_why_superseded(order_id)} Nothing had been sent.",
-        )
+        .where(orders.c.id.in_([other.id for other in others]))
+        .values(superseded_by=order_id)
     )
-    connection.execute(sa.update(orders).where(orders.c.id.in_(ids)).values(superseded_by=order_id))
 
 
 def _stop_superseded(connection: Connection, order_id: int, now: float) -> None:
-    """Asks for the tasks of superseded orders to be stopped; one that completes is kept."""
+    """Ask for the tasks of superseded orders to be stopped; one that completes is kept."""
     mine = (orders.c.superseded_by == order_id) & orders.c.stop_reason.is_(None)
     connection.execute(
         sa.update(orders)
-        .where(mine, orders.c.state == "running", orders.c.lease.is_(None))
-        .values(due_at=now)
-    )
-    connection.execute(
-        sa.update(orders)
         .where(mine, orders.c.state.in_(UNDER_WAY))
-        .values(stop_state="cancelled", stop_reason=_why_superseded(order_id))
+        .values(
+            stop_state="cancelled",
+            stop_reason=_why_superseded(order_id),
+            due_at=sa.case((orders.c.state == "running", now), else_=orders.c.due_at),
+        )
     )
 
 
-def _why_superseded(order_id: int) -> str:
+def _why_superseded(order_id: int | None) -> str:
     return f"Superseded by order {order_id}."

@@ -1,23 +1,23 @@
-"""Looking orders up, without changing anything."""
+"""Lookups of orders, without changing anything."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import sqlalchemy as sa
 
 from wiro_dagster.errors import LedgerError
 from wiro_dagster.ledger.database import Database
-from wiro_dagster.ledger.order import Order, OrderState
-from wiro_dagster.ledger.rows import ORDER_COLUMNS, order_from_row
+from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, order_from_row
 from wiro_dagster.ledger.schema import orders
+from wiro_dagster.ledger.transitions import OWNED, UNDER_WAY, WITHOUT_VIDEO, OrderState
 
 
 class Records(Database):
-    """What is known of orders."""
+    """Looks orders up."""
 
     def get(self, order_id: int) -> Order:
-        """One order by its id.
+        """Return one order by its id.
 
         Raises:
             LedgerError: there is none.
@@ -36,7 +36,7 @@ class Records(Database):
         states: Collection[OrderState] | None = None,
         limit: int | None = None,
     ) -> list[Order]:
-        """Orders that fit every condition given, the oldest first."""
+        """Return orders that fit every condition given, the oldest first."""
         query = sa.select(*ORDER_COLUMNS).order_by(orders.c.id)
         if ids is not None:
             query = query.where(orders.c.id.in_(ids))
@@ -52,7 +52,7 @@ class Records(Database):
             return [order_from_row(row) for row in connection.execute(query)]
 
     def find_latest(self, collection: str, partition: str) -> Order | None:
-        """The order that stands for a partition now: the newest that is not superseded."""
+        """Return the order that stands for a partition now: the newest that is not superseded."""
         query = (
             sa.select(*ORDER_COLUMNS)
             .where(orders.c.collection == collection, orders.c.partition == partition)
@@ -65,11 +65,11 @@ class Records(Database):
         return None if row is None else order_from_row(row)
 
     def list_failed(self, collection: str) -> list[Order]:
-        """Orders that stand for their partition and ended without a video, the oldest first."""
+        """Return orders that stand for their partition and ended without a video."""
         query = (
             sa.select(*ORDER_COLUMNS)
             .where(orders.c.collection == collection)
-            .where(orders.c.state.in_(("failed", "cancelled", "uncollected")))
+            .where(orders.c.state.in_(WITHOUT_VIDEO))
             .where(orders.c.superseded_by.is_(None))
             .order_by(orders.c.id)
         )
@@ -77,13 +77,13 @@ class Records(Database):
             return [order_from_row(row) for row in connection.execute(query)]
 
     def count_held(self, collection: str) -> int:
-        """How many orders the budget holds back."""
+        """Return how many orders the budget holds back."""
         query = sa.select(sa.func.count()).where(_is_held(collection))
         with self.reading() as connection:
             return int(connection.execute(query).scalar_one())
 
     def list_held(self, collection: str, *, limit: int) -> list[Order]:
-        """Orders that the budget holds back; `hold` says why. The longest held first."""
+        """Return orders that the budget holds back; `hold` says why. The longest held first."""
         query = (
             sa.select(*ORDER_COLUMNS)
             .where(_is_held(collection))
@@ -93,16 +93,8 @@ class Records(Database):
         with self.reading() as connection:
             return [order_from_row(row) for row in connection.execute(query)]
 
-    def find_known_tasks(self, account: str, task_ids: Collection[str]) -> set[str]:
-        """Which of these tasks belong to an order of the account already."""
-        query = sa.select(orders.c.task_id).where(
-            orders.c.account == account, orders.c.task_id.in_(task_ids)
-        )
-        with self.reading() as connection:
-            return set(connection.execute(query).scalars())
-
     def list_unanswered(self, account: str) -> list[Order]:
-        """Orders of an account that were or are being submitted, and have no task yet."""
+        """Return orders of an account that were or are being submitted, and have no task yet."""
         query = (
             sa.select(*ORDER_COLUMNS)
             .where(orders.c.account == account)
@@ -113,7 +105,7 @@ class Records(Database):
             return [order_from_row(row) for row in connection.execute(query)]
 
     def count_unsettled(self, collection: str) -> dict[OrderState, int]:
-        """How many orders of a collection are in each state that is not at rest."""
+        """Return how many orders of a collection still have a step to take, by state."""
         query = (
             sa.select(orders.c.state, sa.func.count())
             .where(orders.c.collection == collection, orders.c.due_at.is_not(None))
@@ -123,16 +115,82 @@ class Records(Database):
         with self.reading() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
-    def list_unquoted(self, collection: str, *, limit: int) -> list[Order]:
-        """Orders that are due for submission and have no price yet."""
+    def list_unquoted(
+        self, collection: str, *, limit: int, quoted_before: float = 0.0
+    ) -> list[Order]:
+        """Return orders that are due for submission and whose price is missing or too old."""
+        is_old = orders.c.ceiling_usd.is_(None) | (
+            sa.func.coalesce(orders.c.quoted_at, 0) < quoted_before
+        )
         query = (
             sa.select(*ORDER_COLUMNS)
             .where(orders.c.collection == collection, orders.c.state == "ordered")
-            .where(orders.c.due_at <= self.clock(), orders.c.ceiling_usd.is_(None))
+            .where(orders.c.due_at <= self.clock(), is_old)
+            .order_by(orders.c.due_at, orders.c.id)
             .limit(limit)
         )
         with self.reading() as connection:
             return [order_from_row(row) for row in connection.execute(query)]
+
+    def list_standing(
+        self, collection: str, moved_before: Mapping[OrderState, float], *, limit: int
+    ) -> list[Order]:
+        """Return orders that have not left a state since the time given for it.
+
+        Args:
+            collection: whose orders.
+            moved_before: for each state, the unix time by which an order in it should have come
+                there later.
+            limit: how many at most, the longest standing first.
+        """
+        stands = sa.or_(
+            *(
+                (orders.c.state == state) & (orders.c.moved_at < time)
+                for state, time in moved_before.items()
+            )
+        )
+        query = (
+            sa.select(*ORDER_COLUMNS)
+            .where(orders.c.collection == collection, stands)
+            .order_by(orders.c.moved_at, orders.c.id)
+            .limit(limit)
+        )
+        with self.reading() as connection:
+            return [order_from_row(row) for row in connection.execute(query)]
+
+    def list_shown(self, collection: str) -> list[Order]:
+        """Return the owned orders that stand for their partition, the oldest first."""
+        query = (
+            sa.select(*ORDER_COLUMNS)
+            .where(orders.c.collection == collection, orders.c.state.in_(OWNED))
+            .where(orders.c.superseded_by.is_(None))
+            .order_by(orders.c.id)
+        )
+        with self.reading() as connection:
+            return [order_from_row(row) for row in connection.execute(query)]
+
+    def list_other_collections(self, collection: str) -> dict[str, int]:
+        """Return other collections with orders that are under way, and how many each has."""
+        query = (
+            sa.select(orders.c.collection, sa.func.count())
+            .where(orders.c.collection != collection, orders.c.state.in_(UNDER_WAY))
+            .group_by(orders.c.collection)
+        )
+        with self.reading() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def find_owned(self, collection: str, fingerprint: str) -> Order | None:
+        """Return an owned order of another or the same partition with this fingerprint."""
+        query = (
+            sa.select(*ORDER_COLUMNS)
+            .where(orders.c.collection == collection, orders.c.fingerprint == fingerprint)
+            .where(orders.c.state.in_(OWNED))
+            .order_by(orders.c.id.desc())
+            .limit(1)
+        )
+        with self.reading() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else order_from_row(row)
 
 
 def _is_held(collection: str) -> sa.ColumnElement[bool]:

@@ -1,4 +1,4 @@
-"""Reports: what Dagster's event log knows of orders, and who is to tell it."""
+"""Reports: what Dagster's event log knows of orders, and which process writes it next."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from wiro_dagster.ledger.database import Database
-from wiro_dagster.ledger.order import Order
-from wiro_dagster.ledger.rows import ORDER_COLUMNS, order_from_row
+from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, order_from_row
 from wiro_dagster.ledger.schema import orders
+from wiro_dagster.ledger.transitions import TRANSITIONS, WITHOUT_VIDEO
 
 _IS_STORED = orders.c.state == "stored"
-_HAS_NO_VIDEO = orders.c.state.in_(("failed", "cancelled", "uncollected"))
+_HAS_NO_VIDEO = orders.c.state.in_(WITHOUT_VIDEO)
 
 
 class Reports(Database):
-    """Notes what has been told of orders, and which runs wait for them."""
+    """Notes what has been reported of orders, and which runs wait for them."""
 
     def mark_reported(self, order_ids: Collection[int]) -> None:
-        """Notes that Dagster's event log tells how these orders ended."""
+        """Note that Dagster's event log shows how these orders ended."""
         if order_ids:
             with self.writing() as connection:
                 ids = _lock_in_order(connection, orders.c.id.in_(order_ids))
-                _put_to_rest(connection, orders.c.id.in_(ids))
+                _close(connection, orders.c.id.in_(ids), self.clock())
 
     def mark_lease_reported(self, lease: str) -> None:
-        """The same for the orders of one claim, as far as they have not been taken up since.
+        """Do the same for the orders of one claim that have not been resumed since.
 
-        Whoever is late, or says it again, changes nothing: an order that was fetched again or asked
-        for again meanwhile has lost this lease, and its new end is yet to be told.
+        A late or repeated call changes nothing: an order that was fetched again or requested again
+        meanwhile has lost this lease, and its new end is still to be reported.
         """
         if not lease:
             return
@@ -40,21 +40,21 @@ class Reports(Database):
                 return
         with self.writing() as connection:
             ids = _lock_in_order(connection, is_held)
-            _put_to_rest(connection, orders.c.id.in_(ids))
+            _close(connection, orders.c.id.in_(ids), self.clock())
 
     def claim_progress(self, collection: str, *, limit: int, pause_seconds: float) -> list[Order]:
-        """Takes running tasks of which there is something new to be told, and notes it as told.
+        """Take running tasks with news to report, and note the news as reported.
 
-        New is that a task has left the queue; later, at most once a pause, that its status or its
-        percentage has moved.
+        News is that a task has left the queue; later, at most once per pause, that its status or
+        its percentage has changed.
 
         Args:
             collection: whose orders.
-            limit: how many at the most; those told longest ago come first.
-            pause_seconds: from one telling of a task to the next.
+            limit: how many at most; those reported longest ago come first.
+            pause_seconds: from one report of a task to the next.
 
         Returns:
-            The orders as they are, with the time when they were told of before.
+            The orders as they are, with the time of their previous report.
         """
         now = self.clock()
         has_moved = orders.c.observed_status.is_distinct_from(
@@ -92,7 +92,7 @@ class Reports(Database):
         return [order_from_row(row) for row in rows]
 
     def set_aside_superseded(self, collection: str) -> None:
-        """Puts superseded videos that have arrived to rest: owned, on the books, not reported."""
+        """Close superseded orders that have ended: owned and on the books, but not reported."""
         is_superseded = (
             (orders.c.collection == collection)
             & orders.c.superseded_by.is_not(None)
@@ -103,11 +103,11 @@ class Reports(Database):
             if connection.execute(ended).first() is None:
                 return
         with self.writing() as connection:
-            # The condition is asked again: somebody may have gone back to the earlier prompt.
-            _put_to_rest(connection, is_superseded)
+            # The condition is checked again: the user may have gone back to the earlier prompt.
+            _close(connection, is_superseded, self.clock())
 
-    def wait_for(self, order_ids: Collection[int], run_id: str, *, until: float) -> None:
-        """Tells that a run waits for these orders and will report them itself, until that time."""
+    def register_waiter(self, order_ids: Collection[int], run_id: str, *, until: float) -> None:
+        """Note that a run waits for these orders and will report them itself, until that time."""
         with self.writing() as connection:
             ids = _lock_in_order(connection, orders.c.id.in_(order_ids))
             connection.execute(
@@ -116,8 +116,8 @@ class Reports(Database):
                 .values(waiter_run_id=run_id, waiter_until=until)
             )
 
-    def stop_waiting(self, run_id: str) -> None:
-        """Hands the orders that a run waited for back to the sensor."""
+    def release_waiter(self, run_id: str) -> None:
+        """Hand the orders that a run waited for back to the sensor."""
         with self.writing() as connection:
             ids = _lock_in_order(connection, orders.c.waiter_run_id == run_id)
             connection.execute(
@@ -128,15 +128,22 @@ class Reports(Database):
 
 
 def _lock_in_order(connection: Connection, which: sa.ColumnElement[bool]) -> list[int]:
-    """Locks several orders, always in the same direction, so that nobody waits in a circle."""
+    """Lock several orders, always in the same order, so that no deadlock is possible."""
     query = sa.select(orders.c.id).where(which).order_by(orders.c.id)
     return list(connection.execute(query.with_for_update()).scalars())
 
 
-def _put_to_rest(connection: Connection, which: sa.ColumnElement[bool]) -> None:
-    """Nothing is left to do for those of the orders that have ended."""
-    at_rest = {"due_at": None, "lease": None}
+def _close(connection: Connection, which: sa.ColumnElement[bool], now: float) -> None:
+    """Take the steps `deliver` and `rest` for all of the orders that have ended, in two updates."""
+    closed = {"due_at": None, "lease": None}
+    deliver = TRANSITIONS["deliver"]
     connection.execute(
-        sa.update(orders).where(which, _IS_STORED).values(state="delivered", **at_rest)
+        sa.update(orders)
+        .where(which, orders.c.state.in_(deliver.sources))
+        .values(state=deliver.target, moved_at=now, **closed)
     )
-    connection.execute(sa.update(orders).where(which, _HAS_NO_VIDEO).values(at_rest))
+    connection.execute(
+        sa.update(orders)
+        .where(which, orders.c.state.in_(TRANSITIONS["rest"].sources))
+        .values(closed)
+    )

@@ -1,4 +1,4 @@
-"""The ledger's tables and their version."""
+"""The ledger's tables and their version: an order is the wish, a submission is one POST for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 
-SCHEMA_VERSION = 2
+from wiro_dagster.ledger.transitions import STATES
+
+SCHEMA_VERSION = 3
 
 _PICO = Decimal(10) ** 12
 
@@ -32,10 +34,10 @@ class Usd(sa.types.TypeDecorator[Decimal]):
 
 
 class PlainText(sa.types.TypeDecorator[str]):
-    """Text from elsewhere, made fit for every database; cut to a length where it has one.
+    """Text from outside, made storable in every database and cut to a length if one is given.
 
-    PostgreSQL refuses NUL characters, halves of characters and text that is too long. One odd word
-    of Wiro's must not keep an order from being noted.
+    PostgreSQL refuses NUL characters, lone surrogates and text that is too long. One odd word from
+    Wiro must not prevent an order from being noted.
     """
 
     impl = sa.Text
@@ -55,11 +57,26 @@ class PlainText(sa.types.TypeDecorator[str]):
 
 metadata = sa.MetaData()
 _Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_Time = sa.Float(53)
 
-versions = sa.Table(
-    "wiro_ledger_version",
+_KNOWN_STATE = sa.text("state IN ({})".format(", ".join(f"'{state}'" for state in STATES)))
+
+identity = sa.Table(
+    "wiro_ledger",
     metadata,
-    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    # One row. The id and the sequence are also written outside the ledger, so that a ledger that
+    # was replaced or restored from a backup is recognized before it buys anything.
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("ledger_id", sa.String(16), nullable=False),
+    # Signs the markers that our runs carry. Never leaves the database.
+    sa.Column("secret", sa.String(64), nullable=False),
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+    sa.Column("created_at", _Time, nullable=False),
+    # Why the ledger must not buy until it is rebuilt; NULL if its witnesses agree with it.
+    sa.Column("behind", PlainText),
+    # Other ledgers, by id, whose orders were taken over from the evidence.
+    sa.Column("absorbed", sa.JSON, nullable=False),
 )
 
 orders = sa.Table(
@@ -68,49 +85,61 @@ orders = sa.Table(
     sa.Column("id", _Id, primary_key=True, autoincrement=True),
     sa.Column("collection", sa.String(255), nullable=False),
     sa.Column("partition", sa.Text, nullable=False),
-    sa.Column("account", sa.String(32), nullable=False),
+    sa.Column("account", sa.String(64), nullable=False),
     sa.Column("model_slug", sa.String(255), nullable=False),
     sa.Column("inputs", sa.JSON, nullable=False),
     sa.Column("fingerprint", sa.String(64), nullable=False),
     sa.Column("take", sa.Integer, nullable=False),
-    # The input that carries the prompt; NULL where the model takes none.
+    # The input that carries the prompt; NULL if the model takes none.
     sa.Column("prompt_input", sa.String(255)),
     # Filled while the order is live, NULL once it may be repeated: a plain unique index then means
     # "one live order for a collection, partition and fingerprint" in every database.
     sa.Column("live_key", sa.String(64), unique=True),
-    sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("marker", sa.String(32), nullable=False, unique=True),
-    sa.Column("created_at", sa.Float(53), nullable=False),
-    # When the next step is due; NULL means at rest. A claim moves it to the end of its lease.
-    sa.Column("due_at", sa.Float(53)),
+    sa.Column("state", sa.String(16), sa.CheckConstraint(_KNOWN_STATE), nullable=False),
+    sa.Column("created_at", _Time, nullable=False),
+    # When the order came into its present state: what stands still is news.
+    sa.Column("moved_at", _Time, nullable=False),
+    # When the next step is due; NULL means there is none. A claim moves it to the lease's end.
+    sa.Column("due_at", _Time),
     sa.Column("lease", sa.String(32), index=True),
+    # Failed tries at the present step.
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    # How often a process took the present step and fell silent: counted when it is claimed.
+    sa.Column("deaths", sa.Integer, nullable=False, default=0),
     sa.Column("hold", PlainText),
     # Since when the budget holds the order back.
-    sa.Column("held_since", sa.Float(53)),
+    sa.Column("held_since", _Time),
     sa.Column("quote_usd", Usd),
     sa.Column("ceiling_usd", Usd),
+    sa.Column("quoted_at", _Time),
+    # As Wiro stated it for the order's task; NULL while it has not.
     sa.Column("cost_usd", Usd),
-    sa.Column("claimed_at", sa.Float(53)),
+    # The number of POSTs so far, and the marker and claim time of the latest.
+    sa.Column("posts", sa.Integer, nullable=False, default=0),
+    sa.Column("marker", sa.String(96), index=True),
+    sa.Column("claimed_at", _Time),
     # Since when Wiro does not show the order's task, though it may exist.
-    sa.Column("lost_since", sa.Float(53)),
-    sa.Column("submitted_at", sa.Float(53)),
-    sa.Column("ended_at", sa.Float(53)),
+    sa.Column("lost_since", _Time),
+    # How many complete looks at Wiro's list, in a row, showed no task of the order.
+    sa.Column("looks", sa.Integer, nullable=False, default=0),
+    sa.Column("submitted_at", _Time),
+    sa.Column("started_at", _Time),
+    # By our clock, when the task was first seen to have ended.
+    sa.Column("ended_at", _Time),
     sa.Column("task_id", sa.String(255)),
     sa.Column("task_status", PlainText(64)),
-    sa.Column("progress_percent", sa.Float(53)),
+    sa.Column("progress_percent", _Time),
     # What Dagster was last told of a running task, and when.
-    sa.Column("observed_at", sa.Float(53)),
+    sa.Column("observed_at", _Time),
     sa.Column("observed_status", PlainText(64)),
-    sa.Column("observed_percent", sa.Float(53)),
-    sa.Column("queue_seconds", sa.Float(53)),
-    sa.Column("elapsed_seconds", sa.Float(53)),
-    sa.Column("polls", sa.Integer, nullable=False, default=0),
+    sa.Column("observed_percent", _Time),
+    sa.Column("queue_seconds", _Time),
+    sa.Column("elapsed_seconds", _Time),
     sa.Column("outputs", sa.JSON, nullable=False),
     sa.Column("files", sa.JSON, nullable=False),
     sa.Column("error", PlainText),
     sa.Column("waiter_run_id", sa.String(64)),
-    sa.Column("waiter_until", sa.Float(53)),
+    sa.Column("waiter_until", _Time),
     sa.Column("superseded_by", _Id),
     sa.Column("stop_state", sa.String(16)),
     sa.Column("stop_reason", PlainText),
@@ -118,26 +147,97 @@ orders = sa.Table(
     sa.UniqueConstraint("account", "task_id", name="wiro_orders_task"),
     sa.Index("wiro_orders_due", "collection", "state", "due_at"),
     sa.Index("wiro_orders_partition", "collection", "partition"),
-    sa.Index("wiro_orders_under_way", "account", "state"),
-    sa.Index("wiro_orders_claimed", "account", "claimed_at"),
+    sa.Index("wiro_orders_account", "account", "state", "due_at"),
 )
 
-gates = sa.Table(
-    "wiro_gates",
+submissions = sa.Table(
+    "wiro_submissions",
+    metadata,
+    # One row for each POST to /Run. It stays on the books for ever, whatever becomes of the order.
+    sa.Column("id", _Id, primary_key=True, autoincrement=True),
+    sa.Column("order_id", _Id, nullable=False, index=True),
+    sa.Column("account", sa.String(64), nullable=False),
+    sa.Column("collection", sa.String(255), nullable=False),
+    sa.Column("model_slug", sa.String(255), nullable=False),
+    sa.Column("marker", sa.String(96), nullable=False, unique=True),
+    sa.Column("claimed_at", _Time, nullable=False),
+    # open: may have bought something; nothing: Wiro refused it; task: it has one.
+    sa.Column("outcome", sa.String(16), nullable=False),
+    sa.Column("task_id", sa.String(255)),
+    # When Wiro's list first showed the task, by our clock.
+    sa.Column("listed_at", _Time),
+    sa.Column("ceiling_usd", Usd),
+    # As Wiro stated it; NULL while it has not, and then the ceiling counts.
+    sa.Column("cost_usd", Usd),
+    sa.Column("cost_stated_at", _Time),
+    # When to read a cost again that Wiro did not state, and how often that was done.
+    sa.Column("recheck_at", _Time),
+    sa.Column("rechecks", sa.Integer, nullable=False, default=0),
+    # Whether the task has ended: its cost is spent, no longer committed.
+    sa.Column("has_ended", sa.Boolean, nullable=False, default=False),
+    sa.UniqueConstraint("account", "task_id", name="wiro_submissions_task"),
+    sa.Index("wiro_submissions_claimed", "account", "claimed_at"),
+    sa.Index("wiro_submissions_recheck", "account", "recheck_at"),
+)
+
+strays = sa.Table(
+    "wiro_strays",
+    metadata,
+    # Tasks of an account that no submission explains.
+    sa.Column("account", sa.String(64), primary_key=True),
+    sa.Column("task_id", sa.String(255), primary_key=True),
+    sa.Column("model_slug", PlainText(255)),
+    sa.Column("cost_usd", Usd),
+    sa.Column("created_at", _Time),
+    sa.Column("seen_at", _Time, nullable=False),
+    # Why the user accepts it; NULL while it is unexplained.
+    sa.Column("accepted", PlainText),
+)
+
+differences = sa.Table(
+    "wiro_differences",
+    metadata,
+    # Costs that changed after Wiro had stated them.
+    sa.Column("submission_id", _Id, primary_key=True, autoincrement=False),
+    sa.Column("was_usd", Usd, nullable=False),
+    sa.Column("is_usd", Usd, nullable=False),
+    sa.Column("seen_at", _Time, nullable=False),
+)
+
+accounts = sa.Table(
+    "wiro_accounts",
     metadata,
     # One row an account. Every submitter locks it before it claims, so that budget and slots are
     # checked by one at a time, wherever they run.
-    sa.Column("account", sa.String(32), primary_key=True),
-    sa.Column("closed_until", sa.Float(53)),
+    sa.Column("account", sa.String(64), primary_key=True),
+    sa.Column("closed_until", _Time),
     sa.Column("reason", PlainText),
     sa.Column("slots", sa.Integer),
-    sa.Column("slots_until", sa.Float(53)),
-    sa.Column("reads_paused_until", sa.Float(53)),
-    # The last refusal of the key or the balance; a submission accepted after it ends the trouble.
-    sa.Column("trouble", sa.String(16)),
-    sa.Column("trouble_reason", PlainText),
-    sa.Column("trouble_at", sa.Float(53)),
+    sa.Column("slots_until", _Time),
+    sa.Column("reads_paused_until", _Time),
+    # The last refusal of the key or the balance; an accepted call that began later ends it.
+    sa.Column("problem", sa.String(16)),
+    sa.Column("problem_reason", PlainText),
+    sa.Column("problem_at", _Time),
     sa.Column("turn", sa.BigInteger, nullable=False, default=0),
+    # Wiro's clock minus ours, as last measured.
+    sa.Column("clock_offset_seconds", _Time),
+    # Why runs go without a marker; NULL if they carry one.
+    sa.Column("unmarked", PlainText),
+    # The one process that reads Wiro's list for the account.
+    sa.Column("watcher", sa.String(64)),
+    sa.Column("watcher_until", _Time),
+    sa.Column("swept_at", _Time),
+    # The longest that a task has taken to be listed, of late.
+    sa.Column("listing_lag_seconds", _Time),
+)
+
+account_keys = sa.Table(
+    "wiro_account_keys",
+    metadata,
+    # What an account is called survives a change of its key.
+    sa.Column("key_hash", sa.String(64), primary_key=True),
+    sa.Column("account", sa.String(64), nullable=False),
 )
 
 models = sa.Table(
@@ -145,7 +245,7 @@ models = sa.Table(
     metadata,
     # What /Tool/Detail last said of a model: schema and prices.
     sa.Column("slug", sa.String(255), primary_key=True),
-    sa.Column("fetched_at", sa.Float(53), nullable=False),
+    sa.Column("fetched_at", _Time, nullable=False),
     sa.Column("content", sa.JSON, nullable=False),
 )
 
@@ -153,8 +253,8 @@ uploads = sa.Table(
     "wiro_uploads",
     metadata,
     # What an account keeps at Wiro, by content.
-    sa.Column("account", sa.String(32), primary_key=True),
+    sa.Column("account", sa.String(64), primary_key=True),
     sa.Column("sha256", sa.String(64), primary_key=True),
-    sa.Column("uploaded_at", sa.Float(53), nullable=False),
+    sa.Column("uploaded_at", _Time, nullable=False),
     sa.Column("content", sa.JSON, nullable=False),
 )

@@ -5,34 +5,26 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from functools import cached_property
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
 from wiro_dagster.api.client import WiroClient
-from wiro_dagster.errors import RateLimited
+from wiro_dagster.errors import ApiError, AuthenticationRefused, RateLimited
 from wiro_dagster.ledger import Gate, Ledger, Order
 from wiro_dagster.ledger.budget import BudgetLimits
+from wiro_dagster.ledger.uploads import LedgerUploads
 from wiro_dagster.orders.policy import OrderPolicy
-from wiro_dagster.orders.uploads import LedgerUploads, Uploads
+from wiro_dagster.orders.uploads import Uploads
+from wiro_dagster.pricing import Quote
 from wiro_dagster.store import VideoStore
 
-
-class Priced(Protocol):
-    """A quote: what a run is expected to cost, and the most it may cost, in USD."""
-
-    @property
-    def amount_usd(self) -> Decimal | None:
-        """The expected cost; `None` where it cannot be known."""
-
-    @property
-    def ceiling_usd(self) -> Decimal | None:
-        """The highest possible cost; `None` where it cannot be known."""
-
-
-Quoter = Callable[[str, Mapping[str, Any]], Priced]
-"""Prices a run of a model (by slug) with stored inputs. Raises `ApiError` where Wiro must be asked
+Quoter = Callable[[str, Mapping[str, Any]], Quote]
+"""Prices a run of a model (by slug) with stored inputs. Raises `ApiError` if Wiro must be asked
 and cannot be."""
+
+_NOWHERE = "https://wiro-dagster.invalid/"
+"""Carries the marker if no receiver is set. Names under `.invalid` never resolve."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +36,13 @@ class OrderContext:
         client: talks to Wiro for the account.
         store: where the videos go.
         quoter: prices a run.
-        account: short hash of the API key, which names the account in the ledger.
+        account: what the ledger calls the account: a name, or a short hash of its key.
         collection: the video asset's key as text.
         limits: what may be spent.
-        policy: timings.
-        callback_url: makes the URL that Wiro calls when a task ends, from the order's marker.
+        policy: rules and timings.
+        identify_runs: whether runs carry a marker as their callback URL.
+        callback_base_url: of a receiver for Wiro's callbacks; `None` = nobody answers them.
+        answers_folder: keeps answers that the ledger could not take, for the next process.
         threads: how many requests to Wiro may be under way at once.
         random: source of jitter.
     """
@@ -61,7 +55,9 @@ class OrderContext:
     collection: str
     limits: BudgetLimits = field(default_factory=BudgetLimits)
     policy: OrderPolicy = field(default_factory=OrderPolicy)
-    callback_url: Callable[[str], str] | None = None
+    identify_runs: bool = True
+    callback_base_url: str | None = None
+    answers_folder: Path | None = None
     threads: int = 8
     random: random.Random = field(default_factory=random.Random)
 
@@ -74,24 +70,45 @@ class OrderContext:
     def uploads(self) -> Uploads:
         """Files that the account keeps at Wiro, each content once."""
         return Uploads(
-            self.client,
-            LedgerUploads(self.ledger, self.account),
-            reuse_seconds=self.policy.upload_reuse_seconds,
-            clock=self.ledger.clock,
+            self.client, LedgerUploads(self.ledger, self.account), clock=self.ledger.clock
         )
 
     def now(self) -> float:
-        """Unix seconds, by the ledger's clock."""
+        """Return unix seconds, by the ledger's clock."""
         return self.ledger.clock()
 
+    def wiro_now(self) -> float:
+        """Return unix seconds, by Wiro's clock as last measured."""
+        return self.now() + (self.client.clock_offset_seconds or 0.0)
+
+    def callback_url(self, order: Order) -> str | None:
+        """Return the URL that carries an order's marker; `None` if runs go without one."""
+        if not self.identify_runs or order.marker is None:
+            return None
+        if self.gate.find_unmarked_reason() is not None:
+            return None
+        return f"{self.callback_base_url or _NOWHERE}".rstrip("/") + f"/{order.marker}"
+
     def slow_down(self, error: RateLimited) -> float:
-        """Has all that use the key hold back, in every process, and returns until when."""
-        seconds = error.retry_after_seconds or self.policy.pause_seconds
+        """Make every process that uses the account hold back, and return until when."""
+        seconds = error.retry_after_seconds or self.policy.timing.pause_seconds
         until = self.now() + seconds
         self.gate.slow_down(until=until, reason=str(error))
         return until
 
+    def note_read_failure(self, error: ApiError) -> None:
+        """Pause the account as a failed read asks for: reads feed `account_open` as runs do."""
+        if isinstance(error, RateLimited):
+            self.slow_down(error)
+        elif isinstance(error, AuthenticationRefused):
+            self.close_for_user(error)
+
+    def close_for_user(self, error: AuthenticationRefused) -> None:
+        """Pause submissions until the user corrects the credentials; one tries now and then."""
+        until = self.now() + self.policy.timing.refused_pause_seconds
+        self.gate.close(until=until, reason=str(error), problem="credentials")
+
     def retry_at(self, order: Order) -> float:
-        """When to try an order's present step again after it has failed once more."""
-        pause = self.policy.retry_seconds(order.attempts + 1, self.random.random())
-        return self.now() + pause
+        """Return when to try an order's present step again after it has failed once more."""
+        jitter = self.random.random()
+        return self.now() + self.policy.timing.retry_seconds(order.attempts + 1, jitter)

@@ -7,14 +7,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
 from wiro_dagster.api.client import WiroClient
 from wiro_dagster.api.types import ModelDetail
 from wiro_dagster.catalogue import CachedModel, Catalogue, LocalFileInput
 from wiro_dagster.errors import MediaError
 from wiro_dagster.ledger import Ledger
-from wiro_dagster.ledger.schema import models
+from wiro_dagster.ledger.models import KeptModels
 from wiro_dagster.media import probe_media
 from wiro_dagster.pricing import Quote, RunFacts, quote
 from wiro_dagster.prompts import inputs_from_json, list_files
@@ -123,31 +121,19 @@ def _measure_audio(detail: ModelDetail, inputs: Mapping[str, Any]) -> Decimal | 
 
 
 class LedgerSchemaCache:
-    """Keeps Wiro's answers about models in the ledger's database. Thread-safe."""
+    """Keeps Wiro's answers about models in the ledger. Thread-safe."""
 
     def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+        self._kept = KeptModels(ledger)
 
     def get(self, slug: str) -> CachedModel | None:
-        """What is kept for a model; `None` where there is nothing, or nothing readable."""
-        query = sa.select(models.c.content).where(models.c.slug == slug)
-        with self._ledger.reading() as connection:
-            content = connection.execute(query).scalar()
+        """Return what is kept for a model; `None` if there is nothing, or nothing readable."""
+        content = self._kept.find(slug)
         try:
             return None if content is None else CachedModel.from_json(content)
         except ValueError:
             return None
 
     def put(self, slug: str, model: CachedModel) -> None:
-        """Keeps `model` instead of what was kept."""
-        values = {"fetched_at": model.fetched_at, "content": model.to_json()}
-        with self._ledger.writing() as connection:
-            changed = connection.execute(
-                sa.update(models).where(models.c.slug == slug).values(values)
-            )
-            if changed.rowcount == 0:
-                with connection.begin_nested() as savepoint:
-                    try:
-                        connection.execute(sa.insert(models).values(slug=slug, **values))
-                    except sa.exc.IntegrityError:
-                        savepoint.rollback()  # somebody asked Wiro at the same time
+        """Keep `model` instead of what was kept."""
+        self._kept.keep(slug, model.to_json(), fetched_at=model.fetched_at)

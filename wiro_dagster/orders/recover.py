@@ -1,242 +1,199 @@
 """Recovering: finding out what became of a submission whose answer was lost.
 
-Wiro has no idempotency key, so the only way to know is its list of tasks. An order whose outcome is
-unknown is never sent again before that list, which may lag behind, has had time to show its task.
+Wiro has no idempotency key, so the only way to know is its list of tasks. A task is ours if it
+carries the marker of the lost POST. Its absence proves nothing by itself: the order is sent again
+only if the list has proved itself complete, explains every task of that time, and has done so in
+several looks apart. Otherwise the user decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-
-import sqlalchemy as sa
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from wiro_dagster.api.types import Task
-from wiro_dagster.errors import ApiError, NotFound, OutcomeUnknown, RateLimited
-from wiro_dagster.ledger import Order
+from wiro_dagster.errors import ApiError
+from wiro_dagster.ledger import MAXIMUM_POSTS, Order
 from wiro_dagster.orders.context import OrderContext
-from wiro_dagster.orders.policy import count_surplus
+from wiro_dagster.orders.likeness import count_surplus
+from wiro_dagster.orders.strays import Origin, adopt_marked, find_origin
+from wiro_dagster.orders.task_list import Listing, list_tasks_since
 
-_PAGE = 100
-_MAXIMUM_PAGES = 100
-_TRIES_A_PAGE = 4
+_CLOCK_MARGIN_SECONDS = 120.0
+"""How much earlier than its POST a task may seem to have been made, clocks being as measured."""
 
-
-@dataclass(frozen=True)
-class Listing:
-    """Wiro's newest tasks, back to some time.
-
-    Args:
-        tasks: the oldest first.
-        reached_back: whether the list really goes back that far, so that absence means something.
-    """
-
-    tasks: tuple[Task, ...]
-    reached_back: bool
+LOOKS_NEEDED = 3
+_ORIGINS_AT_ONCE = 50
 
 
 @dataclass(frozen=True)
 class Search:
-    """What is known when lost answers are looked up.
+    """What Wiro's list says about lost submissions.
 
     Args:
-        unclaimed: listed tasks that no order has, the oldest first.
-        reached_back: as in `Listing`.
-        unanswered: all orders of the account that wait for a task of theirs.
+        listing: the list, back to before the first of them.
+        unexplained: its tasks that neither a submission nor a marker explains, or that could not
+            be looked at closely.
+        with_markers: whether lost runs carried a marker.
     """
 
-    unclaimed: tuple[Task, ...]
-    reached_back: bool
-    unanswered: tuple[Order, ...]
-
-    def after_adoption(self, order: Order, task: Task) -> Search:
-        """The search that is left when an order has got a task."""
-        return replace(
-            self,
-            unclaimed=tuple(other for other in self.unclaimed if other.id != task.id),
-            unanswered=tuple(other for other in self.unanswered if other.id != order.id),
-        )
+    listing: Listing
+    unexplained: tuple[Task, ...]
+    with_markers: bool
 
 
-def list_tasks_since(context: OrderContext, created_after: float) -> Listing:
-    """Reads Wiro's task list, newest first, until tasks are older than `created_after`."""
-    tasks: dict[str, Task] = {}
-    start = 0
-    for _ in range(_MAXIMUM_PAGES):
-        found = _list_page(context, start)
-        tasks |= {task.id: task for task in found}
-        # A page's length says nothing: Wiro may give fewer than it is asked for.
-        start += len(found)
-        newest = max((task.created_at for task in found if task.created_at), default=None)
-        if not found or (newest is not None and newest < created_after):
-            return Listing(tuple(_oldest_first(tasks)), reached_back=True)
-    return Listing(tuple(_oldest_first(tasks)), reached_back=False)
-
-
-def _list_page(
-    context: OrderContext, start: int, *, tries: int = _TRIES_A_PAGE
-) -> tuple[Task, ...]:
-    try:
-        return context.client.list_tasks(start=start, limit=_PAGE).tasks
-    except NotFound:
-        return ()  # "There is no task yet."
-    except OutcomeUnknown:
-        # One spoiled page must not spoil a list of many: reading it again costs nothing.
-        if tries == 1:
-            raise
-        return _list_page(context, start, tries=tries - 1)
-
-
-def _oldest_first(tasks: dict[str, Task]) -> Iterator[Task]:
-    return iter(sorted(tasks.values(), key=lambda task: (task.created_at or 0, task.id)))
-
-
-def recover_orders(context: OrderContext, claimed: list[Order]) -> list[str]:
-    """Looks up what became of orders whose submission has no known outcome.
+def recover_orders(context: OrderContext, claimed: Sequence[Order]) -> list[str]:
+    """Look up what became of lost submissions. Return notices.
 
     Args:
-        context: the collection's orders.
-        claimed: in state `submitting` (their lease has ended) or `unknown`, claimed by us.
-
-    Returns:
-        What a person should know.
+        context: of the account.
+        claimed: in state `submitting` with an expired lease, or `unknown`.
     """
-    skew = context.policy.clock_skew_seconds
-    since = min(order.claimed_at or order.created_at for order in claimed) - skew
+    lost = [order for order in claimed if order.account == context.account]
+    notices = [_wait_for_account(context, order) for order in claimed if order not in lost]
+    if not lost:
+        return notices
     try:
-        listing = list_tasks_since(context, since)
+        search = _search(context, lost, notices)
     except ApiError as error:
-        now = context.now()
-        look_at = now + context.policy.look_again_seconds
-        if isinstance(error, RateLimited):
-            look_at = max(look_at, context.slow_down(error))
-        for order in claimed:
-            # Nothing was learned: the pause does not grow.
-            context.ledger.advance(
-                order,
-                state="unknown",
-                lost_since=order.lost_since or now,
-                due_at=look_at,
-            )
-        return [f"Cannot look up {len(claimed)} lost answers yet: {error}"]
-    known = context.ledger.find_known_tasks(context.account, [task.id for task in listing.tasks])
-    search = Search(
-        unclaimed=tuple(task for task in listing.tasks if task.id not in known),
-        reached_back=listing.reached_back,
-        unanswered=tuple(context.ledger.list_unanswered(context.account)),
-    )
-    notices = []
-    for order in sorted(claimed, key=lambda order: order.claimed_at or 0):
-        notice, search = _recover(context, order, search)
-        notices.append(notice)
+        context.note_read_failure(error)
+        for order in lost:
+            _look_later(context, order, f"Wiro's list of tasks could not be read: {error}", looks=0)
+        return [*notices, f"Lost answers could not be looked up: {error}"]
+    for order in lost:
+        if context.ledger.get(order.id).state not in ("submitting", "unknown"):
+            continue  # adopted by its marker
+        notices.append(_decide(context, order, search))
     return notices
 
 
-def _recover(context: OrderContext, order: Order, search: Search) -> tuple[str, Search]:
-    """Looks one order up. Returns what a person should know, and the search that is left."""
-    similar = _find_tasks(order, search, context.policy.clock_skew_seconds)
-    certain = [task for task in similar if not _is_contested(order, task, search)]
-    for task in certain:
-        try:
-            if context.ledger.record_task(order, task.id, due_at=context.now()):
-                notice = f"{order.name}: its lost answer was task {task.id}, which is adopted."
-                return notice, search.after_adoption(order, task)
-        except sa.exc.IntegrityError:
-            continue  # another order has this task
-        return f"{order.name}: its task was noted by somebody else meanwhile.", search
-    return _wait_on(context, order, similar, certain, search), search
-
-
-def _wait_on(
-    context: OrderContext, order: Order, similar: list[Task], certain: list[Task], search: Search
-) -> str:
-    """Decides about an order that no task could be given to."""
-    if len(certain) < len(similar):
-        _look_later(context, order)
-        ids = ", ".join(task.id for task in similar)
-        return (
-            f"{order.name}: its answer was lost, and its task cannot be told from another order's. "
-            f"Look at {ids}, then say which it is: wiro-dagster orders adopt {order.id} TASK_ID"
+def _search(context: OrderContext, lost: Sequence[Order], notices: list[str]) -> Search:
+    ledger, offset = context.ledger, context.client.clock_offset_seconds or 0.0
+    since = min(order.claimed_at or order.created_at for order in lost)
+    known = ledger.list_submissions(
+        account=context.account, claimed_after=since - _CLOCK_MARGIN_SECONDS, with_task=True
+    )
+    listing = list_tasks_since(
+        context,
+        since + offset - _CLOCK_MARGIN_SECONDS,
+        expected=[str(record.task_id) for record in known if record.listed_at is not None]
+        or [str(record.task_id) for record in known],
+        younger_than=max(order.claimed_at or order.created_at for order in lost) + offset,
+    )
+    explained = {
+        record.task_id
+        for record in ledger.find_submissions(
+            context.account, task_ids=[task.id for task in listing.tasks]
         )
+    }
+    accepted = {stray.task_id for stray in ledger.list_strays(context.account, accepted=True)}
+    others = [task for task in listing.tasks if task.id not in explained | accepted]
+    with_markers = context.identify_runs and context.gate.find_unmarked_reason() is None
+    unexplained = []
+    for position, task in enumerate(others):
+        if (task.created_at or since + offset) < since + offset - _CLOCK_MARGIN_SECONDS:
+            continue  # older than anything that was lost
+        origin = _find_origin(context, task, closer=with_markers and position < _ORIGINS_AT_ONCE)
+        if origin is None:
+            unexplained.append(task)
+        elif origin.is_ours and origin.marker is not None:
+            notices += adopt_marked(context, task, origin.marker)
+        elif not origin.is_foreign:
+            unexplained.append(task)
+    return Search(listing, tuple(unexplained), with_markers)
+
+
+def _find_origin(context: OrderContext, task: Task, *, closer: bool) -> Origin | None:
+    try:
+        return find_origin(context, task, closer=closer)
+    except ApiError:
+        return None
+
+
+def _decide(context: OrderContext, order: Order, search: Search) -> str:
+    """Decide about an order that no task could be given to by its marker."""
+    sent_at = (order.claimed_at or order.created_at) + (context.client.clock_offset_seconds or 0.0)
+    candidates = [
+        task
+        for task in search.unexplained
+        if (task.created_at or sent_at) >= sent_at - _CLOCK_MARGIN_SECONDS
+    ]
+    if candidates:
+        return _ask_user(context, order, candidates, search)
+    if search.listing.doubts:
+        doubts = "; ".join(search.listing.doubts)
+        reason = f"Its answer was lost, and Wiro's list proves nothing yet: {doubts}."
+        _look_later(context, order, reason, looks=0)
+        return f"{order.name}: {reason} {_how_to_decide(order)}"
+    looks = order.looks + 1
     waited = context.now() - (order.lost_since or context.now())
-    is_ours = order.account == context.account  # absence says something with the same key only
-    if is_ours and search.reached_back and waited >= context.policy.resubmit_after_seconds:
-        too_old = _find_older_equals(order, search, context.policy.clock_skew_seconds)
-        if too_old:
-            _look_later(context, order)
-            ids = ", ".join(task.id for task in too_old)
-            return (
-                f"{order.name}: its answer was lost. Wiro lists tasks equal to it ({ids}) that no "
-                "order has, but made before it was sent, by this machine's clock. Set the clock "
-                f"right, then say what is so: wiro-dagster orders adopt {order.id} TASK_ID, or "
-                f"orders abandon {order.id} where none of them is its own."
-            )
-        state = context.ledger.record_unsent(order, due_at=context.now())
-        return (
-            f"{order.name}: Wiro has listed no task of it for {waited:.0f} s, so nothing was "
-            f"bought. It is {'submitted again' if state == 'ordered' else state}."
-        )
-    _look_later(context, order)
-    return f"{order.name}: its answer was lost, and Wiro does not list its task yet."
-
-
-def _look_later(context: OrderContext, order: Order) -> None:
-    now = context.now()
-    lost_since = order.lost_since or now
-    due_at = now + context.policy.look_again_after(now - lost_since)
-    context.ledger.advance(order, state="unknown", lost_since=lost_since, due_at=due_at)
-
-
-def _find_tasks(order: Order, search: Search, skew_seconds: float) -> list[Task]:
-    """Tasks that may be the order's: by its marker, else its equals that nobody else has marked."""
-    marked = [t for t in search.unclaimed if t.callback_url and order.marker in t.callback_url]
-    if marked:
-        return marked
-    sent_at = order.claimed_at or order.created_at
-    return sorted(
-        (
-            task
-            for task in _list_equals(order, search)
-            if (task.created_at or 0) >= sent_at - skew_seconds
-        ),
-        key=lambda task: abs((task.created_at or 0) - sent_at),
+    if looks < LOOKS_NEEDED or waited < context.policy.resubmit_after_seconds:
+        reason = f"Its answer was lost, and Wiro lists no task of it ({looks} complete looks)."
+        _look_later(context, order, reason, looks=looks)
+        return f"{order.name}: {reason}"
+    if order.posts >= MAXIMUM_POSTS:
+        reason = f"It was sent {order.posts} times, and both answers were lost."
+        _look_later(context, order, reason, looks=looks)
+        return f"{order.name}: {reason} {_how_to_decide(order)}"
+    state = context.ledger.note_unsent(order, due_at=context.now(), nothing_bought=False)
+    return (
+        f"{order.name}: in {looks} complete looks over {waited:.0f} s, Wiro listed no task of it. "
+        f"It is {'submitted once more' if state == 'ordered' else state}; the lost POST stays "
+        "committed in the budget."
     )
 
 
-def _find_older_equals(order: Order, search: Search, skew_seconds: float) -> list[Task]:
-    """Equal tasks that seem too old to be the order's.
-
-    A clock may be wrong by more than is allowed for; to send the order again would be to pay again.
-    """
-    sent_at = order.claimed_at or order.created_at
-    return [
-        task
-        for task in _list_equals(order, search)
-        if (task.created_at or 0) < sent_at - skew_seconds
-    ]
-
-
-def _list_equals(order: Order, search: Search) -> list[Task]:
-    """Listed tasks that no order has, no callback marks, and that ask for what the order does."""
-    return [
-        task
-        for task in search.unclaimed
-        if not task.callback_url and count_surplus(order, task) is not None
-    ]
+def _ask_user(
+    context: OrderContext, order: Order, candidates: Sequence[Task], search: Search
+) -> str:
+    """An unexplained task goes to the user, never to another POST."""
+    alike = [task for task in candidates if count_surplus(order, task) is not None]
+    if not search.with_markers and len(alike) == len(candidates) == 1 and not _rivals(
+        context, order, alike[0]
+    ):
+        # Without markers, equal inputs are all there is to go by.
+        outcome = context.ledger.note_task(order, alike[0].id, due_at=context.now())
+        if outcome == "noted":
+            return f"{order.name}: its lost answer was task {alike[0].id}, which is adopted."
+    ids = ", ".join(task.id for task in (alike or candidates)[:10])
+    hint = "with the same inputs" if alike else "of that time"
+    reason = f"Its answer was lost, and Wiro lists tasks {hint} that no order explains: {ids}."
+    _look_later(context, order, reason, looks=0)
+    return f"{order.name}: {reason} {_how_to_decide(order)}"
 
 
-def _is_contested(order: Order, task: Task, search: Search) -> bool:
-    """Whether a task may as well be that of an order which is not equal to this one.
+def _rivals(context: OrderContext, order: Order, task: Task) -> bool:
+    """Whether the task may as well be that of another lost order."""
+    return any(
+        rival.id != order.id and count_surplus(rival, task) is not None
+        for rival in context.ledger.list_unanswered(context.account)
+    )
 
-    Two orders may differ in the bytes of a local file only, or one has an input more.
-    """
-    if task.callback_url:
-        return False
-    ours = count_surplus(order, task)
-    for rival in search.unanswered:
-        if rival.id == order.id or rival.inputs == order.inputs:
-            continue
-        theirs = count_surplus(rival, task)
-        if theirs is not None and ours is not None and theirs <= ours:
-            return True
-    return False
+
+def _how_to_decide(order: Order) -> str:
+    return (
+        f"Decide: wiro-dagster orders adopt {order.id} TASK_ID, orders resend {order.id}, or "
+        f"orders abandon {order.id}."
+    )
+
+
+def _wait_for_account(context: OrderContext, order: Order) -> str:
+    """A key of another account does not see the task: its absence says nothing."""
+    reason = f"Its answer was lost, and only account {order.account} can look it up."
+    _look_later(context, order, reason, looks=0)
+    return f"{order.name}: {reason}"
+
+
+def _look_later(context: OrderContext, order: Order, reason: str, *, looks: int) -> None:
+    """Note a look that decided nothing. The wait counts from the first complete look."""
+    now = context.now()
+    lost_since = order.lost_since if looks and order.looks else now
+    pause = max(
+        context.policy.timing.recover_pause_seconds,
+        min((now - (order.claimed_at or now)) * 0.1, 3600.0),
+    )
+    if looks:
+        pause = max(pause, context.policy.resubmit_after_seconds / LOOKS_NEEDED)
+    context.ledger.apply(
+        order, "lose", lost_since=lost_since, looks=looks, error=reason, due_at=now + pause
+    )

@@ -9,32 +9,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
-
-import sqlalchemy as sa
+from typing import Protocol
 
 from wiro_dagster.api.client import WiroClient
 from wiro_dagster.api.types import UploadedFile
 from wiro_dagster.catalogue import check_unchanged, read_local_file
-from wiro_dagster.ledger import Ledger
-from wiro_dagster.ledger.schema import uploads
+from wiro_dagster.ledger.uploads import KeptUpload
 
 WEEK_SECONDS = 7 * 86_400.0
-
-
-@dataclass(frozen=True)
-class KeptUpload:
-    """An upload that may be used again.
-
-    Args:
-        file: as Wiro keeps it.
-        uploaded_at: unix seconds.
-    """
-
-    file: UploadedFile
-    uploaded_at: float
 
 
 class UploadRecords(Protocol):
@@ -81,7 +65,7 @@ class Uploads:
         kept = self._records.find(sha256)
         if kept is None or self._clock() - kept.uploaded_at >= self._reuse_seconds:
             return None
-        return kept.file
+        return UploadedFile(**kept.file)
 
     def upload(self, path: Path, folder_id: str | None = None) -> UploadedFile:
         """Has a file at Wiro, and uploads it only where the same bytes are not there yet.
@@ -103,51 +87,5 @@ class Uploads:
             uploaded = self._client.upload_file(path, folder_id)
             # What was written to while it was sent must not stand for the bytes of before.
             check_unchanged(file)
-            self._records.keep(file.sha256, KeptUpload(uploaded, self._clock()))
+            self._records.keep(file.sha256, KeptUpload(asdict(uploaded), self._clock()))
         return uploaded
-
-
-class LedgerUploads:
-    """Remembers uploads in the ledger's database, for all processes. Thread-safe.
-
-    Args:
-        ledger: whose database.
-        account: short hash of the API key: another account cannot see these files.
-    """
-
-    def __init__(self, ledger: Ledger, account: str) -> None:
-        self._ledger = ledger
-        self._account = account
-
-    def find(self, sha256: str) -> KeptUpload | None:
-        """The newest upload of these bytes; `None` where there is none."""
-        query = sa.select(uploads.c.content, uploads.c.uploaded_at).where(self._row(sha256))
-        with self._ledger.reading() as connection:
-            found = connection.execute(query).one_or_none()
-        return None if found is None else KeptUpload(_file_from(found[0]), found[1])
-
-    def keep(self, sha256: str, upload: KeptUpload) -> None:
-        """Remembers an upload instead of an older one of the same bytes."""
-        file = upload.file
-        content = {name: getattr(file, name) for name in UploadedFile.__dataclass_fields__}
-        with self._ledger.writing() as connection:
-            connection.execute(sa.delete(uploads).where(self._row(sha256)))
-            with connection.begin_nested() as savepoint:
-                try:
-                    connection.execute(
-                        sa.insert(uploads).values(
-                            account=self._account,
-                            sha256=sha256,
-                            uploaded_at=upload.uploaded_at,
-                            content=content,
-                        )
-                    )
-                except sa.exc.IntegrityError:
-                    savepoint.rollback()  # somebody uploaded the same at the same time
-
-    def _row(self, sha256: str) -> sa.ColumnElement[bool]:
-        return (uploads.c.account == self._account) & (uploads.c.sha256 == sha256)
-
-
-def _file_from(content: dict[str, Any]) -> UploadedFile:
-    return UploadedFile(**content)

@@ -1,0 +1,119 @@
+"""Who this ledger is: its id and sequence for witnesses outside it, and the markers of its runs.
+
+A marker goes out with each run as its callback URL, and Wiro shows it with the task. It says which
+ledger made it, for which video, and is signed: nobody else can make one that we would adopt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from wiro_dagster.ledger.database import Database
+from wiro_dagster.ledger.schema import identity
+
+_MARKER = re.compile(r"wd1-([0-9a-f]{16})-([0-9a-f]{16})-([0-9a-f]{12})-([0-9a-f]{16})")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What witnesses outside the ledger record of it.
+
+    Args:
+        ledger_id: 16 hex digits, random.
+        sequence: grows with every purchase, so a restored backup is recognized.
+        created_at: unix seconds.
+        behind: why the ledger must not buy until it is rebuilt; `None` if it may.
+        absorbed: ids of other ledgers whose orders this one has taken over.
+    """
+
+    ledger_id: str
+    sequence: int
+    created_at: float
+    behind: str | None
+    absorbed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Marker:
+    """A marker taken apart.
+
+    Args:
+        text: all of it.
+        ledger_id: of the ledger that made it.
+        wish: the first 16 hex digits of the order's live key.
+    """
+
+    text: str
+    ledger_id: str
+    wish: str
+
+
+def find_marker(text: str | None) -> Marker | None:
+    """Find a marker of any ledger in a callback URL, also in one that was escaped or upper-cased."""
+    found = _MARKER.search((text or "").lower())
+    return None if found is None else Marker(found[0], found[1], found[2])
+
+
+def make_marker(ledger_id: str, secret: str, live_key: str) -> str:
+    """Make a marker for one POST of the order with that live key."""
+    body = f"wd1-{ledger_id}-{live_key[:16]}-{secrets.token_hex(6)}"
+    return f"{body}-{_sign(body, secret)}"
+
+
+def _sign(body: str, secret: str) -> str:
+    return hmac.new(bytes.fromhex(secret), body.encode(), hashlib.sha256).hexdigest()[:16]
+
+
+class Identities(Database):
+    """Reads and changes the ledger's identity."""
+
+    def identity(self) -> Identity:
+        """Return the ledger's identity as it is now."""
+        with self.reading() as connection:
+            row = connection.execute(sa.select(identity)).one()
+        return Identity(
+            row.ledger_id, row.sequence, row.created_at, row.behind, tuple(row.absorbed)
+        )
+
+    def is_own_marker(self, marker: Marker) -> bool:
+        """Whether this ledger made the marker."""
+        with self.reading() as connection:
+            row = connection.execute(sa.select(identity.c.ledger_id, identity.c.secret)).one()
+        body, _, signature = marker.text.rpartition("-")
+        is_signed = hmac.compare_digest(signature, _sign(body, row.secret))
+        return marker.ledger_id == row.ledger_id and is_signed
+
+    def set_behind(self, reason: str | None) -> None:
+        """Stop buying because a witness knows more than the ledger, or start again."""
+        with self.writing() as connection:
+            connection.execute(sa.update(identity).values(behind=reason))
+
+    def absorb(self, ledger_id: str, *, sequence: int) -> None:
+        """Note that the orders of another ledger, or of our own lost past, are taken over.
+
+        Args:
+            ledger_id: of the ledger whose evidence was used; our own after a restored backup.
+            sequence: as its witness says; ours never falls behind it again.
+        """
+        with self.writing() as connection:
+            row = connection.execute(sa.select(identity)).one()
+            absorbed = sorted({*row.absorbed, ledger_id} - {row.ledger_id})
+            connection.execute(
+                sa.update(identity).values(
+                    absorbed=absorbed, sequence=max(row.sequence, sequence), behind=None
+                )
+            )
+
+
+def next_sequence(connection: Connection) -> tuple[str, str, int]:
+    """Count one more purchase. Return the ledger's id, its secret and the new sequence."""
+    connection.execute(sa.update(identity).values(sequence=identity.c.sequence + 1))
+    row = connection.execute(sa.select(identity)).one()
+    return row.ledger_id, row.secret, row.sequence

@@ -1,0 +1,402 @@
+"""Submissions: one row for each POST, and how it came out: a task, nothing, or nobody knows yet.
+
+A row is never deleted and never forgotten by the budget. Only Wiro's clear refusal makes it count
+as nothing; a lost answer counts at its ceiling until its task is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, fields, replace
+from decimal import Decimal
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from wiro_dagster.ledger.claims import Claims, Cost, Move, record_cost, take_step
+from wiro_dagster.ledger.identity import make_marker, next_sequence
+from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, OrderRequest, order_from_row
+from wiro_dagster.ledger.placing import insert_order
+from wiro_dagster.ledger.schema import orders, submissions
+from wiro_dagster.ledger.transitions import OrderState
+
+SubmissionOutcome = Literal["open", "nothing", "task"]
+
+TaskNote = Literal["noted", "known", "extra", "taken"]
+"""What became of a task id that was noted for an order.
+
+noted  the order follows it now
+known  the order had it already
+extra  the order has another task or is owned: this one is kept on the books as an order of its own
+taken  another submission has it
+"""
+
+
+@dataclass(frozen=True)
+class SubmissionRecord:
+    """One POST, as the books keep it. Times are unix seconds by our clock; money is in USD."""
+
+    id: int
+    order_id: int
+    account: str
+    collection: str
+    model_slug: str
+    marker: str
+    claimed_at: float
+    outcome: SubmissionOutcome
+    task_id: str | None
+    listed_at: float | None
+    ceiling_usd: Decimal | None
+    cost_usd: Decimal | None
+    recheck_at: float | None
+    rechecks: int
+    has_ended: bool
+
+
+_COLUMNS = tuple(submissions.c[field.name] for field in fields(SubmissionRecord))
+
+
+def _record_from(row: Row[Any]) -> SubmissionRecord:
+    return SubmissionRecord(**row._mapping)  # noqa: SLF001, public in spite of its name
+
+
+def open_submissions(
+    connection: Connection, claimed: Collection[Order], *, now: float
+) -> list[Order]:
+    """Put the intent to buy on the books, before anything is sent.
+
+    Args:
+        connection: of the transaction that claims the orders.
+        claimed: in state `submitting`.
+        now: unix seconds.
+
+    Returns:
+        The orders with their markers.
+    """
+    opened = []
+    for order in claimed:
+        ledger_id, secret, _ = next_sequence(connection)
+        marker = make_marker(ledger_id, secret, order.live_key or order.fingerprint)
+        connection.execute(
+            sa.insert(submissions).values(
+                order_id=order.id,
+                account=order.account,
+                collection=order.collection,
+                model_slug=order.model_slug,
+                marker=marker,
+                claimed_at=now,
+                outcome="open",
+                ceiling_usd=order.ceiling_usd,
+            )
+        )
+        values = {"marker": marker, "posts": order.posts + 1, "claimed_at": now}
+        connection.execute(sa.update(orders).where(orders.c.id == order.id).values(values))
+        opened.append(replace(order, marker=marker, posts=order.posts + 1, claimed_at=now))
+    return opened
+
+
+class Submissions(Claims):
+    """Notes how POSTs came out."""
+
+    def note_task(
+        self, order: Order, task_id: str, *, due_at: float, marker: str | None = None
+    ) -> TaskNote:
+        """Note the task that Wiro made for an order: the one write that must never be lost.
+
+        It holds even if the lease has ended meanwhile, and whatever the order is taken for by then.
+
+        Args:
+            order: whose POST it was.
+            task_id: Wiro's id.
+            due_at: when to look at the task first.
+            marker: of the POST; `None` = the order's latest.
+        """
+        now = self.clock()
+        with self.writing() as connection:
+            marker = marker or order.marker
+            taken_by = connection.execute(
+                sa.select(submissions.c.order_id, submissions.c.marker).where(
+                    submissions.c.account == order.account, submissions.c.task_id == task_id
+                )
+            ).one_or_none()
+            if taken_by is not None:
+                return "known" if taken_by.order_id == order.id else "taken"
+            row = connection.execute(
+                sa.select(*ORDER_COLUMNS).where(orders.c.id == order.id).with_for_update()
+            ).one()
+            found = order_from_row(row)
+            mine = submissions.c.marker == marker
+            explained = connection.execute(
+                sa.update(submissions)
+                .where(mine, submissions.c.task_id.is_(None))
+                .values(task_id=task_id, outcome="task")
+            ).rowcount
+            if found.task_id is not None or found.is_owned:
+                _insert_extra(
+                    connection,
+                    found,
+                    task_id,
+                    now=now,
+                    due_at=due_at,
+                    marker=marker if explained else None,
+                )
+                return "extra"
+            if not explained:  # a task that the user names, for an order without an open POST
+                insert_submission(
+                    connection,
+                    _request_of(found),
+                    found.live_key or found.fingerprint,
+                    order_id=found.id,
+                    task_id=task_id,
+                    claimed_at=found.claimed_at or now,
+                )
+            records = {
+                "task_id": task_id,
+                "submitted_at": now,
+                "lost_since": None,
+                "ended_at": None,
+                "due_at": due_at,
+                "attempts": 0,
+                "hold": None,
+                "error": None,
+            }
+            take_step(connection, Move(found, "accept", records), now=now)
+            return "noted"
+
+    def note_unsent(
+        self, order: Order, *, due_at: float, hold: str | None = None, nothing_bought: bool = True
+    ) -> OrderState | None:
+        """Return a claimed order to be submitted again later.
+
+        It ends instead if it was asked to stop, or is superseded.
+
+        Args:
+            order: as it was claimed.
+            due_at: when it may be submitted again.
+            hold: why it waits.
+            nothing_bought: whether the POST bought nothing for certain. Otherwise it stays on the
+                books at its ceiling, for ever.
+
+        Returns:
+            The order's new state; `None` if another process has it by now.
+        """
+        now = self.clock()
+        with self.writing() as connection:
+            row = connection.execute(
+                sa.select(*ORDER_COLUMNS).where(orders.c.id == order.id).with_for_update()
+            ).one_or_none()
+            if row is None:
+                return None
+            found = order_from_row(row)
+            # Wiro's refusal in our hands is the truth, whoever holds the order by now. A guess
+            # counts only from the process that still holds it.
+            is_ours = (
+                found.marker == order.marker and found.task_id is None
+                if nothing_bought
+                else (found.state, found.lease) == (order.state, order.lease)
+            )
+            if not is_ours or found.state not in ("submitting", "unknown"):
+                return None
+            changes = {"due_at": due_at, "hold": hold, "lost_since": None}
+            if not take_step(connection, Move(found, "withdraw", changes), now=now):
+                return None
+            if nothing_bought:
+                connection.execute(
+                    sa.update(submissions)
+                    .where(submissions.c.marker == order.marker)
+                    .where(submissions.c.outcome == "open")
+                    .values(outcome="nothing", cost_usd=Decimal(0), has_ended=True)
+                )
+                # A POST that bought nothing is none of the two that an order has.
+                connection.execute(
+                    sa.update(orders)
+                    .where(orders.c.id == order.id)
+                    .values(posts=orders.c.posts - 1, claimed_at=None)
+                )
+            if found.stop_state is None and found.superseded_by is None:
+                return "ordered"
+            unsent = replace(found, state="ordered", lease=None)
+            reason = found.stop_reason or f"Superseded by order {found.superseded_by}."
+            ended = {"due_at": now, "ended_at": now, "error": reason}
+            state = found.stop_state or "cancelled"
+            step = "refuse" if state == "failed" else "drop"
+            take_step(connection, Move(unsent, step, ended), now=now)
+            return state
+
+    def note_refused(self, order: Order, reason: str) -> bool:
+        """End a claimed order that Wiro refused, or that cannot be sent: nothing was bought."""
+        now = self.clock()
+        with self.writing() as connection:
+            connection.execute(
+                sa.update(submissions)
+                .where(submissions.c.marker == order.marker, submissions.c.outcome == "open")
+                .values(outcome="nothing", cost_usd=Decimal(0), has_ended=True)
+            )
+            ended = {"error": reason, "ended_at": now, "due_at": now}
+            return take_step(connection, Move(order, "refuse", ended), now=now)
+
+    def find_submissions(
+        self, account: str, *, task_ids: Collection[str] = (), markers: Collection[str] = ()
+    ) -> list[SubmissionRecord]:
+        """Return the submissions of an account that have one of these tasks or markers."""
+        wanted = submissions.c.task_id.in_(task_ids) | submissions.c.marker.in_(markers)
+        query = sa.select(*_COLUMNS).where(submissions.c.account == account, wanted)
+        with self.reading() as connection:
+            return [_record_from(row) for row in connection.execute(query)]
+
+    def list_submissions(
+        self,
+        *,
+        account: str | None = None,
+        order_id: int | None = None,
+        claimed_after: float | None = None,
+        with_task: bool = False,
+    ) -> list[SubmissionRecord]:
+        """Return submissions that fit every condition given, the oldest first."""
+        query = sa.select(*_COLUMNS).order_by(submissions.c.id)
+        if account is not None:
+            query = query.where(submissions.c.account == account)
+        if order_id is not None:
+            query = query.where(submissions.c.order_id == order_id)
+        if claimed_after is not None:
+            query = query.where(submissions.c.claimed_at >= claimed_after)
+        if with_task:
+            query = query.where(submissions.c.task_id.is_not(None))
+        with self.reading() as connection:
+            return [_record_from(row) for row in connection.execute(query)]
+
+    def list_cost_rechecks(self, account: str, *, limit: int) -> list[SubmissionRecord]:
+        """Return submissions whose cost is to be read again now."""
+        query = (
+            sa.select(*_COLUMNS)
+            .where(submissions.c.account == account, submissions.c.recheck_at <= self.clock())
+            .order_by(submissions.c.recheck_at)
+            .limit(limit)
+        )
+        with self.reading() as connection:
+            return [_record_from(row) for row in connection.execute(query)]
+
+    def note_recheck(self, submission_id: int, *, recheck_at: float | None) -> None:
+        """Note that a cost was read again and still is not stated, and when to read it next."""
+        with self.writing() as connection:
+            connection.execute(
+                sa.update(submissions)
+                .where(submissions.c.id == submission_id)
+                .values(recheck_at=recheck_at, rechecks=submissions.c.rechecks + 1)
+            )
+
+    def postpone_recheck(self, submission_id: int, *, recheck_at: float) -> None:
+        """Read a cost later, because it could not be read now."""
+        with self.writing() as connection:
+            connection.execute(
+                sa.update(submissions)
+                .where(submissions.c.id == submission_id)
+                .values(recheck_at=recheck_at)
+            )
+
+    def note_costs(self, costs: Collection[tuple[Order, Cost]]) -> None:
+        """Put on the books what Wiro states of the costs of tasks, whatever state they are in."""
+        if costs:
+            now = self.clock()
+            with self.writing() as connection:
+                for order, cost in costs:
+                    record_cost(connection, order.account, str(order.task_id), cost, now=now)
+
+    def count_submitted_after(self, account: str, claimed_at: float) -> int:
+        """Return how many tasks of the account were made by later POSTs: a task's rank."""
+        query = sa.select(sa.func.count()).where(
+            submissions.c.account == account,
+            submissions.c.claimed_at > claimed_at,
+            submissions.c.task_id.is_not(None),
+        )
+        with self.reading() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def note_listed(self, submission_ids: Collection[int]) -> None:
+        """Note that Wiro's list has shown the tasks of these submissions for the first time."""
+        if submission_ids:
+            with self.writing() as connection:
+                connection.execute(
+                    sa.update(submissions)
+                    .where(submissions.c.id.in_(submission_ids))
+                    .values(listed_at=self.clock())
+                )
+
+
+def insert_submission(
+    connection: Connection,
+    request: OrderRequest,
+    key: str,
+    *,
+    order_id: int,
+    task_id: str,
+    claimed_at: float,
+    cost: Cost | None = None,
+) -> None:
+    """Put a task on the books that was not bought through this ledger, or not for this order."""
+    ledger_id, secret, _ = next_sequence(connection)
+    connection.execute(
+        sa.insert(submissions).values(
+            order_id=order_id,
+            account=request.account,
+            collection=request.collection,
+            model_slug=request.model_slug,
+            marker=make_marker(ledger_id, secret, key),
+            claimed_at=claimed_at,
+            outcome="task",
+            task_id=task_id,
+            ceiling_usd=request.ceiling_usd,
+            cost_usd=None if cost is None else cost.usd,
+            has_ended=cost is not None and cost.has_ended,
+            recheck_at=None if cost is None else cost.recheck_at,
+        )
+    )
+
+
+def _request_of(order: Order) -> OrderRequest:
+    return OrderRequest(
+        **{field.name: getattr(order, field.name) for field in fields(OrderRequest)}
+    )
+
+
+def _insert_extra(
+    connection: Connection,
+    order: Order,
+    task_id: str,
+    *,
+    now: float,
+    due_at: float,
+    marker: str | None,
+) -> None:
+    """Give a second task of one order an order of its own, superseded from the start.
+
+    So its cost is on the books and its file is fetched, though nobody is shown it.
+    """
+    extra_id = insert_order(
+        connection,
+        _request_of(order),
+        now=now,
+        key=None,
+        state="running",
+        claimed_at=order.claimed_at or now,
+        submitted_at=now,
+        due_at=due_at,
+        task_id=task_id,
+        superseded_by=order.id,
+        posts=1,
+        error=f"Made for order {order.id}, which has another task or had ended.",
+    )
+    if marker is None:
+        insert_submission(
+            connection,
+            _request_of(order),
+            order.fingerprint,
+            order_id=extra_id,
+            task_id=task_id,
+            claimed_at=order.claimed_at or now,
+        )
+    else:
+        connection.execute(
+            sa.update(submissions).where(submissions.c.marker == marker).values(order_id=extra_id)
+        )

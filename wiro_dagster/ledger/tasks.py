@@ -1,0 +1,273 @@
+"""What an account's list of tasks says, held against the books: known tasks, strays, the watch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from wiro_dagster.ledger.database import Database
+from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, order_from_row
+from wiro_dagster.ledger.schema import account_keys, accounts, differences, orders, strays
+from wiro_dagster.ledger.schema import submissions
+from wiro_dagster.ledger.transitions import FOLLOWED
+
+
+@dataclass(frozen=True)
+class Stray:
+    """A task of the account that no submission explains.
+
+    Args:
+        task_id: Wiro's id.
+        model_slug: `owner/project`.
+        cost_usd: as Wiro states it.
+        created_at: unix seconds, by Wiro's clock.
+    """
+
+    task_id: str
+    model_slug: str | None
+    cost_usd: Decimal | None
+    created_at: float | None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A cost that changed after Wiro had stated it; in USD."""
+
+    order_id: int
+    task_id: str
+    was_usd: Decimal
+    is_usd: Decimal
+
+
+class Tasks(Database):
+    """Reads and notes what the watch needs."""
+
+    # ---- the watch ----
+
+    def hold_watch(self, account: str, watcher: str, *, seconds: float) -> bool:
+        """Become or stay the one process that reads the account's list. False if another is."""
+        now = self.clock()
+        with self.writing() as connection:
+            ensure_account(connection, account)
+            is_free = accounts.c.watcher_until.is_(None) | (accounts.c.watcher_until <= now)
+            result = connection.execute(
+                sa.update(accounts)
+                .where(accounts.c.account == account)
+                .where(is_free | (accounts.c.watcher == watcher))
+                .values(watcher=watcher, watcher_until=now + seconds)
+            )
+        return result.rowcount == 1
+
+    def note_sweep(
+        self,
+        account: str,
+        *,
+        clock_offset_seconds: float | None = None,
+        listing_lag_seconds: float | None = None,
+    ) -> None:
+        """Note that the list was read, and what that measured."""
+        values: dict[str, float] = {"swept_at": self.clock()}
+        if clock_offset_seconds is not None:
+            values["clock_offset_seconds"] = clock_offset_seconds
+        if listing_lag_seconds is not None:
+            values["listing_lag_seconds"] = listing_lag_seconds
+        with self.writing() as connection:
+            connection.execute(
+                sa.update(accounts).where(accounts.c.account == account).values(values)
+            )
+
+    def find_due_watch(self, account: str) -> float | None:
+        """Return since when a task of the account, or a cost, is due to be read; `None` = none."""
+        task = sa.select(sa.func.min(orders.c.due_at)).where(_is_followed(account))
+        cost = sa.select(sa.func.min(submissions.c.recheck_at)).where(
+            submissions.c.account == account
+        )
+        with self.reading() as connection:
+            found = [connection.execute(query).scalar() for query in (task, cost)]
+        times = [time for time in found if time is not None]
+        return min(times) if times else None
+
+    def list_followed(
+        self, account: str, *, due_before: float, limit: int, task_ids: Collection[str] = ()
+    ) -> list[Order]:
+        """Return orders whose task is followed and due, the longest due first."""
+        query = (
+            sa.select(*ORDER_COLUMNS)
+            .where(_is_followed(account), orders.c.due_at <= due_before)
+            .order_by(orders.c.due_at, orders.c.id)
+            .limit(limit)
+        )
+        if task_ids:
+            query = query.where(orders.c.task_id.in_(task_ids))
+        with self.reading() as connection:
+            return [order_from_row(row) for row in connection.execute(query)]
+
+    def find_orders_of_tasks(self, account: str, task_ids: Collection[str]) -> dict[str, Order]:
+        """Return the orders that have these tasks, by task id."""
+        query = sa.select(*ORDER_COLUMNS).where(
+            orders.c.account == account, orders.c.task_id.in_(task_ids)
+        )
+        with self.reading() as connection:
+            found = [order_from_row(row) for row in connection.execute(query)]
+        return {str(order.task_id): order for order in found}
+
+    def count_followed(self, account: str, *, submitted_after: float | None = None) -> int:
+        """Return how many tasks of the account are under way."""
+        query = sa.select(sa.func.count()).where(_is_followed(account))
+        if submitted_after is not None:
+            query = query.where(orders.c.submitted_at > submitted_after)
+        with self.reading() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def find_usual_seconds(self, model_slug: str) -> float | None:
+        """Return how long the quickest of a model's recent tasks took, from submission to end."""
+        recent = (
+            sa.select((orders.c.ended_at - orders.c.submitted_at).label("seconds"))
+            .where(orders.c.model_slug == model_slug, orders.c.files.is_not(None))
+            .where(orders.c.state.in_(("stored", "delivered")))
+            .where(orders.c.ended_at > orders.c.submitted_at)
+            .order_by(orders.c.id.desc())
+            .limit(20)
+            .subquery()
+        )
+        with self.reading() as connection:
+            return connection.execute(sa.select(sa.func.min(recent.c.seconds))).scalar()
+
+    def put_off_looks(self, order_ids: Collection[int], *, due_at: float) -> None:
+        """Move the next look at these tasks, in one statement."""
+        if order_ids:
+            with self.writing() as connection:
+                connection.execute(
+                    sa.update(orders)
+                    .where(orders.c.id.in_(order_ids), orders.c.state.in_(FOLLOWED))
+                    .values(due_at=due_at)
+                )
+
+    # ---- the audit ----
+
+    def note_strays(self, account: str, found: Iterable[Stray]) -> int:
+        """Note unexplained tasks. Return how many were not known yet."""
+        new = 0
+        now = self.clock()
+        with self.writing() as connection:
+            for stray in found:
+                which = (strays.c.account == account) & (strays.c.task_id == stray.task_id)
+                changed = connection.execute(
+                    sa.update(strays).where(which).values(cost_usd=stray.cost_usd)
+                )
+                if changed.rowcount == 0:
+                    new += 1
+                    connection.execute(
+                        sa.insert(strays).values(
+                            account=account,
+                            task_id=stray.task_id,
+                            model_slug=stray.model_slug,
+                            cost_usd=stray.cost_usd,
+                            created_at=stray.created_at,
+                            seen_at=now,
+                        )
+                    )
+        return new
+
+    def forget_strays(self, account: str, task_ids: Collection[str]) -> None:
+        """Remove tasks from the unexplained ones, because an order explains them now."""
+        if task_ids:
+            with self.writing() as connection:
+                connection.execute(
+                    sa.delete(strays).where(
+                        strays.c.account == account, strays.c.task_id.in_(task_ids)
+                    )
+                )
+
+    def accept_strays(self, account: str, task_ids: Collection[str], reason: str) -> int:
+        """Note that the user knows these tasks. Return how many there were."""
+        with self.writing() as connection:
+            result = connection.execute(
+                sa.update(strays)
+                .where(strays.c.account == account, strays.c.task_id.in_(task_ids))
+                .values(accepted=reason)
+            )
+        return result.rowcount
+
+    def list_strays(self, account: str, *, accepted: bool = False) -> list[Stray]:
+        """Return the unexplained tasks of an account, or those that the user accepted."""
+        query = (
+            sa.select(strays.c.task_id, strays.c.model_slug, strays.c.cost_usd, strays.c.created_at)
+            .where(strays.c.account == account)
+            .where(strays.c.accepted.is_not(None) if accepted else strays.c.accepted.is_(None))
+            .order_by(strays.c.seen_at, strays.c.task_id)
+        )
+        with self.reading() as connection:
+            return [Stray(*row) for row in connection.execute(query)]
+
+    def list_differences(self, account: str) -> list[Difference]:
+        """Return costs that changed after Wiro had stated them."""
+        query = (
+            sa.select(
+                submissions.c.order_id,
+                submissions.c.task_id,
+                differences.c.was_usd,
+                differences.c.is_usd,
+            )
+            .join(submissions, submissions.c.id == differences.c.submission_id)
+            .where(submissions.c.account == account, differences.c.was_usd != differences.c.is_usd)
+            .order_by(submissions.c.id)
+        )
+        with self.reading() as connection:
+            return [Difference(*row) for row in connection.execute(query)]
+
+    # ---- accounts and keys ----
+
+    def find_account_of_key(self, key_hash: str) -> str | None:
+        """Return the account that a key was seen to belong to; `None` for a new key."""
+        query = sa.select(account_keys.c.account).where(account_keys.c.key_hash == key_hash)
+        with self.reading() as connection:
+            return connection.execute(query).scalar()
+
+    def note_key(self, key_hash: str, account: str) -> str:
+        """Note which account a key belongs to. Return the account that is on record."""
+        with self.writing() as connection:
+            found = connection.execute(
+                sa.select(account_keys.c.account).where(account_keys.c.key_hash == key_hash)
+            ).scalar()
+            if found is None:
+                connection.execute(
+                    sa.insert(account_keys).values(key_hash=key_hash, account=account)
+                )
+        return found or account
+
+    def list_recent_tasks(self, *, limit: int) -> list[tuple[str, str]]:
+        """Return the newest task of each account, as (account, task id), to try a new key on."""
+        newest = (
+            sa.select(sa.func.max(submissions.c.id).label("id"))
+            .where(submissions.c.task_id.is_not(None))
+            .group_by(submissions.c.account)
+            .order_by(sa.desc("id"))
+            .limit(limit)
+            .subquery()
+        )
+        query = sa.select(submissions.c.account, submissions.c.task_id).join(
+            newest, newest.c.id == submissions.c.id
+        )
+        with self.reading() as connection:
+            return [(row[0], row[1]) for row in connection.execute(query)]
+
+
+def ensure_account(connection: Connection, account: str) -> None:
+    """Make the account's row if there is none."""
+    mine = accounts.c.account == account
+    if connection.execute(sa.select(accounts.c.account).where(mine)).first() is not None:
+        return
+    with connection.begin_nested() as savepoint:
+        try:
+            connection.execute(sa.insert(accounts).values(account=account))
+        except sa.exc.IntegrityError:
+            savepoint.rollback()  # another process came first; its row is ours too
+
+
+def _is_followed(account: str) -> sa.ColumnElement[bool]:
+    return (orders.c.account == account) & orders.c.state.in_(FOLLOWED)

@@ -1,0 +1,296 @@
+"""Evidence outside the ledger: the ledger is never the only witness of what was bought.
+
+Two kinds of notes are kept in the video store. A ledger's witness says how far its sequence had
+come before each purchase, so that a ledger that is new, replaced or restored from a backup is
+recognized before it buys. An order's note says what was bought and which files it became, so that
+an owned video is never bought again, whatever became of the ledger.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from wiro_dagster.errors import StoreError
+from wiro_dagster.ledger import Cost, Order, OrderRequest, Stray
+from wiro_dagster.ledger.identity import find_marker
+from wiro_dagster.ledger.order import live_key
+from wiro_dagster.orders.context import OrderContext
+from wiro_dagster.orders.task_list import list_tasks_since
+
+_log = logging.getLogger("wiro_dagster")
+
+_LONG_AGO_SECONDS = 30 * 86_400.0
+"""How far back a rebuild reads Wiro's list. Wiro keeps no files for longer than that."""
+
+_SAVED = (
+    "collection",
+    "partition",
+    "account",
+    "model_slug",
+    "inputs",
+    "fingerprint",
+    "take",
+    "prompt_input",
+    "task_id",
+    "claimed_at",
+    "submitted_at",
+    "ended_at",
+    "queue_seconds",
+    "elapsed_seconds",
+    "outputs",
+    "files",
+)
+_MONEY = ("quote_usd", "ceiling_usd", "cost_usd")
+
+
+@dataclass
+class Rebuild:
+    """What a rebuild found.
+
+    Args:
+        owned: orders put back on the books whose files are in the store.
+        followed: orders put back whose task is still at Wiro.
+        unexplained: tasks that carry a ledger's marker, but belong to no present prompt.
+        doubts: why the account of what was bought may be incomplete; empty if it is complete.
+    """
+
+    owned: list[Order] = field(default_factory=list)
+    followed: list[Order] = field(default_factory=list)
+    unexplained: list[Stray] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+
+
+# ---- the ledger's witness ----
+
+
+def write_witness(context: OrderContext, sequence: int) -> None:
+    """Record how far the ledger has come, before anything is sent.
+
+    Raises:
+        StoreError: the store cannot keep it; then nothing may be bought.
+    """
+    identity = context.ledger.identity()
+    context.store.write_note(
+        _witness_name(context, identity.ledger_id),
+        {
+            "ledger_id": identity.ledger_id,
+            "collection": context.collection,
+            "sequence": sequence,
+            "written_at": context.now(),
+        },
+    )
+
+
+def find_contradiction(context: OrderContext) -> str | None:
+    """Return why the witnesses do not trust this ledger; `None` if they agree with it.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    identity = context.ledger.identity()
+    own = context.store.read_note(_witness_name(context, identity.ledger_id))
+    if own is not None:
+        if int(own.get("sequence", 0)) > identity.sequence:
+            return (
+                "The ledger is older than its witness in the video store: it was restored from a "
+                "backup. Nothing is bought until its missing orders are back. Run "
+                "`wiro-dagster ledger rebuild`."
+            )
+        return None
+    others = [
+        witness
+        for witness in list_witnesses(context)
+        if witness.get("ledger_id") not in identity.absorbed
+    ]
+    if others:
+        return (
+            f"Another ledger ({others[0].get('ledger_id')}) has bought videos for the collection "
+            f"{context.collection} into this video store: this ledger is new, or the wrong one. "
+            "Nothing is bought until its orders are taken over. Check WIRO_LEDGER_URL, or run "
+            "`wiro-dagster ledger rebuild`."
+        )
+    return None
+
+
+def list_witnesses(context: OrderContext) -> list[Mapping[str, Any]]:
+    """Return the witnesses of all ledgers that bought for this collection into this store."""
+    prefix = f"ledgers/{_digest(context.collection)}-"
+    notes = (context.store.read_note(name) for name in context.store.list_notes(prefix))
+    return [note for note in notes if note is not None]
+
+
+def _witness_name(context: OrderContext, ledger_id: str) -> str:
+    return f"ledgers/{_digest(context.collection)}-{ledger_id}"
+
+
+# ---- the notes of orders ----
+
+
+def write_order_note(context: OrderContext, order: Order, files: Iterable[Mapping[str, Any]]) -> None:
+    """Record beside the files what they are, and what they cost."""
+    note: dict[str, Any] = {name: getattr(order, name) for name in _SAVED}
+    note |= {name: _text(getattr(order, name)) for name in _MONEY}
+    note["files"] = list(files)
+    note["outputs"] = list(order.outputs)
+    key = live_key(order.collection, order.partition, order.fingerprint)
+    context.store.write_note(_note_name(key), note)
+
+
+def restore_owned(context: OrderContext, request: OrderRequest) -> Order | None:
+    """Put a video back on the books that is in the store, though the ledger does not know of it.
+
+    Returns:
+        Its order, delivered; `None` if the store has no such video.
+
+    Raises:
+        StoreError: the store cannot be read: then nobody knows, and nothing may be bought.
+    """
+    note = context.store.read_note(
+        _note_name(live_key(request.collection, request.partition, request.fingerprint))
+    )
+    return None if note is None else _restore(context, note)
+
+
+def _restore(context: OrderContext, note: Mapping[str, Any]) -> Order | None:
+    try:
+        files = list(note["files"])
+        money = {name: _decimal(note.get(name)) for name in _MONEY}
+        request = OrderRequest(
+            collection=str(note["collection"]),
+            partition=str(note["partition"]),
+            account=str(note["account"]),
+            model_slug=str(note["model_slug"]),
+            inputs=dict(note["inputs"]),
+            fingerprint=str(note["fingerprint"]),
+            take=int(note["take"]),
+            prompt_input=note.get("prompt_input"),
+            quote_usd=money["quote_usd"],
+            ceiling_usd=money["ceiling_usd"],
+        )
+        sizes = [(file["key"], file["size_bytes"]) for file in files]
+        task_id = str(note["task_id"])
+    except (KeyError, TypeError, ValueError) as error:
+        _log.warning("A note in the video store cannot be used: %s: %s", type(error).__name__, error)
+        return None
+    if not files or any(context.store.find_size(key) != size for key, size in sizes):
+        return None
+    times = ("claimed_at", "submitted_at", "ended_at", "queue_seconds", "elapsed_seconds")
+    known = {name: note.get(name) for name in times}
+    # Reported once more: the event log may be as new as the ledger.
+    return context.ledger.restore(
+        request,
+        task_id=task_id,
+        known={**known, "files": files, "outputs": list(note.get("outputs", ()))},
+        cost=Cost(money["cost_usd"], has_ended=True),
+    )
+
+
+def _note_name(key: str) -> str:
+    return f"orders/{key[:2]}/{key}"
+
+
+# ---- rebuilding ----
+
+
+def rebuild(
+    context: OrderContext, requests: Iterable[OrderRequest], *, force: bool = False
+) -> Rebuild:
+    """Fill the ledger from the evidence: the store's notes, and Wiro's list of tasks.
+
+    Args:
+        context: of the collection.
+        requests: what the present prompts ask for.
+        force: the user says that the evidence is complete, whatever is in doubt.
+
+    Raises:
+        StoreError: the store cannot be read.
+        ApiError: Wiro's list cannot be read.
+    """
+    found = Rebuild()
+    for name in context.store.list_notes("orders/"):
+        note = context.store.read_note(name)
+        if note is not None and note.get("collection") == context.collection:
+            order = _restore(context, note)
+            found.owned += [] if order is None else [order]
+    listing = list_tasks_since(context, context.wiro_now() - _LONG_AGO_SECONDS)
+    # With nothing on the books, no task can prove the list; its own order and total can.
+    found.doubts += [doubt for doubt in listing.doubts if "that we know" not in doubt]
+    _follow_marked(context, requests, listing.tasks, found)
+    found.doubts += _list_fresh_witnesses(context)
+    if force or not found.doubts:
+        own = context.ledger.identity().ledger_id
+        context.ledger.absorb(own, sequence=0)
+        for witness in list_witnesses(context):
+            sequence = int(witness.get("sequence", 0)) if witness.get("ledger_id") == own else 0
+            context.ledger.absorb(str(witness.get("ledger_id")), sequence=sequence)
+    return found
+
+
+def _follow_marked(
+    context: OrderContext, requests: Iterable[OrderRequest], tasks: Iterable[Any], found: Rebuild
+) -> None:
+    wanted = {
+        live_key(request.collection, request.partition, request.fingerprint)[:16]: request
+        for request in requests
+    }
+    listed = {task.id: task for task in tasks}
+    records = context.ledger.find_submissions(context.account, task_ids=list(listed))
+    for record in records:
+        listed.pop(str(record.task_id), None)
+    witnesses = {str(witness.get("ledger_id")) for witness in list_witnesses(context)}
+    witnesses.add(context.ledger.identity().ledger_id)
+    for task in listed.values():
+        marker = find_marker(task.callback_url)
+        if marker is None or marker.ledger_id not in witnesses:
+            continue
+        request = wanted.get(marker.wish)
+        order = None
+        if request is not None:
+            order = context.ledger.restore(
+                request, task_id=task.id, known={}, cost=Cost(task.cost_usd)
+            )
+        if order is not None:
+            found.followed.append(order)
+        else:
+            found.unexplained.append(
+                Stray(task.id, task.model_slug, task.cost_usd, task.created_at)
+            )
+    context.ledger.note_strays(context.account, found.unexplained)
+
+
+def _list_fresh_witnesses(context: OrderContext) -> list[str]:
+    """A ledger that bought a moment ago may have tasks that are not listed yet."""
+    fresh = context.now() - context.policy.resubmit_after_seconds
+    absorbed = context.ledger.identity().absorbed
+    return [
+        f"ledger {witness.get('ledger_id')} bought something in the last "
+        f"{context.policy.resubmit_after_seconds:g} s, which Wiro may not list yet"
+        for witness in list_witnesses(context)
+        if float(witness.get("written_at", 0)) > fresh
+        and witness.get("ledger_id") not in absorbed
+    ]
+
+
+def note_or_warn(context: OrderContext, order: Order, files: Iterable[Mapping[str, Any]]) -> None:
+    """Write an order's note; a store that refuses it harms nothing that is owned already."""
+    try:
+        write_order_note(context, order, files)
+    except StoreError as error:
+        _log.warning("%s: its note could not be written: %s", order.name, error)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _text(amount: Decimal | None) -> str | None:
+    return None if amount is None else f"{amount:f}"
+
+
+def _decimal(text: object) -> Decimal | None:
+    return None if text is None else Decimal(str(text))

@@ -1,0 +1,120 @@
+"""A closer look at one task: Task/Detail, which judges what Wiro's list leaves open."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from wiro_dagster.api.types import Task
+from wiro_dagster.errors import ApiError, NotFound, RateLimited, RequestRefused
+from wiro_dagster.ledger import Cost, Order, SubmissionRecord
+from wiro_dagster.orders.context import OrderContext
+from wiro_dagster.orders.judge import judge_task, why_stop
+
+
+def look_at_order(context: OrderContext, order: Order) -> list[str]:
+    """Read one order's task and note what that changes. Return notices.
+
+    A task that is past its deadline, or that is asked to stop, is stopped here.
+
+    Args:
+        context: of the account.
+        order: in state `running` or `settling`.
+    """
+    try:
+        task = context.client.get_task(str(order.task_id))
+    except NotFound as error:
+        return _note_not_found(context, order, error)
+    except ApiError as error:
+        context.note_read_failure(error)
+        until = context.now() + context.policy.timing.look_maximum_seconds
+        due_at = until if isinstance(error, RateLimited) else min(context.retry_at(order), until)
+        context.ledger.apply(
+            order, "observe", due_at=due_at, attempts=order.attempts + 1, hold=str(error)
+        )
+        return []
+    context.gate.end_problem("credentials")
+    now, wiro_now, policy = context.now(), context.wiro_now(), context.policy
+    judgement = judge_task(order, task, now=now, wiro_now=wiro_now, policy=policy)
+    reason = order.stop_reason or why_stop(order, task, wiro_now=wiro_now, policy=policy)
+    if reason is None or task.is_ended:
+        context.ledger.apply(order, judgement.transition, cost=judgement.cost, **judgement.records)
+        return []
+    stop_task(context, task)
+    # No answer is trusted: the next looks show whether the task has ended, and how. A task that
+    # cannot be stopped is asked ever more seldom.
+    longest = now + policy.timing.look_maximum_seconds
+    context.ledger.apply(
+        order,
+        judgement.transition,
+        **{
+            **judgement.records,
+            "stop_reason": reason,
+            "stop_state": order.stop_state or "failed",
+            "due_at": min(context.retry_at(order), longest),
+            "attempts": order.attempts + 1,
+        },
+    )
+    if order.stop_reason is None:
+        return [f"{order.name}: task {order.task_id} is being stopped. {reason}"]
+    return []
+
+
+def stop_task(context: OrderContext, task: Task) -> None:
+    """Cancel a queued task or kill a running one; try the other call if the first is refused."""
+    first, second = context.client.cancel_task, context.client.kill_task
+    if task.state != "queued":
+        first, second = second, first
+    try:
+        first(task.id)
+    except RequestRefused:
+        with suppress(ApiError):
+            second(task.id)
+    except ApiError:
+        return
+
+
+def recheck_cost(context: OrderContext, record: SubmissionRecord) -> list[str]:
+    """Read a cost again that was not stated: at delivery, an hour and a day later."""
+    schedule, done = context.policy.timing.cost_recheck_seconds, record.rechecks + 1
+    recheck_at = None
+    if done < len(schedule):
+        recheck_at = context.now() + schedule[done] - schedule[done - 1]
+    try:
+        task = context.client.get_task(str(record.task_id))
+    except NotFound:
+        task = None
+    except ApiError as error:
+        context.note_read_failure(error)
+        pause = context.policy.timing.look_maximum_seconds
+        context.ledger.postpone_recheck(record.id, recheck_at=context.now() + pause)
+        return []
+    if task is not None and (task.cost_usd or 0) > 0:
+        order = context.ledger.get(record.order_id)
+        context.ledger.note_costs([(order, Cost(task.cost_usd, has_ended=True))])
+        return []
+    context.ledger.note_recheck(record.id, recheck_at=recheck_at)
+    if recheck_at is not None:
+        return []
+    return [
+        f"Order {record.order_id}: Wiro does not state the cost of task {record.task_id}. Its "
+        "ceiling stays committed in the budget."
+    ]
+
+
+def _note_not_found(context: OrderContext, order: Order, error: NotFound) -> list[str]:
+    """Look on, ever more seldom: Wiro may forget a running task for minutes, and it still bills.
+
+    What stands still is reported by the check `orders_moving`; only the user gives such a task up.
+    """
+    now = context.now()
+    lost_since = order.lost_since or now
+    pause = context.policy.timing.retry_seconds(order.attempts + 1, context.random.random())
+    context.ledger.apply(
+        order,
+        "observe",
+        lost_since=lost_since,
+        attempts=order.attempts + 1,
+        hold=f"Wiro does not show task {order.task_id} now: {error}",
+        due_at=now + pause,
+    )
+    return []

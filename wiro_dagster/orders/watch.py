@@ -1,0 +1,252 @@
+"""The watch: one process reads Wiro's list for all tasks of an account, and judges what it shows.
+
+A page of the list shows 100 tasks for one call, so that is how tasks are followed. Task/Detail is
+read for what the list leaves open: ends that are no plain success, tasks that the list should show
+and does not, tasks that are to be stopped, and costs that were not stated. If fewer tasks are due
+than pages would be read, Detail is cheaper and is used.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from wiro_dagster.api.types import Task
+from wiro_dagster.errors import ApiError
+from wiro_dagster.ledger import FOLLOWED, Cost, Move, Order, SubmissionRecord
+from wiro_dagster.orders.context import OrderContext
+from wiro_dagster.orders.judge import Judgement, is_plain_success, judge_task, why_stop
+from wiro_dagster.orders.look import look_at_order, recheck_cost
+from wiro_dagster.orders.strays import explain_strays
+from wiro_dagster.orders.task_list import PAGE, list_page
+
+_DUE_AT_ONCE = 1000
+_DETAILS_A_SWEEP = 60
+_RECHECKS_A_SWEEP = 20
+_MAXIMUM_PAGES = 30
+_SLACK = 20
+"""How many places a task may have drifted down the list since its rank was computed."""
+
+_FULL_SWEEP_SECONDS = 60.0
+_SECONDS_A_PAGE = 1.0
+"""A sweep over many pages waits so long for each, which bounds the calls a minute."""
+
+
+@dataclass
+class WatchReport:
+    """What one sweep did.
+
+    Args:
+        looked: how many tasks were looked at.
+        notices: one line each, for the tick's log.
+    """
+
+    looked: int = 0
+    notices: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Sweep:
+    """What one sweep has found so far."""
+
+    due: dict[str, Order]
+    seen: set[str] = field(default_factory=set)
+    details: dict[int, Order] = field(default_factory=dict)
+    unchanged: list[Order] = field(default_factory=list)
+    report: WatchReport = field(default_factory=WatchReport)
+
+
+class Watch:
+    """Follows the tasks of one account, for all collections and processes that share its ledger.
+
+    Args:
+        context: of any collection of the account.
+        run_all: runs steps side by side and returns when all have ended, or time is up.
+    """
+
+    def __init__(
+        self,
+        context: OrderContext,
+        run_all: Callable[[Sequence[Callable[[], list[str]]]], list[str]],
+    ) -> None:
+        self._context = context
+        self._run_all = run_all
+        self._name = uuid.uuid4().hex
+        self._next_sweep_at = 0.0
+        self._full_sweep_at = 0.0
+
+    def sweep(self, *, hurry: bool = False) -> WatchReport:
+        """Look at what is due, if anything is and the last sweep is long enough ago.
+
+        Args:
+            hurry: sweep now, because something hinted that there is news.
+        """
+        context, ledger, now = self._context, self._context.ledger, self._context.now()
+        timing = context.policy.timing
+        due_since = ledger.find_due_watch(context.account)
+        is_due = due_since is not None and due_since <= now
+        # A clock that was set back must not stop the watch.
+        pause = min(self._next_sweep_at - now, timing.look_maximum_seconds)
+        if not is_due or not context.gate.may_read() or (pause > 0 and not hurry):
+            return WatchReport()
+        if not ledger.hold_watch(context.account, self._name, seconds=timing.lease_seconds):
+            return WatchReport()
+        due = ledger.list_followed(context.account, due_before=now, limit=_DUE_AT_ONCE)
+        sweep = _Sweep({str(order.task_id): order for order in due})
+        try:
+            pages = self._read_list(sweep)
+        except ApiError as error:
+            context.note_read_failure(error)
+            sweep.report.notices.append(f"Wiro's list of tasks could not be read: {error}")
+            pages = 1
+        else:
+            if pages:
+                context.gate.end_problem("credentials")
+        self._look_closer(sweep)
+        self._recheck_costs(sweep)
+        self._put_off(sweep)
+        ledger.note_sweep(context.account)
+        self._next_sweep_at = now + max(timing.sweep_pause_seconds, pages * _SECONDS_A_PAGE)
+        sweep.report.looked = len(sweep.seen) + len(sweep.details)
+        return sweep.report
+
+    def _read_list(self, sweep: _Sweep) -> int:
+        """Read the pages that show the due tasks, and judge what they show. Return how many."""
+        if not sweep.due:
+            return 0
+        first, last = self._find_span(sweep.due.values())
+        now = self._context.now()
+        is_full = now - self._full_sweep_at >= _FULL_SWEEP_SECONDS
+        if is_full:
+            first, self._full_sweep_at = 0, now
+        wanted = (last - first) // PAGE + 1
+        if len(sweep.due) < wanted:
+            sweep.details |= {order.id: order for order in sweep.due.values()}
+            return 0
+        pages, start = 0, first
+        while pages < min(wanted + 1, _MAXIMUM_PAGES):
+            page = list_page(self._context, start)
+            pages += 1
+            self._judge_page(sweep, page.tasks)
+            start += len(page.tasks)
+            if not page.tasks or start >= page.total or sweep.due.keys() <= sweep.seen:
+                break
+        return pages
+
+    def _find_span(self, due: Iterable[Order]) -> tuple[int, int]:
+        """Return where in the list, newest first, the youngest and the oldest due task should be."""
+        times = [order.claimed_at or 0.0 for order in due]
+        count = self._context.ledger.count_submitted_after
+        account = self._context.account
+        first, last = count(account, max(times)), count(account, min(times))
+        return max(0, first - _SLACK), last + _SLACK
+
+    def _judge_page(self, sweep: _Sweep, tasks: Sequence[Task]) -> None:
+        context, ledger = self._context, self._context.ledger
+        by_id = {task.id: task for task in tasks}
+        found = ledger.find_orders_of_tasks(context.account, list(by_id))
+        records = {
+            str(record.task_id): record
+            for record in ledger.find_submissions(context.account, task_ids=list(by_id))
+        }
+        now = context.now()
+        moves: list[Move] = []
+        costs: list[tuple[Order, Cost]] = []
+        for task_id, order in found.items():
+            sweep.seen.add(task_id)
+            if order.state in FOLLOWED:
+                move = self._judge_listed(sweep, order, by_id[task_id], now)
+            else:
+                move = _late_files(order, by_id[task_id])
+                cost = _late_cost(by_id[task_id], records.get(task_id))
+                costs += [] if cost is None else [(order, cost)]
+            if move is not None:
+                moves.append(move)
+        ledger.apply_all(moves)
+        ledger.note_costs(costs)
+        ledger.note_listed([r.id for r in records.values() if r.listed_at is None])
+        unexplained = [task for task_id, task in by_id.items() if task_id not in records]
+        if unexplained:
+            sweep.report.notices += explain_strays(context, unexplained)
+
+    def _judge_listed(self, sweep: _Sweep, order: Order, task: Task, now: float) -> Move | None:
+        """Judge an order by the list if that is enough; otherwise have a closer look."""
+        context, policy = self._context, self._context.policy
+        is_due = order.due_at is None or order.due_at <= now
+        wiro_now = context.wiro_now()
+        if order.state == "settling" or (task.is_ended and not is_plain_success(task, order)):
+            if is_due or order.state == "running":
+                sweep.details[order.id] = order
+            return None
+        if order.stop_reason or why_stop(order, task, wiro_now=wiro_now, policy=policy):
+            if is_due:
+                sweep.details[order.id] = order
+            return None
+        judgement = judge_task(order, task, now=now, wiro_now=wiro_now, policy=policy)
+        if judgement.is_news:
+            return _move(order, judgement)
+        if is_due:
+            sweep.unchanged.append(order)
+        return None
+
+    def _look_closer(self, sweep: _Sweep) -> None:
+        """Read Task/Detail of what the list left open."""
+        if not self._context.gate.may_read():
+            return
+        missing = [
+            order
+            for task_id, order in sweep.due.items()
+            if task_id not in sweep.seen and order.id not in sweep.details
+        ]
+        orders = [*sweep.details.values(), *missing][:_DETAILS_A_SWEEP]
+        steps = [_look(self._context, order) for order in orders]
+        sweep.report.notices += self._run_all(steps)
+
+    def _recheck_costs(self, sweep: _Sweep) -> None:
+        """Read costs again that were not stated when their task ended."""
+        records = self._context.ledger.list_cost_rechecks(
+            self._context.account, limit=_RECHECKS_A_SWEEP
+        )
+        steps = [_recheck(self._context, record) for record in records]
+        if steps:
+            sweep.report.notices += self._run_all(steps)
+
+    def _put_off(self, sweep: _Sweep) -> None:
+        """Look ever more seldom at tasks that take long. Those near their end stay due."""
+        timing, now = self._context.policy.timing, self._context.now()
+        later: dict[int, list[int]] = {}
+        for order in sweep.unchanged:
+            pause = timing.next_look_seconds(now - (order.submitted_at or now))
+            if pause > 2 * timing.sweep_pause_seconds:
+                later.setdefault(round(pause), []).append(order.id)
+        for pause, ids in later.items():
+            self._context.ledger.put_off_looks(ids, due_at=now + pause)
+
+
+def _move(order: Order, judgement: Judgement) -> Move:
+    return Move(order, judgement.transition, judgement.records, judgement.cost)
+
+
+def _late_files(order: Order, task: Task) -> Move | None:
+    """Look again at a task that shows files after its order was closed without them."""
+    if order.state in ("failed", "cancelled") and task.state == "succeeded" and task.outputs:
+        return Move(order, "follow_again", {"due_at": 0.0, "attempts": 0})
+    return None
+
+
+def _late_cost(task: Task, record: SubmissionRecord | None) -> Cost | None:
+    """Return a cost that was stated, or changed, after the order was closed."""
+    if task.cost_usd is None or record is None or not task.is_ended:
+        return None
+    if record.cost_usd == task.cost_usd or (record.cost_usd is None and not task.cost_usd):
+        return None
+    return Cost(task.cost_usd, has_ended=True)
+
+
+def _look(context: OrderContext, order: Order) -> Callable[[], list[str]]:
+    return lambda: look_at_order(context, order)
+
+
+def _recheck(context: OrderContext, record: SubmissionRecord) -> Callable[[], list[str]]:
+    return lambda: recheck_cost(context, record)
