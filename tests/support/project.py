@@ -21,13 +21,18 @@ from wiro_dagster import (
 )
 from wiro_dagster.emulator import EMULATOR_API_KEY, EMULATOR_API_SECRET, Emulator
 from wiro_dagster.ledger import Ledger, Order
+from wiro_dagster.orders.policy import Timing
 
-FAST = OrderPolicy(
-    first_poll_seconds=0.2,
-    poll_minimum_seconds=0.2,
-    poll_maximum_seconds=0.5,
-    resubmit_after_seconds=4.0,
+FAST_TIMING = Timing(
+    first_look_seconds=0.2,
+    sweep_pause_seconds=0.2,
+    look_maximum_seconds=0.5,
+    settle_seconds=0.5,
+    settle_missing_seconds=1.0,
+    recover_pause_seconds=0.2,
+    recover_first_seconds=0.2,
 )
+FAST = OrderPolicy(timing=FAST_TIMING, resubmit_after_seconds=4.0)
 SETTLE_SECONDS = 60.0
 
 

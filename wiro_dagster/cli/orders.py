@@ -78,10 +78,15 @@ def recover(ledger: Ledger, order_ids: Sequence[int]) -> None:
 def adopt(ledger: Ledger, order_id: int, task_id: str) -> None:
     """Says that TASK_ID is what became of an order whose answer was lost."""
     order = ledger.get(order_id)
-    if order.state != "unknown" or not ledger.record_task(order, task_id, due_at=ledger.clock()):
-        raise click.ClickException(
-            f"{order.name} is {order.state}. Only an order in state unknown can adopt a task."
+    outcome = ledger.note_task(order, task_id, due_at=ledger.clock())
+    if outcome == "taken":
+        raise click.ClickException(f"Task {task_id} belongs to another order already.")
+    if outcome == "extra":
+        click.echo(
+            f"{order.name} has task {order.task_id}; task {task_id} is kept on the books as an "
+            "order of its own."
         )
+        return
     click.echo(f"{order.name}: follows task {task_id} from the next tick on.")
 
 

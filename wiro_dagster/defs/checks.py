@@ -8,7 +8,9 @@ import dagster as dg
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.order_checks import (
     ACCOUNT_CHECK,
+    BOOKS_CHECK,
     BUDGET_CHECK,
+    MOVING_CHECK,
     ORDERS_CHECK,
     PROMPTS_CHECK,
     judge_orders,
@@ -24,6 +26,8 @@ _RULES = {
     ORDERS_CHECK: "No order that stands for a partition failed, was cancelled or given up.",
     ACCOUNT_CHECK: "Wiro takes the account's submissions: key and balance are in order.",
     BUDGET_CHECK: "The budget holds no order back.",
+    MOVING_CHECK: "No order stands still for longer than its state should last.",
+    BOOKS_CHECK: "Every task of the account is on the books, at the cost that Wiro states.",
 }
 
 

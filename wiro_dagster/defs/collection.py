@@ -208,6 +208,9 @@ class VideoCollection:
                         collection=self.ledger_name,
                         limits=limits,
                         policy=self.policy,
+                        identify_runs=wiro.identify_runs,
+                        callback_base_url=wiro.callback_base_url,
+                        answers_folder=opened.answers_folder,
                         threads=wiro.concurrent_requests,
                     )
                 )

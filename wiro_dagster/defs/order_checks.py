@@ -13,15 +13,19 @@ import dagster as dg
 
 from wiro_dagster.catalogue import markdown_text
 from wiro_dagster.errors import InputError
-from wiro_dagster.ledger import AccountTrouble, Order
+from wiro_dagster.ledger import AccountProblem, Order
 from wiro_dagster.orders import OrderDesk
-from wiro_dagster.orders.describe import describe_state, describe_trouble
+from wiro_dagster.orders.context import OrderContext
+from wiro_dagster.orders.describe import describe_problem, describe_state
+from wiro_dagster.orders.standing import describe_standing, list_standing
 from wiro_dagster.prompts import PromptFile
 
 ORDERS_CHECK = "orders_succeeded"
 PROMPTS_CHECK = "prompts_valid"
 ACCOUNT_CHECK = "account_open"
 BUDGET_CHECK = "within_budget"
+MOVING_CHECK = "orders_moving"
+BOOKS_CHECK = "books_match"
 
 LISTED_ORDERS = 200
 """How many orders the metadata of a check names at the most."""
@@ -38,8 +42,10 @@ def judge_orders(desk: OrderDesk, order_key: dg.AssetKey) -> list[dg.AssetCheckE
     held = ledger.list_held(collection, limit=LISTED_ORDERS)
     return [
         orders_check(ledger.list_failed(collection), order_key),
-        account_check(desk.context.gate.find_trouble(), order_key),
+        account_check(desk.find_problem(), order_key),
         budget_check(held, ledger.count_held(collection), order_key),
+        moving_check(list_standing(desk.context), desk.context.now(), order_key),
+        books_check(desk.context, order_key),
     ]
 
 
@@ -127,25 +133,25 @@ def orders_check(failed: Sequence[Order], order_key: dg.AssetKey) -> dg.AssetChe
 
 
 def account_check(
-    trouble: AccountTrouble | None, order_key: dg.AssetKey
+    problem: AccountProblem | None, order_key: dg.AssetKey
 ) -> dg.AssetCheckEvaluation:
     """Check `account_open` on `video_order`: whether Wiro takes the account's submissions.
 
     Args:
-        trouble: why it does not; `None` where nothing is known against it.
+        problem: why it does not; `None` where nothing is known against it.
         order_key: the order asset's key.
     """
     return dg.AssetCheckEvaluation(
         asset_key=order_key,
         check_name=ACCOUNT_CHECK,
-        passed=trouble is None,
+        passed=problem is None,
         severity=dg.AssetCheckSeverity.ERROR,
         description=(
             "Wiro refuses neither the key nor the balance."
-            if trouble is None
-            else describe_trouble(trouble)
+            if problem is None
+            else describe_problem(problem)
         ),
-        metadata={} if trouble is None else {"wiro/trouble": trouble.kind},
+        metadata={} if problem is None else {"wiro/problem": problem.kind},
     )
 
 
@@ -175,4 +181,68 @@ def budget_check(
         severity=dg.AssetCheckSeverity.WARN,
         description=description,
         metadata=metadata,
+    )
+
+
+def moving_check(
+    standing: Sequence[Order], now: float, order_key: dg.AssetKey
+) -> dg.AssetCheckEvaluation:
+    """Evaluate `orders_moving` on `video_order`: no order stands still.
+
+    Args:
+        standing: the orders that do, the longest first.
+        now: unix seconds.
+        order_key: the order asset's key.
+    """
+    lines = [describe_standing(order, now) for order in standing]
+    metadata: dict[str, Any] = {"wiro/standing_orders": len(standing)}
+    if lines:
+        listed = {order.partition: line for order, line in zip(standing, lines, strict=True)}
+        metadata["wiro/standing"] = dg.MetadataValue.json(listed)
+    shown = lines[:_NAMED] + ([f"and {len(lines) - _NAMED} more"] if len(lines) > _NAMED else [])
+    return dg.AssetCheckEvaluation(
+        asset_key=order_key,
+        check_name=MOVING_CHECK,
+        passed=not standing,
+        description="\n".join(shown) if shown else "Every order is moving.",
+        metadata=metadata,
+    )
+
+
+def books_check(context: OrderContext, order_key: dg.AssetKey) -> dg.AssetCheckEvaluation:
+    """Evaluate `books_match` on `video_order`: Wiro's tasks and costs are those of our books."""
+    strays = context.ledger.list_strays(context.account)
+    differences = context.ledger.list_differences(context.account)
+    unstated = context.ledger.list_unstated(context.account)
+    lines = [
+        f"No order explains task {stray.task_id} ({stray.model_slug}, {stray.cost_usd} USD)."
+        for stray in strays
+    ]
+    lines += [
+        f"The cost of order {change.order_id} (task {change.task_id}) changed from "
+        f"{change.was_usd:f} to {change.is_usd:f} USD."
+        for change in differences
+    ]
+    lines += [
+        f"Wiro did not state the cost of order {record.order_id} (task {record.task_id}); its "
+        "ceiling stays committed."
+        for record in unstated
+    ]
+    more = [f"and {len(lines) - _NAMED} more"] if len(lines) > _NAMED else []
+    more += ["Compare: wiro-dagster audit"] if lines else []
+    return dg.AssetCheckEvaluation(
+        asset_key=order_key,
+        check_name=BOOKS_CHECK,
+        passed=not lines,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=(
+            "\n".join([*lines[:_NAMED], *more])
+            if lines
+            else "Every task of the account is on the books, at the cost that Wiro states."
+        ),
+        metadata={
+            "wiro/unexplained_tasks": len(strays),
+            "wiro/cost_differences": len(differences),
+            "wiro/unstated_costs": len(unstated),
+        },
     )

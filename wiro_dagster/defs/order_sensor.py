@@ -107,7 +107,7 @@ def claim_reportable(reporter: Reporter) -> list[Order]:
     reported = find_reported_tasks(reporter.instance, collection.video_key, owned)
     known = [o for o in owned if o.task_id and reported.get(o.partition) == o.task_id]
     for order in known:
-        ledger.advance(order, state="delivered", due_at=None)
+        ledger.apply(order, "deliver", due_at=None)
     return [order for order in claimed if order not in known]
 
 
@@ -146,11 +146,11 @@ def find_news(
     ledger, now = desk.context.ledger, desk.context.now()
     checks: list[dg.AssetCheckEvaluation] = []
     after = before
-    trouble = desk.context.gate.find_trouble()
-    kind = "" if trouble is None else trouble.kind
+    problem = desk.find_problem()
+    kind = "" if problem is None else problem.kind
     # The wording varies between attempts; only a change of kind matters.
     if kind != before.account:
-        checks.append(account_check(trouble, collection.order_key))
+        checks.append(account_check(problem, collection.order_key))
         after = replace(after, account=kind)
     count = ledger.count_held(collection.ledger_name)
     is_turn = before.held is None or (count > 0) != (before.held > 0)

@@ -13,8 +13,8 @@ from wiro_dagster.api.progress import ProgressEvent, ProgressFeed
 from wiro_dagster.defs.order_checks import orders_check
 from wiro_dagster.defs.report import Reporter
 from wiro_dagster.defs.video_checks import evaluate_video_checks
-from wiro_dagster.ledger import Order, TroubleKind
-from wiro_dagster.orders.describe import describe_state, describe_trouble
+from wiro_dagster.ledger import Order, ProblemKind
+from wiro_dagster.orders.describe import describe_problem, describe_state
 
 _HEARTBEAT_SECONDS = 60.0
 """How long after a run's last sign of life the sensor leaves its orders alone."""
@@ -48,7 +48,7 @@ class VideoWait:
         self._ledger = reporter.desk.context.ledger
         self._pending = {order.id for order in orders}
         self._logged: dict[int, str] = {}
-        self._trouble: TroubleKind | None = None
+        self._problem: ProblemKind | None = None
         self._feed = reporter.collection.open_progress(context.resources)
         self._delivered: list[Order] = []
         self._alive_at = 0.0
@@ -84,7 +84,7 @@ class VideoWait:
 
     def _show_alive(self) -> None:
         until = self._ledger.clock() + _HEARTBEAT_SECONDS
-        self._ledger.wait_for(self._pending, self._context.run_id, until=until)
+        self._ledger.register_waiter(self._pending, self._context.run_id, until=until)
         self._alive_at = time.monotonic()
 
     def _wait(self) -> Iterator[Order]:
@@ -97,7 +97,7 @@ class VideoWait:
                 report = self._desk.tick(time.monotonic() + _TICK_SECONDS)
                 for notice in report.notices:
                     self._context.log.warning(notice)
-                self._log_trouble()
+                self._log_problem()
                 yield from self._settle()
                 if time.monotonic() > deadline:
                     self._give_up()
@@ -107,7 +107,7 @@ class VideoWait:
             self._cancel_if_asked()
             raise
         finally:
-            self._ledger.stop_waiting(run_id)
+            self._ledger.release_waiter(run_id)
             if self._feed is not None:
                 self._feed.close()
         failed = self._ledger.list_failed(self._collection.ledger_name)
@@ -116,17 +116,17 @@ class VideoWait:
         for evaluation in evaluate_video_checks(self._collection, self._ledger, changed=owned):
             self._context.log_event(evaluation)
 
-    def _log_trouble(self) -> None:
+    def _log_problem(self) -> None:
         """Log once that Wiro refuses the account, and once that it accepts it again."""
-        trouble = self._desk.context.gate.find_trouble()
-        kind = None if trouble is None else trouble.kind
-        if kind == self._trouble:
+        problem = self._desk.find_problem()
+        kind = None if problem is None else problem.kind
+        if kind == self._problem:
             return
-        self._trouble = kind
-        if trouble is None:
+        self._problem = kind
+        if problem is None:
             self._context.log.info("Wiro accepts the account's submissions again.")
         else:
-            self._context.log.error(describe_trouble(trouble))
+            self._context.log.error(describe_problem(problem))
 
     def _settle(self) -> Iterator[Order]:
         for order in self._ledger.list_orders(ids=self._pending):

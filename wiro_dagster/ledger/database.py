@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +37,15 @@ class Database:
         self.clock = clock
         self.engine = open_engine(url, now=clock())
 
+    @property
+    def answers_folder(self) -> Path:
+        """Where answers wait that the database could not take: beside it, or on this machine."""
+        url = self.engine.url
+        if url.get_backend_name() == "sqlite":
+            return Path(f"{url.database}.answers")
+        name = hashlib.sha256(url.render_as_string(hide_password=True).encode()).hexdigest()
+        return Path(tempfile.gettempdir()) / f"wiro-answers-{name[:16]}"
+
     def close(self) -> None:
         """Close the connections to the database."""
         self.engine.dispose()
@@ -58,7 +69,7 @@ class Database:
 
 @contextmanager
 def _ledger_errors() -> Iterator[None]:
-    """Raise the database's errors as `LedgerError`. Their own text may hold values and passwords."""
+    """Raise the database's errors as `LedgerError`: their text may hold values and passwords."""
     try:
         yield
     except sa.exc.SQLAlchemyError as error:

@@ -7,6 +7,7 @@ orders, under a lock on the account's row, so several submitters cannot pass the
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -119,32 +120,48 @@ class Gate:
                 # that another process has locked waits for the next look: no deadlock is possible.
                 .with_for_update(skip_locked=True)
             ).all()
-            books = self.books(connection, collection, limits)
-            admitted: list[int] = []
-            held: dict[str, list[int]] = {}
-            for order_id, ceiling_usd in due:
-                if len(admitted) == limit:
-                    break
-                reason = why_held(ceiling_usd, books, limits)
-                if reason is None:
-                    books = books.plus(committed_amount(ceiling_usd, limits) or Decimal(0))
-                    admitted.append(order_id)
-                else:
-                    held.setdefault(reason, []).append(order_id)
-            for reason, ids in held.items():
-                connection.execute(
-                    sa.update(orders)
-                    .where(orders.c.id.in_(ids))
-                    .values(
-                        hold=reason,
-                        held_since=sa.func.coalesce(orders.c.held_since, now),
-                        due_at=now + HELD_AGAIN_AFTER_SECONDS,
-                    )
-                )
+            admitted, held = self._judge(connection, collection, limits, due, limit)
+            self._hold(connection, held, now)
             claimed = self._claim(connection, admitted, now, lease_seconds, limits)
             sequence = connection.execute(sa.select(identity.c.sequence)).scalar_one()
             held_count = sum(map(len, held.values()))
             return Admission(orders=claimed, held=held_count, sequence=sequence)
+
+    def _judge(
+        self,
+        connection: Connection,
+        collection: str,
+        limits: BudgetLimits,
+        due: Sequence[sa.engine.Row[Any]],
+        limit: int,
+    ) -> tuple[list[int], dict[str, list[int]]]:
+        """Return the ids of the orders that may be bought, and by reason those that may not."""
+        books = self.books(connection, collection, limits)
+        admitted: list[int] = []
+        held: dict[str, list[int]] = {}
+        for order_id, ceiling_usd in due:
+            if len(admitted) == limit:
+                break
+            reason = why_held(ceiling_usd, books, limits)
+            if reason is None:
+                books = books.plus(committed_amount(ceiling_usd, limits) or Decimal(0))
+                admitted.append(order_id)
+            else:
+                held.setdefault(reason, []).append(order_id)
+        return admitted, held
+
+    @staticmethod
+    def _hold(connection: Connection, held: Mapping[str, list[int]], now: float) -> None:
+        for reason, ids in held.items():
+            connection.execute(
+                sa.update(orders)
+                .where(orders.c.id.in_(ids))
+                .values(
+                    hold=reason,
+                    held_since=sa.func.coalesce(orders.c.held_since, now),
+                    due_at=now + HELD_AGAIN_AFTER_SECONDS,
+                )
+            )
 
     @staticmethod
     def _why_closed(connection: Connection, account: sa.engine.Row[Any], now: float) -> str | None:
@@ -152,9 +169,6 @@ class Gate:
         behind = connection.execute(sa.select(identity.c.behind)).scalar()
         if behind is not None:
             return str(behind)
-        offset = account.clock_offset_seconds
-        if offset is not None and abs(offset) > MAXIMUM_CLOCK_OFFSET_SECONDS:
-            return describe_clock_offset(offset)
         if account.closed_until is not None and account.closed_until > now:
             return str(account.reason)
         return None
@@ -272,16 +286,10 @@ class Gate:
 
     def find_problem(self) -> AccountProblem | None:
         """Return why nothing can be submitted until the user acts; `None` if all is well."""
-        query = sa.select(accounts.c.clock_offset_seconds).where(
-            accounts.c.account == self._account
-        )
         with self._ledger.reading() as connection:
             behind = connection.execute(sa.select(identity.c.behind)).scalar()
             if behind is not None:
                 return AccountProblem("ledger", behind)
-            offset = connection.execute(query).scalar()
-            if offset is not None and abs(offset) > MAXIMUM_CLOCK_OFFSET_SECONDS:
-                return AccountProblem("clock", describe_clock_offset(offset))
             return find_problem(connection, self._account)
 
     def end_problem(self, kind: ProblemKind) -> None:
@@ -294,6 +302,16 @@ class Gate:
             connection.execute(
                 sa.update(accounts).where(mine).values(problem=None, closed_until=None)
             )
+
+    def note_clock(self, offset_seconds: float | None) -> bool:
+        """Note how far Wiro's clock is from this machine's. Return whether it may buy."""
+        if offset_seconds is None or abs(offset_seconds) <= MAXIMUM_CLOCK_OFFSET_SECONDS:
+            self.end_problem("clock")
+            return True
+        reason = describe_clock_offset(offset_seconds)
+        # No pause: other machines, whose clocks are right, go on.
+        self.close(until=self._ledger.clock(), reason=reason, problem="clock")
+        return False
 
     def find_unmarked_reason(self) -> str | None:
         """Return why runs go without a marker; `None` if they carry one."""

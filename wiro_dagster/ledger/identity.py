@@ -56,7 +56,7 @@ class Marker:
 
 
 def find_marker(text: str | None) -> Marker | None:
-    """Find a marker of any ledger in a callback URL, also in one that was escaped or upper-cased."""
+    """Find a marker of any ledger in a callback URL, also if it was escaped or upper-cased."""
     found = _MARKER.search((text or "").lower())
     return None if found is None else Marker(found[0], found[1], found[2])
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from wiro_dagster.errors import LedgerError
 from wiro_dagster.ledger.database import Database
-from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, order_from_row
+from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, OrderRequest, live_key, order_from_row
 from wiro_dagster.ledger.schema import orders
 from wiro_dagster.ledger.transitions import OWNED, UNDER_WAY, WITHOUT_VIDEO, OrderState
 
@@ -131,6 +131,23 @@ class Records(Database):
         )
         with self.reading() as connection:
             return [order_from_row(row) for row in connection.execute(query)]
+
+    def has_unsent(self, collection: str) -> bool:
+        """Whether an order of the collection waits to be submitted now."""
+        query = sa.select(orders.c.id).where(
+            orders.c.collection == collection,
+            orders.c.state == "ordered",
+            orders.c.due_at <= self.clock(),
+        )
+        with self.reading() as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
+    def is_live(self, request: OrderRequest) -> bool:
+        """Whether a live order stands for the video already."""
+        key = live_key(request.collection, request.partition, request.fingerprint)
+        query = sa.select(orders.c.id).where(orders.c.live_key == key)
+        with self.reading() as connection:
+            return connection.execute(query).first() is not None
 
     def list_standing(
         self, collection: str, moved_before: Mapping[OrderState, float], *, limit: int

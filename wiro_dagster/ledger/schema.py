@@ -220,16 +220,12 @@ accounts = sa.Table(
     sa.Column("problem_reason", PlainText),
     sa.Column("problem_at", _Time),
     sa.Column("turn", sa.BigInteger, nullable=False, default=0),
-    # Wiro's clock minus ours, as last measured.
-    sa.Column("clock_offset_seconds", _Time),
     # Why runs go without a marker; NULL if they carry one.
     sa.Column("unmarked", PlainText),
     # The one process that reads Wiro's list for the account.
     sa.Column("watcher", sa.String(64)),
     sa.Column("watcher_until", _Time),
     sa.Column("swept_at", _Time),
-    # The longest that a task has taken to be listed, of late.
-    sa.Column("listing_lag_seconds", _Time),
 )
 
 account_keys = sa.Table(

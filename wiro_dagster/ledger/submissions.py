@@ -266,6 +266,18 @@ class Submissions(Claims):
         with self.reading() as connection:
             return [_record_from(row) for row in connection.execute(query)]
 
+    def list_unstated(self, account: str) -> list[SubmissionRecord]:
+        """Return ended tasks whose cost Wiro did not state in any of the looks it was given."""
+        query = (
+            sa.select(*_COLUMNS)
+            .where(submissions.c.account == account, submissions.c.has_ended)
+            .where(submissions.c.cost_usd.is_(None), submissions.c.recheck_at.is_(None))
+            .where(submissions.c.rechecks > 0)
+            .order_by(submissions.c.id)
+        )
+        with self.reading() as connection:
+            return [_record_from(row) for row in connection.execute(query)]
+
     def list_cost_rechecks(self, account: str, *, limit: int) -> list[SubmissionRecord]:
         """Return submissions whose cost is to be read again now."""
         query = (

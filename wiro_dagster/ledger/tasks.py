@@ -11,8 +11,14 @@ from sqlalchemy.engine import Connection
 
 from wiro_dagster.ledger.database import Database
 from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, order_from_row
-from wiro_dagster.ledger.schema import account_keys, accounts, differences, orders, strays
-from wiro_dagster.ledger.schema import submissions
+from wiro_dagster.ledger.schema import (
+    account_keys,
+    accounts,
+    differences,
+    orders,
+    strays,
+    submissions,
+)
 from wiro_dagster.ledger.transitions import FOLLOWED
 
 
@@ -62,22 +68,13 @@ class Tasks(Database):
             )
         return result.rowcount == 1
 
-    def note_sweep(
-        self,
-        account: str,
-        *,
-        clock_offset_seconds: float | None = None,
-        listing_lag_seconds: float | None = None,
-    ) -> None:
-        """Note that the list was read, and what that measured."""
-        values: dict[str, float] = {"swept_at": self.clock()}
-        if clock_offset_seconds is not None:
-            values["clock_offset_seconds"] = clock_offset_seconds
-        if listing_lag_seconds is not None:
-            values["listing_lag_seconds"] = listing_lag_seconds
+    def note_sweep(self, account: str) -> None:
+        """Note that the account's list was read."""
         with self.writing() as connection:
             connection.execute(
-                sa.update(accounts).where(accounts.c.account == account).values(values)
+                sa.update(accounts)
+                .where(accounts.c.account == account)
+                .values(swept_at=self.clock())
             )
 
     def find_due_watch(self, account: str) -> float | None:

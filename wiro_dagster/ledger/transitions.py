@@ -120,7 +120,14 @@ TRANSITIONS = _table(
         needs_lease=False,
         revives=True,
     ),
-    Transition("abandon", _from("unknown"), "cancelled", _STEP | {"ended_at"}, frees=True, needs_lease=False),
+    Transition(
+        "abandon",
+        _from("unknown"),
+        "cancelled",
+        _STEP | {"ended_at"},
+        frees=True,
+        needs_lease=False,
+    ),
     # -- the watch: one process holds the account's watch, so no order is claimed --
     Transition("observe", _from(*FOLLOWED), None, _SEEN, needs_lease=False),
     Transition("end", _from("running"), "settling", _SEEN, needs_lease=False),

@@ -53,7 +53,9 @@ class AnswerSpool:
             staged.write_text(json.dumps(asdict(answer)), encoding="utf-8")
             staged.replace(self._path(answer))
         except OSError as error:
-            _log.warning("The answer for order %d is kept in memory only: %s", answer.order_id, error)
+            _log.warning(
+                "The answer for order %d is kept in memory only: %s", answer.order_id, error
+            )
 
     def list(self) -> list[Answer]:
         """Return the answers that wait, also those that an earlier process left."""

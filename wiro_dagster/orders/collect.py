@@ -7,11 +7,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from wiro_dagster.errors import ApiError, DownloadError, MediaError, StoreError
+from wiro_dagster.errors import (
+    ApiError,
+    DownloadError,
+    LedgerError,
+    MediaError,
+    StoreError,
+)
 from wiro_dagster.ledger import Order
 from wiro_dagster.media import make_poster, make_preview
+from wiro_dagster.orders.collected import note_not_collected, note_stored, renew_outputs
 from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.findings import inspect_delivery
 from wiro_dagster.orders.lease import LeaseKeeper
@@ -24,8 +29,6 @@ from wiro_dagster.store import (
     store_text,
 )
 
-_SURE_ATTEMPTS = 4
-"""How many tries it takes to believe that a file is late for good, or leads astray for good."""
 _PICTURED_KINDS = ("video", "image")
 _PREVIEW_BYTES = 18_000
 """As a data URI a third more: the 24 KB that an event may carry."""
@@ -47,10 +50,9 @@ def collect_order(context: OrderContext, leases: LeaseKeeper, order: Order) -> s
     try:
         if order.files and is_in_store(context, order):
             # They were missed while the store, or the disk below it, was away.
-            context.ledger.advance(
-                order, state="stored", error=None, attempts=0, due_at=context.now()
-            )
+            note_stored(context, order, order.files)
             return None
+        order = renew_outputs(context, order)
         files = [
             _collect_output(context, leases, order, index, output)
             for index, output in enumerate(order.outputs)
@@ -58,16 +60,13 @@ def collect_order(context: OrderContext, leases: LeaseKeeper, order: Order) -> s
         for index, file in enumerate(files):
             file.update(_look_at(context, order, index, file))
     except (DownloadError, MediaError, StoreError, OSError) as error:
-        return _note_failure(context, order, error, str(error))
-    except SQLAlchemyError:
+        return note_not_collected(context, order, error)
+    except LedgerError:
         raise
-    except Exception as error:  # no fault of a file may keep its order from being told of
-        return _note_failure(context, order, error, f"{type(error).__name__}: {error}")
-    now = context.now()
-    is_noted = context.ledger.advance(
-        order, state="stored", files=files, error=None, attempts=0, due_at=now
-    )
-    if is_noted and context.policy.files_at_wiro == "delete":
+    except Exception as error:  # no fault of a file may keep its order from being reported
+        return note_not_collected(context, order, error)
+    note_stored(context, order, files)
+    if context.policy.files_at_wiro == "delete":
         return _delete_at_wiro(context, order)
     return None
 
@@ -101,15 +100,13 @@ def _collect_output(
     base = output_key(order.partition, order.fingerprint, str(order.task_id), index)
     if output.get("url") is None:
         return store_text(str(output.get("content") or ""), context.store, base).to_json()
-    since_end = context.now() - (order.ended_at or context.now())
-    announced = output.get("size_bytes") if context.policy.believes_size(since_end) else None
     stored = store_download(
         _WhileClaimed(context, leases, order),
         output["url"],
         context.store,
         base,
         content_type=output.get("content_type"),
-        size_bytes=announced,
+        size_bytes=output.get("size_bytes"),
         max_bytes=context.policy.max_file_bytes,
     )
     return stored.to_json()
@@ -145,19 +142,6 @@ def _store_bytes(context: OrderContext, key: str, content: bytes) -> None:
         staged.write_bytes(content)
         sha256 = hashlib.sha256(content).hexdigest()
         context.store.commit(staged, key, content_type="image/webp", sha256=sha256)
-
-
-def _note_failure(context: OrderContext, order: Order, error: Exception, reason: str) -> str:
-    now = context.now()
-    is_late = now - (order.ended_at or now) > context.policy.download_give_up_seconds
-    is_final = isinstance(error, DownloadError) and error.is_final
-    if (is_late or is_final) and order.attempts + 1 >= _SURE_ATTEMPTS:
-        context.ledger.advance(order, state="uncollected", error=reason, due_at=now)
-        return f"{order.name}: given up fetching the files of task {order.task_id}: {reason}"
-    context.ledger.advance(
-        order, attempts=order.attempts + 1, error=reason, due_at=context.retry_at(order)
-    )
-    return f"{order.name}: the files of task {order.task_id} could not be fetched yet: {reason}"
 
 
 class _WhileClaimed:

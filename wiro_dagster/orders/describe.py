@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from wiro_dagster.ledger import AccountTrouble, Order, Placement
-
-_ORDER_AGAIN = "Materialize video_order to order it again."
+from wiro_dagster.ledger import AccountProblem, Order, Placement, ProblemKind
 
 
 def describe_progress(order: Order) -> str:
@@ -26,6 +24,8 @@ def describe_state(order: Order) -> str:
             return "The answer to the submission was lost; looking for its task at Wiro."
         case "running":
             return f"Task {order.task_id} is running at Wiro ({describe_progress(order)})."
+        case "settling":
+            return f"Task {order.task_id} has ended; Wiro is still completing its answer."
         case "finished":
             last = f" Last attempt: {order.error}" if order.error else ""
             return f"Task {order.task_id} is done; its files are being downloaded.{last}"
@@ -36,10 +36,21 @@ def describe_state(order: Order) -> str:
                 f"Paid for, but the files of task {order.task_id} could not be downloaded: "
                 f"{reason}{cost} Try again with: wiro-dagster orders recover {order.id}"
             )
-        case "cancelled":
-            return f"Cancelled: {reason}{cost} {_ORDER_AGAIN}"
-        case "failed":
-            return f"Failed: {reason}{cost} {_ORDER_AGAIN}"
+        case "cancelled" | "failed":
+            how = "Cancelled" if order.state == "cancelled" else "Failed"
+            return f"{how}: {reason}{cost} {_how_to_order_again(order)}"
+
+
+def _how_to_order_again(order: Order) -> str:
+    if not order.is_billed_failure:
+        return "Materialize video_order to order it again."
+    billed = order.cost_usd if order.cost_usd is not None else order.ceiling_usd
+    amount = "an unknown amount" if billed is None else f"{billed:f} USD"
+    return (
+        f"It was billed, or may have been ({amount}), so it is not ordered again without you. "
+        f"Look again: wiro-dagster orders recover {order.id}. "
+        f"Pay once more: wiro-dagster orders reorder {order.id}"
+    )
 
 
 def describe_placement(placement: Placement) -> str:
@@ -55,15 +66,21 @@ def describe_placement(placement: Placement) -> str:
             return f"{order.name} is already owned (task {order.task_id}); nothing new is bought."
         case "taken_up":
             return f"{order.name} is resumed ({order.state}); nothing new is bought."
+        case "billed_failure":
+            return f"{order.name} is not ordered again. {describe_state(order)}"
 
 
-def describe_trouble(trouble: AccountTrouble) -> str:
+def describe_problem(problem: AccountProblem) -> str:
     """Return why the account cannot submit, and what fixes it."""
-    remedy = {
+    remedies: dict[ProblemKind, str] = {
         "balance": "once the balance is topped up",
         "credentials": "once key and secret match the project at Wiro",
-    }[trouble.kind]
+        "ledger": "once the ledger is rebuilt",
+        "clock": "once this machine's clock is right",
+        "hosts": "once the host is allowed (cdn_hosts, WIRO_CDN_HOSTS)",
+        "store": "once the video store accepts files",
+    }
     return (
-        f"Nothing is submitted. {trouble.reason} Submitting resumes {remedy}; until then orders "
-        "wait, and running tasks continue."
+        f"Nothing is submitted. {problem.reason} Submitting resumes {remedies[problem.kind]}; "
+        "until then orders wait, and running tasks continue."
     )

@@ -1,11 +1,12 @@
-"""The order desk: places orders, and moves all that is due one step on at each tick.
+"""The order desk: places orders, and at each tick moves all that is due one step on.
 
-Who calls `tick` does not matter: the sensor, a waiting run, the CLI or the webhook receiver. Each
-step is claimed in the ledger, so any number of callers share the work and none repeats another's.
+It does not matter who calls `tick`: the sensor, a waiting run, or the CLI. Each step is claimed in
+the ledger, so any number of callers share the work and none repeats another's.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -14,42 +15,43 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from wiro_dagster.errors import ApiError, MediaError, StoreError
-from wiro_dagster.ledger import Order, OrderRequest, OrderState, Placement
+from wiro_dagster.errors import ApiError, LedgerError, MediaError, NotFound, StoreError
+from wiro_dagster.ledger import AccountProblem, Order, OrderRequest, OrderState, Placement
 from wiro_dagster.media import preview_markdown
+from wiro_dagster.orders.answers import AnswerSpool
 from wiro_dagster.orders.collect import collect_order, is_in_store
 from wiro_dagster.orders.context import OrderContext
+from wiro_dagster.orders.evidence import find_contradiction, restore_owned, write_witness
 from wiro_dagster.orders.lease import LeaseKeeper
-from wiro_dagster.orders.poll import poll_order
 from wiro_dagster.orders.recover import recover_orders
-from wiro_dagster.orders.submit import quote_order, submit_order
-from wiro_dagster.orders.worker_pool import Crew
+from wiro_dagster.orders.submit import note_kept_answers, quote_order, submit_order
+from wiro_dagster.orders.watch import Watch
+from wiro_dagster.orders.worker_pool import WorkerPool
 from wiro_dagster.prompts import Prompt, inputs_to_json
 
-_POLL_BATCH = 64
 _RECOVER_BATCH = 200
 _QUOTE_BATCH = 50
 _DOWNLOADS = 4
 _LINGER_SECONDS = 5.0
 """How long a tick waits for a download to end before it leaves it to the background."""
 
-_Step = Callable[..., str | None]
-"""`submit_order`, `poll_order` or `collect_order`."""
+_EVIDENCE_SECONDS = 60.0
+"""How often the ledger's witness is read while nothing is bought."""
+
+_KEY_HASH = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass
 class TickReport:
-    """What one tick did, and what a person should know of it.
+    """What one tick did.
 
     Args:
         submitted: orders sent to Wiro.
         polled: tasks looked at.
         collected: orders whose files were fetched, or were being fetched when the tick ended.
         held: orders that the budget held back.
-        closed_reason: why the account submits nothing now, `None` where it does.
-        notices: one line each.
+        closed_reason: why the account submits nothing now, `None` if it does.
+        notices: one line each, for the tick's log.
     """
 
     submitted: int = 0
@@ -73,23 +75,29 @@ class OrderDesk:
     ) -> None:
         self.context = context
         self._monotonic = monotonic
-        self._requests = Crew(context.threads, "wiro-request")
-        self._downloads = Crew(_DOWNLOADS, "wiro-download")
-        self._leases = LeaseKeeper(context.ledger, context.policy.lease_seconds)
+        self._requests = WorkerPool(context.threads, "wiro-request")
+        self._downloads = WorkerPool(_DOWNLOADS, "wiro-download")
+        self._leases = LeaseKeeper(context.ledger, context.policy.timing.lease_seconds)
+        self._answers = AnswerSpool(context.answers_folder)
+        self._watch: Watch | None = None
+        self._account_is_known = not _KEY_HASH.fullmatch(context.account)
+        self._evidence_at: float | None = None
+        self._use_known_account()
 
     def close(self) -> None:
-        """Lets requests that are under way end, and starts no more."""
+        """Let requests that are under way end, and start no more."""
         self._requests.close()
         self._downloads.close()
         self._leases.close()
 
     def place(self, partition: str, prompt: Prompt) -> Placement:
-        """Orders the video of a prompt, or finds the order that stands for it already.
+        """Order the video of a prompt, or find the order that stands for it already.
 
-        Nothing is sent here: the next tick submits it, if budget and limits allow.
+        Nothing is sent here: the next tick submits it, if budget and limits allow. The evidence is
+        asked first: a video that is in the store is owned and free, whatever the ledger knows.
 
         Raises:
-            StoreError: the store cannot tell whether it still has the video.
+            StoreError: the store cannot tell whether it has the video.
         """
         inputs = inputs_to_json(prompt.inputs)
         try:
@@ -97,47 +105,58 @@ class OrderDesk:
             quote_usd, ceiling_usd = quote.amount_usd, quote.ceiling_usd
         except ApiError:
             quote_usd = ceiling_usd = None  # the tick asks again
-        placement = self.context.ledger.place(
-            OrderRequest(
-                collection=self.context.collection,
-                partition=partition,
-                account=self.context.account,
-                model_slug=prompt.model_slug,
-                inputs=inputs,
-                fingerprint=prompt.fingerprint,
-                take=prompt.take,
-                prompt_input=prompt.prompt_input,
-                quote_usd=quote_usd,
-                ceiling_usd=ceiling_usd,
-            ),
-            cancel_superseded=self.context.policy.superseded == "cancel",
+        request = OrderRequest(
+            collection=self.context.collection,
+            partition=partition,
+            account=self.context.account,
+            model_slug=prompt.model_slug,
+            inputs=inputs,
+            fingerprint=prompt.fingerprint,
+            take=prompt.take,
+            prompt_input=prompt.prompt_input,
+            quote_usd=quote_usd,
+            ceiling_usd=ceiling_usd,
+            quoted_at=self.context.now(),
+        )
+        ledger = self.context.ledger
+        if not ledger.is_live(request):
+            restore_owned(self.context, request)
+        placement = ledger.place(
+            request, cancel_superseded=self.context.policy.superseded == "cancel"
         )
         if placement.order.is_owned and not is_in_store(self.context, placement.order):
-            self.context.ledger.fetch_again(placement.order)
-            found = self.context.ledger.get(placement.order.id)
+            ledger.fetch_again(placement.order)
+            found = ledger.get(placement.order.id)
             return replace(placement, order=found, outcome="taken_up")
         return placement
 
-    def tick(self, deadline: float) -> TickReport:
-        """Moves every order that is due one step on, as far as time allows.
+    def tick(self, deadline: float, *, hurry: bool = False) -> TickReport:
+        """Move every order that is due one step on, as far as time allows.
 
         Args:
             deadline: by the monotonic clock, when to start and to wait for nothing more. Requests
                 and downloads that are under way then go on in the background and are noted when
                 they end.
+            hurry: look at tasks now, because something hinted that there is news.
         """
         report = TickReport()
+        report.notices += note_kept_answers(self.context, self._answers)
+        self._learn_account()
         self.context.gate.take_over(self.context.collection)
         self._recover(deadline)
         self._submit(report, deadline)
-        self._poll(report, deadline)
+        self._follow(report, deadline, hurry=hurry)
         self._collect(report, deadline)
         self.context.ledger.set_aside_superseded(self.context.collection)
         report.notices += self._requests.take_notices() + self._downloads.take_notices()
         return report
 
+    def find_problem(self) -> AccountProblem | None:
+        """Return why nothing can be submitted until the user acts; `None` if all is well."""
+        return self.context.gate.find_problem()
+
     def find_preview(self, order: Order) -> str | None:
-        """Markdown that shows an owned video moving, `None` where it has no preview."""
+        """Return Markdown that shows an owned video moving, `None` if it has no preview."""
         key = order.files[0].get("preview_key") if order.files else None
         if key is None:
             return None
@@ -148,13 +167,43 @@ class OrderDesk:
             return None
 
     def find_link(self, order: Order) -> str | None:
-        """A URL that plays an owned video, `None` where there is none that lasts.
+        """Return a URL that plays an owned video, `None` if there is none that lasts.
 
-        Links into a remote store are signed: whoever has one can use it, until it expires. They are
-        not for an event log.
+        Links into a remote store are signed: whoever has one can use it until it expires. They do
+        not belong in an event log.
         """
         store, key = self.context.store, order.files[0]["key"]
         return store.view_url(key) if store.uri_for(key).startswith("file:") else None
+
+    # ---- the account ----
+
+    def _use_known_account(self) -> None:
+        found = self.context.ledger.find_account_of_key(self.context.account)
+        if found is not None:
+            self._account_is_known = True
+            self.context = replace(self.context, account=found)
+
+    def _learn_account(self) -> None:
+        """Find out whether a new key belongs to an account on the books: it sees its tasks."""
+        if self._account_is_known:
+            return
+        key_hash, account = self.context.account, self.context.account
+        for candidate, task_id in self.context.ledger.list_recent_tasks(limit=5):
+            try:
+                self.context.client.get_task(task_id)
+            except NotFound:
+                continue
+            except ApiError as error:
+                self.context.note_read_failure(error)
+                return  # nothing is bought before the account is known
+            account = candidate
+            break
+        account = self.context.ledger.note_key(key_hash, account)
+        self._account_is_known = True
+        self.context = replace(self.context, account=account)
+        self._watch = None
+
+    # ---- steps ----
 
     def _has_time(self, deadline: float) -> bool:
         return self._monotonic() < deadline
@@ -163,7 +212,7 @@ class OrderDesk:
         claimed = self.context.ledger.claim(
             self.context.collection,
             states,
-            lease_seconds=self.context.policy.lease_seconds,
+            lease_seconds=self.context.policy.timing.lease_seconds,
             **options,
         )
         self._leases.hold(claimed)
@@ -178,55 +227,113 @@ class OrderDesk:
             self._finish([self._requests.start(step)], deadline)
 
     def _submit(self, report: TickReport, deadline: float) -> None:
+        if not self._account_is_known:
+            report.closed_reason = "Wiro could not say yet to which account the key belongs."
+            return
         self._quote(report, deadline)
         while self._has_time(deadline):
             # No more than can be sent at once: what waits for a thread waits in the ledger.
             free = self._requests.free
             if free == 0:
                 return
+            if not self._may_buy(report):
+                return
             admission = self.context.gate.admit(
                 self.context.collection,
                 self.context.limits,
                 limit=free,
-                lease_seconds=self.context.policy.lease_seconds,
+                lease_seconds=self.context.policy.timing.lease_seconds,
+                quoted_after=self._oldest_quote(),
             )
             self._leases.hold(admission.orders)
             report.held += admission.held
             report.closed_reason = admission.closed_reason
             if not admission.orders and not admission.held:
                 return
+            if not self._witness(admission.orders, admission.sequence, report):
+                return
             report.submitted += len(admission.orders)
-            self._finish(
-                [
-                    self._start(self._requests, submit_order, order, self._leases)
-                    for order in admission.orders
-                ],
-                deadline,
-            )
+            self._finish([self._start_submission(order) for order in admission.orders], deadline)
+
+    def _start_submission(self, order: Order) -> Future[None]:
+        step = partial(submit_order, self.context, self._leases, self._answers, order)
+        return self._start(self._requests, step, order)
+
+    def _oldest_quote(self) -> float:
+        return self.context.now() - self.context.policy.model_max_age_seconds
+
+    def _may_buy(self, report: TickReport) -> bool:
+        """Ask the evidence and the clocks before anything is bought."""
+        context = self.context
+        if not context.ledger.has_unsent(context.collection):
+            return True  # nothing is to be bought, so nothing needs to be asked
+        now = context.now()
+        if self._evidence_at is None or now - self._evidence_at >= _EVIDENCE_SECONDS:
+            try:
+                contradiction = find_contradiction(context)
+            except StoreError as error:
+                report.closed_reason = f"The video store cannot be read: {error}"
+                return False
+            if contradiction != context.ledger.identity().behind and contradiction is not None:
+                context.ledger.set_behind(contradiction)
+                report.notices.append(contradiction)
+            self._evidence_at = now
+        if context.client.clock_offset_seconds is None:
+            try:
+                context.client.list_tasks(limit=1)  # measures how far Wiro's clock is from ours
+            except NotFound:
+                pass
+            except ApiError as error:
+                context.note_read_failure(error)
+                report.closed_reason = f"Wiro cannot be reached: {error}"
+                return False
+        return context.gate.note_clock(context.client.clock_offset_seconds)
+
+    def _witness(self, orders: Sequence[Order], sequence: int, report: TickReport) -> bool:
+        """Record the purchase outside the ledger, before the first byte is sent."""
+        if not orders:
+            return True
+        try:
+            write_witness(self.context, sequence)
+        except StoreError as error:
+            reason = f"The video store cannot be written: {error}"
+            until = self.context.now() + self.context.policy.timing.pause_seconds
+            self.context.gate.close(until=until, reason=reason, problem="store")
+            for order in orders:
+                self.context.ledger.note_unsent(order, due_at=self.context.now(), hold=reason)
+                self._leases.release(order)
+            report.closed_reason = reason
+            return False
+        return True
 
     def _quote(self, report: TickReport, deadline: float) -> None:
-        for order in self.context.ledger.list_unquoted(self.context.collection, limit=_QUOTE_BATCH):
+        ledger, oldest = self.context.ledger, self._oldest_quote()
+        for order in ledger.list_unquoted(
+            self.context.collection, limit=_QUOTE_BATCH, quoted_before=oldest
+        ):
             # Prices are of no use while nothing can be submitted anyway.
             if not (self._has_time(deadline) and self.context.gate.may_submit()):
                 return
             try:
                 quote_order(self.context, order)
-            except SQLAlchemyError:
+            except LedgerError:
                 raise
-            except Exception as error:  # one model's odd price must not hold up the others
+            except Exception as error:  # one model's odd price must not stop the others
                 report.notices.append(
                     f"{order.name} cannot be priced: {type(error).__name__}: {error}"
                 )
 
-    def _poll(self, report: TickReport, deadline: float) -> None:
-        while self._has_time(deadline) and self.context.gate.may_read():
-            claimed = self._claim(["running"], limit=_POLL_BATCH)
-            if not claimed:
-                return
-            report.polled += len(claimed)
-            self._finish(
-                [self._start(self._requests, poll_order, order) for order in claimed], deadline
-            )
+    def _follow(self, report: TickReport, deadline: float, *, hurry: bool) -> None:
+        if self._watch is None:
+            self._watch = Watch(self.context)
+        if self._has_time(deadline):
+            swept = self._watch.sweep(partial(self._run_all, deadline=deadline), hurry=hurry)
+            report.polled += swept.looked
+            report.notices += swept.notices
+
+    def _run_all(self, steps: Sequence[Callable[[], list[str]]], *, deadline: float) -> None:
+        """Run looks side by side. What goes wrong with one must not stop the others."""
+        self._finish([self._requests.start(partial(_run_safely, step)) for step in steps], deadline)
 
     def _collect(self, report: TickReport, deadline: float) -> None:
         while self._has_time(deadline):
@@ -235,7 +342,8 @@ class OrderDesk:
                 claimed = self._claim(["finished"], limit=free, oldest_task_first=True)
                 report.collected += len(claimed)
                 for order in claimed:
-                    self._start(self._downloads, collect_order, order, self._leases)
+                    step = partial(collect_order, self.context, self._leases, order)
+                    self._start(self._downloads, step, order)
             under_way = self._downloads.list_unfinished()
             if not under_way:
                 return
@@ -243,34 +351,37 @@ class OrderDesk:
             if not self._finish(under_way, linger, return_when=FIRST_COMPLETED):
                 return  # slow downloads go on without us
 
-    def _start(self, crew: Crew, step: _Step, order: Order, *others: LeaseKeeper) -> Future[None]:
+    def _start(
+        self, pool: WorkerPool, step: Callable[[], str | None], order: Order
+    ) -> Future[None]:
         def take() -> list[str]:
-            notice = step(self.context, *others, order)
+            notice = step()
             return [] if notice is None else [notice]
 
-        return crew.start(partial(self._take_step, [order], take))
+        return pool.start(partial(self._take_step, [order], take))
 
     def _take_step(self, orders: Sequence[Order], step: Callable[[], list[str]]) -> list[str]:
-        """Takes one step of claimed orders. What is wrong with one must not hold up the others."""
+        """Take one step of claimed orders. What goes wrong with one must not stop the others."""
         try:
             return step()
-        except SQLAlchemyError:
-            raise  # the claims end by themselves
+        except LedgerError:
+            raise  # the claims end with their leases
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
             for order in orders:
-                self._put_off(order, f"Stopped unexpectedly: {reason}")
+                self._postpone(order, f"Stopped unexpectedly: {reason}")
             names = ", ".join(order.name for order in orders)
             return [f"{names}: stopped unexpectedly and tried again later: {reason}"]
         finally:
             for order in orders:
                 self._leases.release(order)
 
-    def _put_off(self, order: Order, reason: str) -> None:
+    def _postpone(self, order: Order, reason: str) -> None:
         # A submission may have got through: it is left to its lease, and then looked up.
-        if order.state != "submitting":
-            self.context.ledger.advance(
+        if order.state == "finished":
+            self.context.ledger.apply(
                 order,
+                "postpone",
                 attempts=order.attempts + 1,
                 hold=reason,
                 due_at=self.context.retry_at(order),
@@ -283,9 +394,18 @@ class OrderDesk:
         *,
         return_when: str = ALL_COMPLETED,
     ) -> bool:
-        """Waits for steps until the deadline. Whether any of them has ended."""
+        """Wait for steps until the deadline. Return whether any of them has ended."""
         left = min(max(0.0, deadline - self._monotonic()), threading.TIMEOUT_MAX)
         done, _ = wait(steps, timeout=left, return_when=return_when)
         for step in done:
-            step.result()  # raises where the ledger cannot be used
+            step.result()  # raises if the ledger cannot be used
         return bool(done)
+
+
+def _run_safely(step: Callable[[], list[str]]) -> list[str]:
+    try:
+        return step()
+    except LedgerError:
+        raise
+    except Exception as error:  # one task's odd answer must not stop the others
+        return [f"A task could not be looked at: {type(error).__name__}: {error}"]

@@ -131,7 +131,9 @@ def _witness_name(context: OrderContext, ledger_id: str) -> str:
 # ---- the notes of orders ----
 
 
-def write_order_note(context: OrderContext, order: Order, files: Iterable[Mapping[str, Any]]) -> None:
+def write_order_note(
+    context: OrderContext, order: Order, files: Iterable[Mapping[str, Any]]
+) -> None:
     """Record beside the files what they are, and what they cost."""
     note: dict[str, Any] = {name: getattr(order, name) for name in _SAVED}
     note |= {name: _text(getattr(order, name)) for name in _MONEY}
@@ -175,7 +177,9 @@ def _restore(context: OrderContext, note: Mapping[str, Any]) -> Order | None:
         sizes = [(file["key"], file["size_bytes"]) for file in files]
         task_id = str(note["task_id"])
     except (KeyError, TypeError, ValueError) as error:
-        _log.warning("A note in the video store cannot be used: %s: %s", type(error).__name__, error)
+        _log.warning(
+            "A note in the video store cannot be used: %s: %s", type(error).__name__, error
+        )
         return None
     if not files or any(context.store.find_size(key) != size for key, size in sizes):
         return None
@@ -271,8 +275,7 @@ def _list_fresh_witnesses(context: OrderContext) -> list[str]:
         f"ledger {witness.get('ledger_id')} bought something in the last "
         f"{context.policy.resubmit_after_seconds:g} s, which Wiro may not list yet"
         for witness in list_witnesses(context)
-        if float(witness.get("written_at", 0)) > fresh
-        and witness.get("ledger_id") not in absorbed
+        if float(witness.get("written_at", 0)) > fresh and witness.get("ledger_id") not in absorbed
     ]
 
 

@@ -56,14 +56,14 @@ def judge_task(
     """
     seen = _seen(order, task, wiro_now)
     if not task.is_ended:
-        return _still_running(order, task, seen, now, policy)
+        return _still_running(order, seen, now, policy)
     ended_at = order.ended_at if order.state == "settling" else None
     seen |= {"ended_at": ended_at or now, "error": _why_no_video(order, task)}
     waited = now - (ended_at or now)
     if task.outputs:
         is_paid = task.state == "succeeded" or (task.cost_usd or Decimal(0)) > 0
-        has_waited = waited >= policy.timing.settle_seconds
-        if is_paid or (task.cost_usd is None and has_waited):
+        is_open = task.cost_usd is None or not task.exit_code
+        if is_paid or (is_open and waited >= policy.timing.settle_seconds):
             # Files that were paid for are fetched, whatever the status is called.
             files = [asdict(output) for output in task.outputs]
             fetched = {**seen, "outputs": files, "due_at": now, "error": None, "attempts": 0}
@@ -95,7 +95,7 @@ def _seen(order: Order, task: Task, wiro_now: float) -> dict[str, Any]:
 
 
 def _still_running(
-    order: Order, task: Task, seen: dict[str, Any], now: float, policy: OrderPolicy
+    order: Order, seen: dict[str, Any], now: float, policy: OrderPolicy
 ) -> Judgement:
     age = now - (order.submitted_at or now)
     records = {**seen, "due_at": now + policy.timing.next_look_seconds(age)}

@@ -6,8 +6,7 @@ import threading
 from collections.abc import Iterable
 from contextlib import suppress
 
-import sqlalchemy as sa
-
+from wiro_dagster.errors import LedgerError
 from wiro_dagster.ledger import Ledger, Order
 
 _RENEWALS_A_LEASE = 4
@@ -16,12 +15,12 @@ _RENEWALS_A_LEASE = 4
 class LeaseKeeper:
     """Renews the claims on orders that are being worked on, from a thread of its own.
 
-    So a lease can be short, and what a dead process was at is soon taken up, while a POST or a
-    download may take as long as it takes.
+    So a lease can be short and the work of a dead process is soon taken over, while a POST or a
+    download may take as long as it needs.
 
     Args:
         ledger: where the orders are.
-        lease_seconds: how long a claim lasts when it is not renewed.
+        lease_seconds: how long a claim lasts if it is not renewed.
     """
 
     def __init__(self, ledger: Ledger, lease_seconds: float) -> None:
@@ -33,7 +32,7 @@ class LeaseKeeper:
         self._thread: threading.Thread | None = None
 
     def hold(self, orders: Iterable[Order]) -> None:
-        """Keeps these claims until they are released."""
+        """Keep these claims until they are released."""
         with self._lock:
             self._held |= {_key(order): order for order in orders}
             if self._thread is None and self._held:
@@ -43,7 +42,7 @@ class LeaseKeeper:
                 self._thread.start()
 
     def release(self, order: Order) -> None:
-        """Lets a claim end when its lease does."""
+        """Let a claim end when its lease does."""
         with self._lock:
             self._held.pop(_key(order), None)
 
@@ -53,20 +52,20 @@ class LeaseKeeper:
             return _key(order) in self._held
 
     def confirm(self, order: Order) -> bool:
-        """Renews one claim now, and says whether it is still ours."""
+        """Renew one claim now, and return whether it is still ours."""
         is_ours = self._ledger.renew(order, self._lease_seconds)
         if not is_ours:
             self.release(order)
         return is_ours
 
     def close(self) -> None:
-        """Renews nothing any more."""
+        """Stop renewing."""
         self._closed.set()
 
     def _keep_renewing(self) -> None:
         while not self._closed.wait(self._lease_seconds / _RENEWALS_A_LEASE):
             # An unreachable ledger may be back before the leases end; if not, they end.
-            with suppress(sa.exc.SQLAlchemyError):
+            with suppress(LedgerError):
                 self._renew()
 
     def _renew(self) -> None:

@@ -148,8 +148,10 @@ def _ask_user(
 ) -> str:
     """An unexplained task goes to the user, never to another POST."""
     alike = [task for task in candidates if count_surplus(order, task) is not None]
-    if not search.with_markers and len(alike) == len(candidates) == 1 and not _rivals(
-        context, order, alike[0]
+    if (
+        not search.with_markers
+        and len(alike) == len(candidates) == 1
+        and not _rivals(context, order, alike[0])
     ):
         # Without markers, equal inputs are all there is to go by.
         outcome = context.ledger.note_task(order, alike[0].id, due_at=context.now())

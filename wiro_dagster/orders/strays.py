@@ -107,9 +107,7 @@ def adopt_marked(context: OrderContext, task: Task, marker: Marker) -> list[str]
         order = context.ledger.get(found[0].order_id)
     except LedgerError:
         return []
-    outcome = context.ledger.note_task(
-        order, task.id, due_at=context.now(), marker=marker.text
-    )
+    outcome = context.ledger.note_task(order, task.id, due_at=context.now(), marker=marker.text)
     match outcome:
         case "noted":
             return [f"{order.name}: its lost answer was task {task.id}, which is adopted."]

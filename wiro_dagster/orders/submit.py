@@ -36,7 +36,7 @@ from wiro_dagster.orders.pace import first_look_at
 _TRIES_TO_NOTE = 5
 _FIRST_PAUSE_SECONDS = 0.2
 _UPLOAD_SECONDS = 300.0
-"""How long a silent upload is believed in. Then another process uploads too, which costs nothing."""
+"""How long a silent upload is believed. Then another process uploads too, which costs nothing."""
 
 
 def quote_order(context: OrderContext, order: Order) -> None:
@@ -150,9 +150,7 @@ def _note_failed_upload(context: OrderContext, order: Order, error: Exception) -
         case NothingAccepted():
             pause = context.policy.timing.pause_seconds
             due_at = context.now() + (error.retry_after_seconds or pause)
-    context.ledger.apply(
-        order, "postpone", attempts=order.attempts + 1, hold=reason, due_at=due_at
-    )
+    context.ledger.apply(order, "postpone", attempts=order.attempts + 1, hold=reason, due_at=due_at)
     return f"{order.name}: {reason}"
 
 
@@ -189,9 +187,7 @@ def _note_answer(
     context: OrderContext, answers: AnswerSpool, order: Order, answer: Answer
 ) -> list[str]:
     due_at = first_look_at(context, order.model_slug)
-    outcome = context.ledger.note_task(
-        order, answer.task_id, due_at=due_at, marker=answer.marker
-    )
+    outcome = context.ledger.note_task(order, answer.task_id, due_at=due_at, marker=answer.marker)
     answers.drop(answer)
     match outcome:
         case "noted" | "known":
@@ -201,11 +197,11 @@ def _note_answer(
         case "extra":
             return [
                 f"{order.name} has another task, or had ended, when task {answer.task_id} was made "
-                "for it as well. That task's cost and files are on the books as an order of its own."
+                "for it as well. That task is on the books as an order of its own."
             ]
 
 
-def _note_failure(
+def _note_failure(  # noqa: C901, each error is one rule about money
     context: OrderContext, order: Order, error: Exception, *, is_marked: bool
 ) -> str | None:
     timing, now, ledger = context.policy.timing, context.now(), context.ledger

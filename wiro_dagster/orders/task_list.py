@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import pairwise
 
 from wiro_dagster.api.types import Task, TaskPage
 from wiro_dagster.errors import NotFound, OutcomeUnknown
@@ -87,7 +88,7 @@ def list_tasks_since(
     if not reached_back:
         doubts.append("it does not reach back far enough")
     found = tuple(tasks.values())
-    doubts += _why_incomplete(found, totals, start, created_after, expected, younger_than)
+    doubts += _why_incomplete(found, totals, start, expected, younger_than)
     return Listing(found, tuple(doubts))
 
 
@@ -95,13 +96,12 @@ def _why_incomplete(
     tasks: tuple[Task, ...],
     totals: list[int],
     read: int,
-    created_after: float,
     expected: Collection[str],
     younger_than: float | None,
 ) -> list[str]:
     doubts = []
     times = [task.created_at for task in tasks if task.created_at is not None]
-    if any(later > earlier for earlier, later in zip(times, times[1:], strict=False)):
+    if any(later > earlier for earlier, later in pairwise(times)):
         doubts.append("it is not in order")
     if len(times) < len(tasks):
         doubts.append("some of its tasks have no time")

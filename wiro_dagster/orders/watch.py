@@ -11,6 +11,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from wiro_dagster.api.types import Task
 from wiro_dagster.errors import ApiError
@@ -20,6 +21,9 @@ from wiro_dagster.orders.judge import Judgement, is_plain_success, judge_task, w
 from wiro_dagster.orders.look import look_at_order, recheck_cost
 from wiro_dagster.orders.strays import explain_strays
 from wiro_dagster.orders.task_list import PAGE, list_page
+
+Step = Callable[[], list[str]]
+RunAll = Callable[[Sequence[Step]], None]
 
 _DUE_AT_ONCE = 1000
 _DETAILS_A_SWEEP = 60
@@ -62,24 +66,19 @@ class Watch:
 
     Args:
         context: of any collection of the account.
-        run_all: runs steps side by side and returns when all have ended, or time is up.
     """
 
-    def __init__(
-        self,
-        context: OrderContext,
-        run_all: Callable[[Sequence[Callable[[], list[str]]]], list[str]],
-    ) -> None:
+    def __init__(self, context: OrderContext) -> None:
         self._context = context
-        self._run_all = run_all
         self._name = uuid.uuid4().hex
         self._next_sweep_at = 0.0
         self._full_sweep_at = 0.0
 
-    def sweep(self, *, hurry: bool = False) -> WatchReport:
+    def sweep(self, run_all: RunAll, *, hurry: bool = False) -> WatchReport:
         """Look at what is due, if anything is and the last sweep is long enough ago.
 
         Args:
+            run_all: runs steps side by side and returns when all have ended, or time is up.
             hurry: sweep now, because something hinted that there is news.
         """
         context, ledger, now = self._context, self._context.ledger, self._context.now()
@@ -103,8 +102,8 @@ class Watch:
         else:
             if pages:
                 context.gate.end_problem("credentials")
-        self._look_closer(sweep)
-        self._recheck_costs(sweep)
+        run_all(self._closer_looks(sweep))
+        run_all(self._cost_rechecks())
         self._put_off(sweep)
         ledger.note_sweep(context.account)
         self._next_sweep_at = now + max(timing.sweep_pause_seconds, pages * _SECONDS_A_PAGE)
@@ -135,7 +134,7 @@ class Watch:
         return pages
 
     def _find_span(self, due: Iterable[Order]) -> tuple[int, int]:
-        """Return where in the list, newest first, the youngest and the oldest due task should be."""
+        """Return where in the list, newest first, the youngest and oldest due tasks should be."""
         times = [order.claimed_at or 0.0 for order in due]
         count = self._context.ledger.count_submitted_after
         account = self._context.account
@@ -190,27 +189,24 @@ class Watch:
             sweep.unchanged.append(order)
         return None
 
-    def _look_closer(self, sweep: _Sweep) -> None:
-        """Read Task/Detail of what the list left open."""
+    def _closer_looks(self, sweep: _Sweep) -> list[Step]:
+        """Return the readings of Task/Detail that the list leaves open."""
         if not self._context.gate.may_read():
-            return
+            return []
         missing = [
             order
             for task_id, order in sweep.due.items()
             if task_id not in sweep.seen and order.id not in sweep.details
         ]
         orders = [*sweep.details.values(), *missing][:_DETAILS_A_SWEEP]
-        steps = [_look(self._context, order) for order in orders]
-        sweep.report.notices += self._run_all(steps)
+        return [partial(look_at_order, self._context, order) for order in orders]
 
-    def _recheck_costs(self, sweep: _Sweep) -> None:
-        """Read costs again that were not stated when their task ended."""
+    def _cost_rechecks(self) -> list[Step]:
+        """Return the readings of costs that were not stated when their task ended."""
         records = self._context.ledger.list_cost_rechecks(
             self._context.account, limit=_RECHECKS_A_SWEEP
         )
-        steps = [_recheck(self._context, record) for record in records]
-        if steps:
-            sweep.report.notices += self._run_all(steps)
+        return [partial(recheck_cost, self._context, record) for record in records]
 
     def _put_off(self, sweep: _Sweep) -> None:
         """Look ever more seldom at tasks that take long. Those near their end stay due."""
@@ -242,11 +238,3 @@ def _late_cost(task: Task, record: SubmissionRecord | None) -> Cost | None:
     if record.cost_usd == task.cost_usd or (record.cost_usd is None and not task.cost_usd):
         return None
     return Cost(task.cost_usd, has_ended=True)
-
-
-def _look(context: OrderContext, order: Order) -> Callable[[], list[str]]:
-    return lambda: look_at_order(context, order)
-
-
-def _recheck(context: OrderContext, record: SubmissionRecord) -> Callable[[], list[str]]:
-    return lambda: recheck_cost(context, record)

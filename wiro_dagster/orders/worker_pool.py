@@ -1,4 +1,4 @@
-"""A crew: threads that finish what a tick has begun, also after that tick is over."""
+"""A pool of threads that finish what a tick has begun, also after that tick is over."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 
-class Crew:
-    """A pool of threads whose steps leave notices for people. Thread-safe.
+class WorkerPool:
+    """Threads whose steps return notices for the tick's log. Thread-safe.
 
     Args:
-        size: how many steps go on at once.
+        size: how many steps run at once.
         name: of the threads.
     """
 
@@ -25,17 +25,17 @@ class Crew:
 
     @property
     def free(self) -> int:
-        """How many more steps would begin at once."""
+        """How many more steps would start at once."""
         with self._lock:
             return max(0, self.size - len(self._unfinished))
 
     def list_unfinished(self) -> set[Future[None]]:
-        """All steps that go on or wait, also those of earlier ticks."""
+        """Return all steps that are running or waiting, also those of earlier ticks."""
         with self._lock:
             return set(self._unfinished)
 
     def start(self, step: Callable[[], Iterable[str]]) -> Future[None]:
-        """Has a step done; what it returns are its notices."""
+        """Run a step; it returns its notices."""
 
         def run() -> None:
             self._notices.extend(step())
@@ -47,14 +47,14 @@ class Crew:
         return future
 
     def take_notices(self) -> list[str]:
-        """The notices since they were last taken."""
+        """Return the notices since the last call."""
         taken = []
         while self._notices:
             taken.append(self._notices.popleft())
         return taken
 
     def close(self) -> None:
-        """Lets what is under way end, and starts no more."""
+        """Let what is under way end, and start no more."""
         self._pool.shutdown()
 
     def _finish(self, future: Future[None]) -> None:

@@ -1,0 +1,77 @@
+"""What collecting an order's files came to: stored, or to be tried again, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from wiro_dagster.errors import ApiError, DownloadError, StoreError
+from wiro_dagster.ledger import Order, ProblemKind
+from wiro_dagster.orders.context import OrderContext
+from wiro_dagster.orders.evidence import note_or_warn
+
+_SURE_ATTEMPTS = 4
+"""How many tries it takes to believe that Wiro no longer has a file."""
+
+
+def renew_outputs(context: OrderContext, order: Order) -> Order:
+    """Ask Task/Detail for fresh URLs before every further try: signed ones end after a while."""
+    if order.attempts == 0:
+        return order
+    try:
+        task = context.client.get_task(str(order.task_id))
+    except ApiError:
+        return order  # the URLs that we have may still work
+    if not task.outputs:
+        return order
+    return replace(order, outputs=tuple(asdict(output) for output in task.outputs))
+
+
+def note_stored(context: OrderContext, order: Order, files: Sequence[Mapping[str, Any]]) -> None:
+    """Note that an order's files are in the store, there and in the ledger."""
+    # The store first: if the ledger is lost right after, the video is still known to be owned.
+    note_or_warn(context, order, files)
+    context.ledger.apply(
+        order,
+        "store",
+        files=list(files),
+        error=None,
+        hold=None,
+        attempts=0,
+        due_at=context.now(),
+    )
+    context.gate.end_problem("hosts")
+    context.gate.end_problem("store")
+
+
+def note_not_collected(context: OrderContext, order: Order, error: Exception) -> str:
+    """Note that an order's files could not be fetched. Return a notice.
+
+    A fault of configuration or of the store pauses buying and ends nothing: everything goes on when
+    it is put right, however long that takes. Only what Wiro itself no longer has is given up.
+    """
+    now, timing = context.now(), context.policy.timing
+    reason = str(error) or type(error).__name__
+    if getattr(error, "is_configuration", False):
+        kind: ProblemKind = "store" if isinstance(error, StoreError) else "hosts"
+        until = now + timing.refused_pause_seconds
+        context.gate.close(until=until, reason=reason, problem=kind)
+    elif isinstance(error, DownloadError) and _is_sure(context, order, reason):
+        context.ledger.apply(order, "lose_files", error=reason, due_at=now)
+        return f"{order.name}: Wiro no longer has the files of task {order.task_id}: {reason}"
+    context.ledger.apply(
+        order,
+        "postpone",
+        attempts=order.attempts + 1,
+        error=reason,
+        due_at=context.retry_at(order),
+    )
+    return f"{order.name}: the files of task {order.task_id} could not be fetched yet: {reason}"
+
+
+def _is_sure(context: OrderContext, order: Order, reason: str) -> bool:
+    """Whether Wiro has said the same for long enough; another fault in between starts anew."""
+    waited = context.now() - (order.ended_at or context.now())
+    is_repeated = order.attempts + 1 >= _SURE_ATTEMPTS and order.error == reason
+    return is_repeated and waited > context.policy.timing.sure_gone_seconds
