@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from wiro_dagster.ledger.opening import parse_ledger_url
 
 from tests.conftest import Clock
 from wiro_dagster.errors import ConfigurationError, LedgerError
 from wiro_dagster.ledger import Gate, Ledger, Order, OrderRequest
 from wiro_dagster.ledger.budget import BudgetLimits
-from wiro_dagster.ledger.opening import parse_ledger_url
 from wiro_dagster.ledger.schema import SCHEMA_VERSION, metadata, versions
 
 NO_LIMITS = BudgetLimits()
