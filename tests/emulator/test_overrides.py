@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.emulator_calls import Caller
+from tests.support.emulator_calls import HAILUO, Caller
 from wiro_dagster.emulator import Emulator
 
 pytest_plugins = ["wiro_dagster.emulator.pytest_plugin"]
@@ -113,6 +113,18 @@ def test_overrides_can_be_scripted_for_the_tasks_of_the_next_runs(caller: Caller
     assert listed(caller, task_id)["createtime"] == "1"
     assert caller.detail(task_id)["createtime"] != "1"
     assert caller.emulator.tasks()[0]["script"]["overrides"][0]["fields"] == {"createtime": "1"}
+
+
+@pytest.mark.parametrize("task_id", [None, "9" * 300, "", 7, [], "1\n2"])
+def test_the_answer_to_a_run_can_have_any_task_id(caller: Caller, task_id: Any) -> None:
+    """By script, as there is no task yet to override."""
+    override = {"calls": "run", "fields": {"taskid": task_id}, "without": ["socketaccesstoken"]}
+    caller.emulator.script_task(overrides=[override])
+    answer = caller.call(f"Run/{HAILUO}", prompt="a fox")
+    assert answer["result"] is True
+    assert answer["taskid"] == task_id
+    assert "socketaccesstoken" not in answer
+    assert caller.emulator.billable_tasks() == 1
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from wiro_dagster.emulator.lettering import find_font, legible, without_accents
 from wiro_dagster.emulator.local_hosts import is_reachable
 from wiro_dagster.emulator.outputs import fit_shape, plan_outputs, resolution_lines
 from wiro_dagster.emulator.padding import fill
-from wiro_dagster.emulator.period_worlds import PERIOD_WORLDS
+from wiro_dagster.emulator.period_worlds import PERIOD_WORLDS, PeriodWorld
 from wiro_dagster.emulator.pictures import make_picture, wrap
 from wiro_dagster.emulator.pricing import Work, bill
 from wiro_dagster.emulator.rewrites import REWRITES
@@ -34,6 +34,7 @@ from wiro_dagster.emulator.task_script import (
     TaskScript,
     script_from_json,
 )
+from wiro_dagster.emulator.task_world import TaskWorld
 from wiro_dagster.emulator.task_worlds import TASK_WORLDS
 from wiro_dagster.emulator.timeline import LADDER, TERMINAL, build_timeline, ends_at, status_at
 from wiro_dagster.emulator.uploads import safe_name
@@ -256,12 +257,14 @@ def test_the_readme_names_everything_there_is() -> None:
     assert [name for name in names if name not in readme] == []
     worlds = (*TASK_WORLDS.values(), *PERIOD_WORLDS.values())
     rows = [
-        f"| `{world.name}` | {world.what} | {_shortest(world.seconds)} | {world.source} |"
+        f"| `{world.name}` | {world.what} | {_shortest(world)} | {world.source} |"
         for world in worlds
     ]
     assert [row for row in rows if row not in readme] == []
     assert [name for name in REWRITES if f"`{name}`" not in readme] == []
 
 
-def _shortest(seconds: float | None) -> str:
-    return "" if seconds is None else f"{seconds:g}"
+def _shortest(world: TaskWorld | PeriodWorld) -> str:
+    if world.seconds is not None:
+        return f"{world.seconds:g}"
+    return "for ever" if isinstance(world, TaskWorld) and world.takes_seconds else ""

@@ -115,6 +115,21 @@ def doubled(caller: Caller) -> None:
     assert caller.detail(task_id)["totalcost"] == "0.560000000000"
 
 
+def defaults_changed(caller: Caller) -> None:
+    task = caller.detail(caller.run())
+    caller.emulator.override_task(task["id"], rewrites=["inputs_with_defaults"])
+    assert caller.detail(task["id"])["parameters"]["promptOptimizer"] == "false"
+    model = caller.call("Tool/Detail", slugowner="minimax", slugproject="hailuo-2-3")["tool"][0]
+    items = [item for group in model["parameters"] for item in group["items"]]
+    assert {item["id"]: item.get("default") for item in items}["promptOptimizer"] == "false"
+
+
+def renamed(caller: Caller) -> None:
+    assert caller.refusal(f"Run/{HAILUO}", prompt="a fox")[0] == 1
+    task = caller.detail(caller.run(model=f"{HAILUO}-v2"))
+    assert task["modelslugproject"] == "hailuo-2-3-v2"
+
+
 CHECKS: Mapping[str, Callable[[Caller], None]] = {
     "gateway_accepts": gateway(504, 33),
     "gateway_accepts_502": gateway(502, 33),
@@ -133,6 +148,8 @@ CHECKS: Mapping[str, Callable[[Caller], None]] = {
     "clock_ahead": clock(3600),
     "clock_behind": clock(-3600),
     "price_doubled": doubled,
+    "defaults_changed": defaults_changed,
+    "models_renamed": renamed,
 }
 
 
@@ -268,6 +285,9 @@ def test_a_key_of_another_account_has_other_tasks_and_its_own_balance(caller: Ca
     assert emulator.balance_usd() == Decimal("999.72")
     bills = [(bill["id"], bill["account"], bill["cost_usd"]) for bill in emulator.billed()]
     assert bills == [(ours, "main", "0.28"), (theirs, "team", "0.28")]
+    emulator.set_balance("0.10", account="team")
+    assert team.refusal(f"Run/{HAILUO}", prompt="a fox")[0] == 97
+    assert caller.run()
     with pytest.raises(ValueError, match="no other key has"):
         emulator.add_key("team-key")
     with pytest.raises(ValueError, match="no such key"):
@@ -316,6 +336,22 @@ def test_a_model_changes_its_price_default_and_name_at_a_moment(caller: Caller) 
     assert caller.detail(before)["modelslugproject"] == "hailuo-2-3"
     with pytest.raises(ValueError, match="no model"):
         caller.emulator.change_model("no/model", price_times=2)
+    with pytest.raises(ValueError, match="price_times must be"):
+        caller.emulator.change_model("minimax/hailuo-2-4", price_times=1e11)
+
+
+def test_a_model_can_be_shown_with_any_json_values(caller: Caller) -> None:
+    """In Tool/Detail, while runs are checked and billed by the truth; inputs can be added."""
+    item = {"id": "watermark", "type": "select", "label": "", "default": "no"}
+    item["options"] = [{"label": "", "value": "no"}, {"label": "", "value": "yes"}]
+    caller.emulator.change_model(
+        HAILUO, added_inputs=[item], shown={"dynamicprice": "1e11", "taskstat.runcount": None}
+    )
+    model = caller.call("Tool/Detail", slugowner="minimax", slugproject="hailuo-2-3")["tool"][0]
+    assert (model["dynamicprice"], model["taskstat"]["runcount"]) == ("1e11", None)
+    assert model["parameters"][-1]["items"] == [item]
+    assert caller.refusal(f"Run/{HAILUO}", prompt="a fox", watermark="maybe")[0] == 0
+    assert caller.ended(watermark="yes")["totalcost"] == "0.280000000000"
 
 
 @pytest.mark.parametrize("name", ["tasktoken", "socketaccesstoken"])
@@ -327,6 +363,16 @@ def test_a_task_is_known_by_its_id_and_by_its_token(caller: Caller, name: str) -
     caller.emulator.advance(1)
     assert caller.call("Task/Kill", **token)["tasklist"][0]["status"] == "task_cancel"
     assert caller.detail(answer["taskid"])["status"] == "task_cancel"
+
+
+def test_what_a_task_was_sent_under_stays_when_the_rates_change(caller: Caller) -> None:
+    """Its price and its model are those of the moment of its Run."""
+    caller.emulator.set_world_rates({"price_doubled": 1.0, "models_renamed": 1.0})
+    task_id = caller.run(model=f"{HAILUO}-v2")
+    caller.emulator.clear_worlds()
+    caller.emulator.advance(60)
+    task = caller.detail(task_id)
+    assert (task["totalcost"], len(task["outputs"])) == ("0.560000000000", 1)
 
 
 def test_a_cdn_moves_from_one_day_to_the_next(caller: Caller) -> None:

@@ -410,6 +410,16 @@ def test_a_task_can_be_put_into_a_world_later(caller: Caller) -> None:
     assert caller.call("Task/List")["tasklist"][0]["callbackurl"] is None
 
 
+def test_an_odd_cost_can_become_right(caller: Caller) -> None:
+    """For ever without seconds, and for so many with them."""
+    caller.emulator.script_task(worlds={"cost_negative": 20})
+    task_id = caller.run()
+    caller.emulator.advance(2)
+    assert caller.detail(task_id)["totalcost"] == "-0.28"
+    caller.emulator.advance(20)
+    assert caller.detail(task_id)["totalcost"] == PRICE
+
+
 @pytest.mark.parametrize(
     ("worlds", "message"),
     [

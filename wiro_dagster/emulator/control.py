@@ -135,7 +135,8 @@ class Control:
         if not balance.is_finite():
             raise ValueError("balance_usd must be an amount such as '25.00'")
         self._service.settled_now()
-        self._service.account.set_balance(balance)
+        account = str(fields.get("account") or MAIN_ACCOUNT)
+        self._service.account_of(account).set_balance(balance)
         return {"balance_usd": str(balance)}
 
     def _add_fault(self, _request: Request, fields: Fields) -> Fields:

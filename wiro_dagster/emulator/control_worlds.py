@@ -108,7 +108,8 @@ class WorldControl:
         if fields.get("like") and known is None:
             raise ValueError(f"there is no task {fields['like']}")
         slug = fields.get("model") or (known.slug if known else None)
-        if slug is None or service.models.at(created_at).find(slug) is None:
+        edition = service.models.edition(service.clock.now())
+        if slug is None or service.models.under(edition).find(slug) is None:
             raise ValueError("name a task to be like, or a model that there is")
         return Task(
             number=0,
@@ -121,6 +122,7 @@ class WorldControl:
             project_id=None,
             created_at=created_at,
             script=TaskScript(),
+            edition=edition,
             account=account,
             **course_of(service, TaskScript(), created_at),
         )

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from wiro_dagster.emulator.rewrites import REWRITES, Truth
 
 ShowingCall = Literal["detail", "list"]
-Calls = Literal["both", "detail", "list"]
+Calls = Literal["both", "detail", "list", "run"]
 Since = Literal["run", "end"]
 Hides = Literal["no", "not_found", "empty"]
 
@@ -28,7 +28,8 @@ class Override:
         hides: whether the call does not know the task. Task/Detail answers with code 1
             ("not_found") or an empty list ("empty"); Task/List leaves the task out.
         behind_seconds: show the task as it was this long ago.
-        calls: "detail" (with the answers of Cancel and Kill, and callbacks), "list", or "both".
+        calls: "detail" (with the answers of Cancel and Kill, and callbacks), "list", or "both" of
+            them; "run" for the answer to the Run, which has no task to rewrite.
         since: what the seconds count from; "end" is the end that the task really has.
         from_seconds: when the override begins.
         until_seconds: when it stops; None for never.
@@ -89,6 +90,16 @@ def override_from_json(values: Any) -> Override:
     return override
 
 
+def apply_fields(shown: Mapping[str, Any], override: Override) -> dict[str, Any]:
+    """Return an object with the override's fields set and left out."""
+    altered = copy.deepcopy(dict(shown))
+    for path, value in override.fields.items():
+        _set(altered, path.split("."), value)
+    for path in override.without:
+        _remove(altered, path.split("."))
+    return altered
+
+
 def _check(override: Override) -> None:
     if not isinstance(override.fields, Mapping):
         raise ValueError("fields must be an object")
@@ -116,14 +127,11 @@ def apply_overrides(
     shown: Mapping[str, Any], overrides: Iterable[Override], truth: Truth
 ) -> dict[str, Any]:
     """Return the task as these overrides show it."""
-    altered = copy.deepcopy(dict(shown))
+    altered = dict(shown)
     for override in overrides:
         for name in override.rewrites:
             altered.update(REWRITES[name](altered, truth))
-        for path, value in override.fields.items():
-            _set(altered, path.split("."), value)
-        for path in override.without:
-            _remove(altered, path.split("."))
+        altered = apply_fields(altered, override)
     return altered
 
 

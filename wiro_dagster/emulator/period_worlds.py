@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from wiro_dagster.emulator.task_worlds import ASSUMED, PROXIES, SEARCH_INDEX
+from wiro_dagster.emulator.task_world import ASSUMED, PROXIES, SEARCH_INDEX
 
 CLOCK_APART_SECONDS = 3600.0
 
@@ -121,6 +121,10 @@ _SERVICE = (
     PeriodWorld(
         "clock_behind", "The service's clock is an hour behind, in times and in `Date`.", 600.0
     ),
+    PeriodWorld(
+        "defaults_changed", "The default of every model's first select is its last option.", 600.0
+    ),
+    PeriodWorld("models_renamed", "Every slug has a newer one in its place, ending in -v2.", 600.0),
     PeriodWorld("price_doubled", "All prices are twice as high, stated and billed.", 600.0),
 )
 

@@ -55,9 +55,9 @@ class EmulatorControl(WorldControl):
         """What is left in the account."""
         return Decimal(self.summary()["balance_usd"])
 
-    def set_balance(self, balance_usd: str | Decimal) -> None:
-        """Sets what is left in the account."""
-        self._post("balance", {"balance_usd": str(balance_usd)})
+    def set_balance(self, balance_usd: str | Decimal, *, account: str = "main") -> None:
+        """Set what is left in an account."""
+        self._post("balance", {"balance_usd": str(balance_usd), "account": account})
 
     def summary(self) -> dict[str, Any]:
         """Clock, balance, counts, settings, fault rates, models and URLs."""

@@ -36,7 +36,8 @@ class WorldControl(ControlConnection):
             hides: "not_found" (Task/Detail answers code 1) or "empty" (an empty list);
                 Task/List leaves the task out with either.
             behind_seconds: show the task as it was so long ago.
-            calls: "detail", "list" or "both".
+            calls: "detail", "list" or "both". The answer to the Run itself is changed with
+                ``script_task(overrides=[{"calls": "run", "fields": {"taskid": None}}])``.
             since: what the seconds count from: "now", "run" or "end".
             from_seconds: when it begins.
             until_seconds: when it stops; None for never.
@@ -172,7 +173,9 @@ class WorldControl(ControlConnection):
         *,
         price_times: float = 1.0,
         defaults: Mapping[str, Any] | None = None,
+        added_inputs: Sequence[Mapping[str, Any]] = (),
         renamed_to: str | None = None,
+        shown: Mapping[str, Any] | None = None,
     ) -> None:
         """Change a model from now on; runs that were sent before keep price and name.
 
@@ -180,13 +183,22 @@ class WorldControl(ControlConnection):
             slug: the model.
             price_times: what its prices are multiplied by.
             defaults: new defaults of inputs.
+            added_inputs: further inputs, as items of Tool/Detail's ``parameters``.
             renamed_to: its new slug; the old one is not found any longer.
+            shown: any JSON values by field that Tool/Detail and Tool/List show, with the notation
+                of override_task(); runs are checked and billed by the truth.
 
         Raises:
             ValueError: there is no such model.
         """
-        changes = {"price_times": price_times, "defaults": dict(defaults or {})}
-        self._post("models/change", {"slug": slug, **changes, "renamed_to": renamed_to})
+        changes = {
+            "price_times": price_times,
+            "defaults": dict(defaults or {}),
+            "added_inputs": [dict(item) for item in added_inputs],
+            "renamed_to": renamed_to,
+            "shown": dict(shown or {}),
+        }
+        self._post("models/change", {"slug": slug, **changes})
 
     def billed(self) -> list[dict[str, Any]]:
         """Return every task with a cost, of all accounts, oldest first.

@@ -9,6 +9,7 @@ from typing import Any
 from wiro_dagster.emulator.account import MINIMUM_BALANCE_USD, concurrency_limit
 from wiro_dagster.emulator.catalogue import Model
 from wiro_dagster.emulator.companions import add_companions, course_of, keep_new
+from wiro_dagster.emulator.overrides import apply_fields
 from wiro_dagster.emulator.refusals import (
     INSUFFICIENT_BALANCE,
     INVALID_BODY,
@@ -65,7 +66,11 @@ def run_model(
         task = _create(service, model, inputs, callback_url, fields.get("projectid"), now, account)
         add_companions(service, task)
     service.clock.wake_all()
-    return {"taskid": str(task.number), "socketaccesstoken": task.token}
+    answer = {"taskid": str(task.number), "socketaccesstoken": task.token}
+    for override in task.script.overrides:
+        if override.calls == "run":
+            answer = apply_fields(answer, override)
+    return answer
 
 
 def _check_account(service: Service, account: str) -> None:
@@ -100,6 +105,7 @@ def _create(
         project_id=None if project_id is None else str(project_id),
         created_at=now,
         script=script,
+        edition=service.models.edition(now),
         account=account,
         **course_of(service, script, now),
     )

@@ -59,9 +59,7 @@ class Service:
         self.account = Account(state, settings.balance_usd)
         self.keys = Keys(state, settings)
         self.worlds = Worlds(state, settings.seed)
-        self.models = ModelsOverTime(
-            state, catalogue, lambda at: self.worlds.holds("price_doubled", at)
-        )
+        self.models = ModelsOverTime(state, catalogue, self.worlds.holds)
         self.tasks = Tasks(state)
         self.uploads = Uploads(state)
         self.faults = Faults(state, settings.seed)
@@ -96,7 +94,8 @@ class Service:
         self.uploads.delete_all()
         self.settings = self.started_with
         self.faults.clear()
-        self.worlds = Worlds(self.state, self.settings.seed)
+        self.worlds.forget()
+        self.models.forget()
         self.clock.reset()
 
     def settle(self, now: float) -> None:
@@ -116,7 +115,7 @@ class Service:
 
     def model_of(self, task: Task) -> Model:
         """Return the model of a task; a bare stand-in if it has left the catalogue."""
-        found = self.models.at(task.created_at).find(task.slug)
+        found = self.models.under(task.edition).find(task.slug)
         return found or Model({"slug": task.slug, "output": {"kind": "raw"}, "parameters": None})
 
     def outputs_of(self, task: Task) -> tuple[OutputPlan, ...]:

@@ -93,6 +93,7 @@ CREATE TABLE IF NOT EXISTS journal (
 
 # Added to tables of earlier versions, which had the same schema otherwise.
 _ADDED_COLUMNS = (
+    ("tasks", "edition", "TEXT NOT NULL DEFAULT '[0, []]'"),
     ("tasks", "account", "TEXT NOT NULL DEFAULT 'main'"),
     ("tasks", "origin", "TEXT NOT NULL DEFAULT 'run'"),
     ("faults", "ends_at", "REAL"),

@@ -14,6 +14,8 @@ from wiro_dagster.emulator.settings import MAIN_ACCOUNT
 from wiro_dagster.emulator.task_script import TaskScript
 from wiro_dagster.emulator.timeline import Timeline, ends_at, reached_at, status_at
 
+# Of models without a change.
+FIRST_EDITION = "[0, []]"
 _TOKEN_LETTERS = string.ascii_letters + string.digits
 _TOKEN_LENGTH = 30
 
@@ -40,6 +42,7 @@ class Task:
         is_settled: whether its end has been billed and announced.
         cost_usd: what was billed; 0 until it is settled.
         deleted_at: when its inputs and outputs were deleted.
+        edition: of the models, at its Run: prices and names that change later are not its own.
         account: who pays for it, and whose keys see it.
         origin: whether a POST of a caller made it ("run"), the gateway that repeated one ("twin"),
             or another user of the account ("foreign").
@@ -62,6 +65,7 @@ class Task:
     is_settled: bool = False
     cost_usd: Decimal = Decimal(0)
     deleted_at: float | None = None
+    edition: str = FIRST_EDITION
     account: str = MAIN_ACCOUNT
     origin: str = "run"
 

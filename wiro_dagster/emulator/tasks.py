@@ -46,6 +46,7 @@ class Tasks:
             "script": json.dumps(task.script.to_json()),
             "timeline": _timeline_json(task.timeline),
             "ends_at": task.ends_at,
+            "edition": task.edition,
             "account": task.account,
             "origin": task.origin,
         }
@@ -208,6 +209,7 @@ def _task_from(row: sqlite3.Row) -> Task:
         is_settled=bool(row["is_settled"]),
         cost_usd=Decimal(row["cost_pico_usd"]) / _PICO,
         deleted_at=row["deleted_at"],
+        edition=row["edition"],
         account=row["account"],
         origin=row["origin"],
     )

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from wiro_dagster.emulator.catalogue import Model
+from wiro_dagster.emulator.overrides import Override, apply_fields
 from wiro_dagster.emulator.refusals import TASK_NOT_FOUND, TASK_NOT_FOUND_LIVE, Refusal
 from wiro_dagster.emulator.settings import Dialect
 from wiro_dagster.emulator.uploads import Upload
@@ -106,7 +107,7 @@ def show_model(model: Model, *, dialect: Dialect, is_summary: bool) -> dict[str,
         shown["readme"] = entry.get("description", "")
         shown["inspire"] = []
         shown["samples"] = []
-    return shown
+    return apply_fields(shown, Override(fields=entry.get("shown") or {}))
 
 
 def _show_prices(entry: Mapping[str, Any], dialect: Dialect) -> Any:

@@ -69,6 +69,10 @@ class Worlds:
             self.end(name, now)
         self.set_rates({}, now)
 
+    def forget(self) -> None:
+        """Begin as in an empty state."""
+        self.rates, self._periods = {}, []
+
     def holds(self, name: str, at: float) -> bool:
         """Return whether the service was in this world at that time."""
         if any(
@@ -76,16 +80,11 @@ class Worlds:
             for known, begin, end in self._periods
         ):
             return True
-        rate = self.rates.get(name, 0.0)
-        if not rate or at < self._rates_since:
-            return False
         period = int((at - self._rates_since) / PERIOD_WORLDS[name].seconds)
-        return happens(rate, self._seed, name, period)
+        return happens(self.rates.get(name, 0.0), self._seed, name, period)
 
     def active(self, now: float) -> list[PeriodWorld]:
         """Return all worlds of the service that hold now."""
-        if not self.rates and not self._periods:
-            return []
         return [world for world in PERIOD_WORLDS.values() if self.holds(world.name, now)]
 
     def draw_task_script(self, task_number: int) -> dict[str, Any]:
