@@ -139,4 +139,6 @@ def project(tmp_path: Path, emulator: Emulator) -> Iterator[Project]:
     home = tmp_path / "dagster"
     home.mkdir()
     with dg.DagsterInstance.ephemeral(tempdir=str(home)) as instance:
-        yield Project(tmp_path, emulator, instance)
+        made = Project(tmp_path, emulator, instance)
+        yield made
+        made.cache.close()

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from wiro_dagster.defs.prompt_sources import PromptSource as PromptSource
     from wiro_dagster.defs.prompt_sources import S3Prompts as S3Prompts
     from wiro_dagster.defs.prompt_sources import build_prompt_source as build_prompt_source
+    from wiro_dagster.defs.translator import VideoAssetProps as VideoAssetProps
+    from wiro_dagster.defs.translator import VideoTranslator as VideoTranslator
     from wiro_dagster.ledger.budget import BudgetLimits as BudgetLimits
     from wiro_dagster.orders.policy import OrderPolicy as OrderPolicy
     from wiro_dagster.orders.verdicts import VideoChecks as VideoChecks
@@ -46,11 +48,13 @@ _HOMES = {
     "PromptSource": "defs.prompt_sources",
     "S3Prompts": "defs.prompt_sources",
     "S3VideoStore": "resources.s3",
+    "VideoAssetProps": "defs.translator",
     "VideoChecks": "orders.verdicts",
     "VideoCollection": "defs.collection",
     "VideoIOManager": "defs.io_manager",
     "VideoStore": "store.protocol",
     "VideoStoreResource": "resources.stores",
+    "VideoTranslator": "defs.translator",
     "WiroResource": "resources.account",
     "WiroVideoComponent": "component.component",
     "build_cost_asset": "defs.cost_asset",

@@ -20,7 +20,6 @@ from dagster._serdes import serialize_value
 from dagster.components.core.component_tree import ComponentTreeException
 from dagster.components.testing.utils import DefsFolderSandbox, create_defs_folder_sandbox
 from dagster_aws.s3 import S3Resource
-from jsonschema import Draft202012Validator
 
 from wiro_dagster import (
     AssetPrompts,
@@ -39,6 +38,9 @@ from wiro_dagster import (
 )
 
 ACCOUNT = {"api_key": "{{ env.WIRO_TEST_KEY }}", "api_secret": "{{ env('WIRO_TEST_SECRET') }}"}
+DAGSTERS = ("AssetSpec", "Daily", "Hourly", "Static", "TimeWindow", "Weekly")
+"""Tables of the schema that describe Dagster's own classes."""
+
 KEY, SECRET = "key-that-nobody-may-see", "secret-that-nobody-may-see"
 
 
@@ -81,7 +83,10 @@ def snapshot(defs: dg.Definitions) -> Mapping[str, Any]:
         for node in [graph.get(key)]
     }
     checks = sorted(key.to_user_string() for key in graph.asset_check_keys)
-    sensors = {sensor.name: sensor.description for sensor in defs.sensors or ()}
+    sensors = {
+        sensor.name: (sensor.description, sensor.default_status, sensor.minimum_interval_seconds)
+        for sensor in defs.sensors or ()
+    }
     schedules = {s.name: s.cron_schedule for s in defs.schedules or ()}
     resources = {
         name: (type(resource).__name__, getattr(resource, "model_dump", dict)())
@@ -100,11 +105,15 @@ def snapshot(defs: dg.Definitions) -> Mapping[str, Any]:
 SETTINGS: dict[str, Any] = {
     "prompt_file": "prompts.yaml",
     "name": "ads",
-    "orders": "new",
+    "auto_order": "new",
     "group_name": "marketing",
     "owners": ["team:marketing"],
     "tags": {"campaign": "spring"},
     "pool": "waiting",
+    "op_tags": {"team": "media"},
+    "retry_policy": {"max_retries": 2, "delay": 5},
+    "default_status": "STOPPED",
+    "minimum_interval_seconds": 30,
     "on_terminate": "cancel",
     "wait_deadline_seconds": 600,
     "model_folder": "models",
@@ -145,16 +154,20 @@ def test_the_component_and_the_builders_make_the_same_definitions(
     collection = VideoCollection(
         prompt_source=FilePrompts(sandbox.defs_folder_path / "ads" / "prompts.yaml"),
         name="ads",
-        orders="new",
+        auto_order="new",
         group_name="marketing",
-        owners=("team:marketing",),
-        tags=(("campaign", "spring"),),
+        owners=["team:marketing"],
+        tags={"campaign": "spring"},
         pool="waiting",
+        op_tags={"team": "media"},
+        retry_policy=dg.RetryPolicy(max_retries=2, delay=5),
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        minimum_interval_seconds=30,
         on_terminate="cancel",
         wait_deadline_seconds=600,
         model_folder=root / "models",
-        input_assets=("portraits",),
-        allowed_folders=("../media",),
+        input_assets=["portraits"],
+        allowed_folders=["../media"],
         checks=VideoChecks(frozen="off", black_share=0.5),
         policy=OrderPolicy(run_deadline_seconds=60, superseded="cancel"),
         wiro="ads_wiro",
@@ -201,16 +214,21 @@ def test_the_component_and_the_builders_make_the_same_definitions(
     dg.Definitions.validate_loadable(defs)
 
 
+def fields_of(made: type) -> set[str]:
+    return {field.name for field in fields(made)}
+
+
 def test_yaml_can_set_whatever_python_can() -> None:
-    """A setting that a class gets later is one of the component's too, or this names it."""
+    """A setting that a class gets later is also the component's, or this test names it."""
     schema = WiroVideoComponent.model().model_json_schema()
     tables = {name: set(table["properties"]) for name, table in schema["$defs"].items()}
-    ours = set(schema["properties"]) | tables["ResourceKeys"] | {"prompt_source"}
-    assert {field.name for field in fields(VideoCollection)} <= ours
-    assert tables["OrderPolicy"] == {field.name for field in fields(OrderPolicy)}
-    assert tables["VideoChecks"] == {field.name for field in fields(VideoChecks)}
-    assert tables["AssetPrompts"] == {field.name for field in fields(AssetPrompts)}
-    assert tables["S3Prompts"] == {field.name for field in fields(S3Prompts)}
+    python_only = {"prompt_source", "translator", "timing", "cache"}
+    ours = set(schema["properties"]) | tables["ResourceKeysModel"] | python_only
+    assert fields_of(VideoCollection) <= ours
+    assert tables["PolicyModel"] == fields_of(OrderPolicy) - {"timing"}
+    assert tables["ChecksModel"] == fields_of(VideoChecks)
+    assert tables["PromptTableModel"] == fields_of(AssetPrompts)
+    assert tables["S3FileModel"] == fields_of(S3Prompts)
     assert tables["WiroAccount"] == set(WiroResource.model_fields)
     assert tables["WiroLedger"] == set(LedgerResource.model_fields)
     stores: set[str] = set().union(
@@ -218,7 +236,7 @@ def test_yaml_can_set_whatever_python_can() -> None:
     )
     assert tables["WiroVideoStore"] == stores - {"s3"}
     schedule = inspect.signature(build_missing_videos_schedule).parameters
-    assert tables["MissingVideosSchedule"] == set(schedule) - {"collection"}
+    assert tables["MissingVideosScheduleModel"] == set(schedule) - {"collection"}
 
 
 def test_several_collections_share_the_resources_of_the_project(
@@ -357,32 +375,50 @@ def test_settings_that_do_not_fit_say_where_and_what_to_write(
 
 
 @pytest.mark.parametrize(
-    ("attributes", "path"),
+    ("attributes", "words"),
     [
-        ({"orders": "always"}, ["orders"]),
-        ({"name": "my ads"}, ["name"]),
-        ({"account": {"api_key": "{{ env.A }}", "api_secrt": "x"}}, ["account"]),
-        ({"account": {"api_key": "{{ env.A }}", "cdn_hosts": [1]}}, ["account", "cdn_hosts", 0]),
-        ({"ledger": {"url": "x", "daily_budget_usd": "ten"}}, ["ledger", "daily_budget_usd"]),
-        ({"checks": {"black": "never"}}, ["checks", "black"]),
-        ({"policy": {"run_deadline_seconds": "long"}}, ["policy", "run_deadline_seconds"]),
-        ({"video_store": "ftp://videos"}, ["video_store"]),
-        ({"video_store": {"bucket": 1}}, ["video_store", "bucket"]),
-        ({"prompt_file": {"s3": "s3"}}, ["prompt_file"]),
-        ({"wait_deadline_seconds": "soon"}, ["wait_deadline_seconds"]),
-        ({"tags": {"campaign": 1}}, ["tags", "campaign"]),
+        ({"auto_order": "always"}, "'never', 'new' or 'new_and_changed'"),
+        ({"name": "my ads"}, "letters, digits"),
+        ({"account": {"api_key": "{{ env.A }}", "api_secrt": "x"}}, "api_secrt"),
+        ({"account": {"api_key": "{{ env.A }}", "cdn_hosts": [1]}}, "cdn_hosts"),
+        ({"checks": {"black": "never"}}, "'error', 'warn', 'off'"),
+        ({"policy": {"run_deadline_seconds": "long"}}, "run_deadline_seconds"),
+        ({"policy": {"nonsense": 1}}, "nonsense"),
+        ({"video_store": "ftp://videos"}, "Name a folder"),
+        ({"wait_deadline_seconds": "soon"}, "valid number"),
+        ({"tags": {"campaign": 1}}, "campaign"),
+        ({"translation": {"group": "x"}}, "group"),
     ],
 )
-def test_what_the_schema_refuses_is_refused_at_its_own_line(
-    attributes: dict[str, Any], path: list[Any]
+def test_an_unknown_key_or_a_wrong_value_is_refused_with_file_and_line(
+    sandbox: DefsFolderSandbox, attributes: dict[str, Any], words: str
 ) -> None:
-    """`dg check yaml` and editors go by the schema; a part is not refused for one of its fields."""
-    schema = WiroVideoComponent.model().model_json_schema()
-    right = {"prompt_file": "prompts.yaml", **SETTINGS, "pool": "{{ env.POOL }}"}
-    right["checks"] = {"black_share": "{{ env.SHARE }}", "frozen": False}
-    assert list(Draft202012Validator(schema).iter_errors(right)) == []
-    (error,) = Draft202012Validator(schema).iter_errors({**right, **attributes})
-    assert list(error.absolute_path) == path
+    """A wrong `defs.yaml` fails when it is loaded, and the message says where to look."""
+    with pytest.raises(ComponentTreeException) as caught:
+        load(sandbox, **{"prompt_file": "prompts.yaml", **SETTINGS, **attributes})
+    message = str(caught.value.__cause__)
+    assert words in message
+    assert re.search(r"/.+/defs\.yaml:\d+", message)
+
+
+def test_a_translation_changes_how_single_assets_look(sandbox: DefsFolderSandbox) -> None:
+    """Keys, descriptions and owners follow the template; the ledger's name does not."""
+    translation = {
+        "key_prefix": "media",
+        "description": "The {{ asset }} of {{ collection }}",
+        "owners": ["team:media"],
+    }
+    needed = {name: SETTINGS[name] for name in ("prompt_file", "account", "ledger", "video_store")}
+    path = write_component(sandbox, **needed, name="ads", translation=translation)
+    with sandbox.load_component_and_build_defs(path) as (component, defs):
+        assert isinstance(component, WiroVideoComponent)
+        collection = component.build_collection(path, sandbox.project_root)
+    assert collection.ledger_name == "ads/video"
+    graph = defs.resolve_asset_graph()
+    for name in ("prompt", "video_order", "video", "video_gallery", "video_costs"):
+        node = graph.get(dg.AssetKey(["media", "ads", name]))
+        assert (node.description, node.owners) == (f"The {name} of ads", ["team:media"])
+    dg.Definitions.validate_loadable(defs)
 
 
 def test_a_scaffolded_folder_works_as_it_is(
@@ -416,14 +452,14 @@ def test_scaffolding_keeps_a_prompt_file_that_is_there(sandbox: DefsFolderSandbo
     assert (folder / "prompts.yaml").read_text() == "prompts: []\n"
 
 
-def test_every_setting_has_a_description_and_an_example() -> None:
-    """Editors show them while one writes `defs.yaml`."""
+def test_every_setting_has_a_description() -> None:
+    """Editors show it while one writes `defs.yaml`."""
     schema = WiroVideoComponent.model().model_json_schema()
-    tables = [schema, *schema["$defs"].values()]
+    ours = [table for name, table in schema["$defs"].items() if not name.startswith(DAGSTERS)]
     bare = [
         f"{table['title']}.{name}"
-        for table in tables
+        for table in [schema, *ours]
         for name, field in table["properties"].items()
-        if not (field.get("description") and field.get("examples"))
+        if not field.get("description")
     ]
     assert bare == []

@@ -184,7 +184,7 @@ def test_what_cannot_be_had_is_a_problem_of_its_prompt_alone(studio: Studio) -> 
 
 def test_an_asset_that_was_never_materialized_holds_nothing_up(studio: Studio) -> None:
     """Its prompt is ordered once the asset is there; nothing is bought before."""
-    studio.collection_options = {**studio.collection_options, "orders": "new"}
+    studio.collection_options = {**studio.collection_options, "auto_order": "new"}
     studio.write_prompts(animate("logo", {"asset": "logo"}))
     assert "has not been materialized yet. Materialize it." in studio.problems()["logo"]
     studio.make("logo", studio.write_image("logo.png"))

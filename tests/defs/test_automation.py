@@ -57,7 +57,7 @@ def prompts_ordered(project: Project) -> list[str]:
 
 
 def automatic(project: Project, orders: str) -> Project:
-    project.collection_options = {"orders": orders}
+    project.collection_options = {"auto_order": orders}
     return project
 
 
@@ -72,7 +72,7 @@ def test_by_default_nothing_is_ordered(project: Project) -> None:
 
 
 def test_new_prompts_are_ordered_once(project: Project) -> None:
-    """With `orders="new"` the sensor orders what was never ordered, and a change is a person's."""
+    """With `auto_order="new"` the sensor orders what was never ordered, and no changed prompts."""
     automatic(project, "new").write_prompts(CAT, DOG)
     watch(project)
     watch(project)
@@ -84,7 +84,7 @@ def test_new_prompts_are_ordered_once(project: Project) -> None:
 
 
 def test_changed_prompts_are_ordered_too_where_wanted(project: Project) -> None:
-    """With `orders="new_and_changed"` a new text is a new order; an old one is taken up, free."""
+    """With `auto_order="new_and_changed"` a new text is a new order; an earlier one is free."""
     automatic(project, "new_and_changed").write_prompts(CAT)
     watch(project)
     project.settle()

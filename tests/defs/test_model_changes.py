@@ -54,7 +54,9 @@ class TableProject(Project):
     @property
     def collection(self) -> VideoCollection:
         source = AssetPrompts(dg.AssetKey("texts"))
-        return VideoCollection(prompt_source=source, policy=self.policy, orders="new")
+        return VideoCollection(
+            prompt_source=source, policy=self.policy, auto_order="new", cache=self.cache
+        )
 
     @property
     def definitions(self) -> dg.Definitions:

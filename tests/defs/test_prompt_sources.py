@@ -153,7 +153,7 @@ def with_table(project: Project, rows: object) -> dg.Definitions:
 def test_prompts_from_an_asset_are_ordered(elsewhere: Elsewhere) -> None:
     """The table's materialization brings prompts in; the policy orders them."""
     source = AssetPrompts(dg.AssetKey("marketing_texts"), {"model": "minimax/hailuo-2-3"})
-    project = from_source(elsewhere, source, orders="new_and_changed")
+    project = from_source(elsewhere, source, auto_order="new_and_changed")
     defs = with_table(project, ROWS)
     before = tick(project, defs)
     assert not before.asset_events[0].passed
@@ -171,7 +171,7 @@ def test_prompts_from_an_asset_are_ordered(elsewhere: Elsewhere) -> None:
 def test_the_same_rows_again_order_nothing(elsewhere: Elsewhere) -> None:
     """A table that is made anew each hour does not make videos anew."""
     source = AssetPrompts(dg.AssetKey("marketing_texts"), {"model": "minimax/hailuo-2-3"})
-    project = from_source(elsewhere, source, orders="new_and_changed")
+    project = from_source(elsewhere, source, auto_order="new_and_changed")
     defs = with_table(project, ROWS)
     cursor = None
     for _ in range(2):

@@ -19,6 +19,8 @@ from wiro_dagster import (
     WiroResource,
     build_video_definitions,
 )
+from wiro_dagster.defs.process_cache import ProcessCache
+from wiro_dagster.defs.timing import WaitTiming
 from wiro_dagster.emulator import EMULATOR_API_KEY, EMULATOR_API_SECRET, Emulator
 from wiro_dagster.ledger import Ledger, Order
 from wiro_dagster.orders.policy import Timing
@@ -33,6 +35,7 @@ FAST_TIMING = Timing(
     recover_first_seconds=0.2,
 )
 FAST = OrderPolicy(timing=FAST_TIMING, resubmit_after_seconds=4.0)
+QUICK = WaitTiming(pause_seconds=0.1)
 SETTLE_SECONDS = 60.0
 
 
@@ -49,6 +52,7 @@ class Project:
     ledger_url: str = ""
     collection_options: dict[str, Any] = field(default_factory=dict)
     cursor: str | None = None
+    cache: ProcessCache = field(default_factory=ProcessCache)
 
     @property
     def collection(self) -> VideoCollection:
@@ -56,7 +60,8 @@ class Project:
             prompt_file=self.prompt_file,
             name=self.name,
             policy=self.policy,
-            **self.collection_options,
+            cache=self.cache,
+            **{"timing": QUICK, **self.collection_options},
         )
 
     @property

@@ -203,7 +203,7 @@ def test_definitions_carry_what_dagster_shows_of_them() -> None:
         name="ads",
         group_name="marketing",
         owners=("team:marketing",),
-        tags=(("campaign", "spring"),),
+        tags={"campaign": "spring"},
     )
     definitions = dg.Definitions.merge(
         build_video_definitions(collection),

@@ -13,7 +13,6 @@ import dagster as dg
 from wiro_dagster.cli.project import VIDEO_PORT, ProjectFolder
 from wiro_dagster.defs.build import build_video_definitions
 from wiro_dagster.defs.collection import VideoCollection
-from wiro_dagster.defs.gallery import gallery_key
 from wiro_dagster.emulator import EMULATOR_API_KEY, EMULATOR_API_SECRET, Emulator
 from wiro_dagster.errors import ConfigurationError, InputError
 from wiro_dagster.ledger import Order
@@ -110,7 +109,7 @@ class LocalRun:
         Raises:
             ConfigurationError: the run failed.
         """
-        metadata = self._materialize(gallery_key(self.collection)).metadata
+        metadata = self._materialize(self.collection.gallery_key).metadata
         return Path(str(metadata["wiro/gallery_file"].value))
 
     def _materialize(

@@ -1,70 +1,69 @@
 """A collection of videos as a component: `defs.yaml` in, the builders' definitions out."""
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: Dagster resolves the fields by their annotations.
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal
 
 import dagster as dg
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf, PrivateAttr
+from dagster.components.utils.translation import TranslationFn, TranslationFnResolver
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, PrivateAttr, ValidationError
 
-from wiro_dagster.component.scaffolder import WiroVideoScaffolder
-from wiro_dagster.component.settings import (
+from wiro_dagster.component.parts import (
     ACCOUNT,
-    CHECKS,
-    FILE,
     LEDGER,
-    POLICY,
-    RESOURCE_KEYS,
-    SCHEDULE,
     STORE,
-    TABLE,
+    Checks,
     MissingVideosSchedule,
+    Policy,
+    PromptTable,
+    ResourceKeys,
+    Retries,
+    S3File,
     locate_ledger,
     locate_store,
 )
-from wiro_dagster.component.yaml_reading import (
-    BareSecret,
-    argument_descriptions,
-    find_place,
-    refuse_bare_secret,
-    with_exact_schema,
-)
+from wiro_dagster.component.resolvers import BareSecret, described, find_place, refuse_bare_secret
+from wiro_dagster.component.scaffolder import WiroVideoScaffolder
 from wiro_dagster.defs.build import build_video_definitions
-from wiro_dagster.defs.collection import OnTerminate, OrderBy, VideoCollection
-from wiro_dagster.defs.prompt_sources import (
-    AssetPrompts,
-    PromptSource,
-    S3Prompts,
-    build_prompt_source,
-)
+from wiro_dagster.defs.collection import AutoOrder, OnTerminate, VideoCollection
+from wiro_dagster.defs.prompt_sources import PromptSource, build_prompt_source
+from wiro_dagster.defs.translator import VideoAssetProps, VideoTranslator
 from wiro_dagster.errors import ConfigurationError
-from wiro_dagster.orders import OrderPolicy
-from wiro_dagster.orders.verdicts import VideoChecks
 from wiro_dagster.resources.account import LedgerResource, WiroResource
 from wiro_dagster.resources.stores import VideoStoreResource
 
-_DESCRIPTIONS = argument_descriptions(VideoCollection)
+# Settings that the collection has too, with the same name and type.
+_PASSED_ON = (
+    "name",
+    "auto_order",
+    "group_name",
+    "owners",
+    "tags",
+    "input_assets",
+    "allowed_folders",
+    "on_terminate",
+    "wait_deadline_seconds",
+    "pool",
+    "op_tags",
+    "minimum_interval_seconds",
+)
 
 
-def _like_collection(name: str, *examples: Any, more: str = "", **schema: Any) -> dg.Resolver:
-    """A field that `VideoCollection` has too, in its words."""
-    resolver: dg.Resolver = dg.Resolver.default(
-        description=f"{_DESCRIPTIONS.get(name, '')} {more}".strip(),
-        examples=list(examples),
-        json_schema_extra=schema,
-    )
-    return resolver
+def _translation_variables(props: VideoAssetProps) -> dict[str, Any]:
+    return {"asset": props.asset, "collection": props.collection}
+
+
+_TRANSLATION = TranslationFnResolver[VideoAssetProps](_translation_variables)
 
 
 @dg.scaffold_with(WiroVideoScaffolder)
 class WiroVideoComponent(dg.Component, dg.Model, dg.Resolvable):
     """Paid, generated videos from a file of prompts: each entry is one partition and one video.
 
-    Makes what `build_video_definitions` makes. Where `account`, `ledger` or `video_store` is left
-    out, the project's resource `wiro`, `wiro_ledger` or `video_store` is used, so that several
-    collections can share them.
+    Makes what `build_video_definitions` makes. Without `account`, `ledger` or `video_store`, it
+    uses the project's resource `wiro`, `wiro_ledger` or `video_store`, so that several collections
+    can share them.
 
     Example:
         type: wiro_dagster.WiroVideoComponent
@@ -79,185 +78,237 @@ class WiroVideoComponent(dg.Component, dg.Model, dg.Resolvable):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     prompt_file: Annotated[
-        S3Prompts | str | None,
-        FILE.resolver(
+        S3File | str | None,
+        described(
             "YAML, JSON or CSV, relative to this file; or s3://bucket/key.yaml, or that and the "
-            "resource that reads it. Leave it out where prompt_asset is given.",
-            examples=["prompts.yaml", "s3://bucket/prompts.yaml"],
-            pattern=r"^(s3://[^/]+/.+|(?!.*://).+)$",
+            "resource that reads it. Leave it out if prompt_asset is given.",
+            "prompts.yaml",
+            "s3://bucket/prompts.yaml",
         ),
     ] = None
     prompt_asset: Annotated[
-        InstanceOf[AssetPrompts] | None,
-        TABLE.resolver(
+        PromptTable | None,
+        described(
             "An asset that makes a table of prompts, instead of a file.",
-            examples=[{"asset_key": "marketing/prompts"}],
+            {"asset_key": "marketing/prompts"},
         ),
     ] = None
-    name: Annotated[str, _like_collection("name", "ads", pattern=r"^\w*$")] = ""
-    orders: Annotated[
-        OrderBy,
-        _like_collection(
-            "orders",
-            *get_args(OrderBy),
-            more='"manual": nothing, a person or a schedule does. "new": the sensor orders prompts '
-            'that never were. "new_and_changed": changed ones too. The budget holds in every case.',
+    name: Annotated[
+        str,
+        described(
+            "Prefix of assets, partitions and sensors; empty for the default collection.", "ads"
         ),
-    ] = "manual"
+    ] = ""
+    auto_order: Annotated[
+        AutoOrder,
+        described(
+            'What the prompt sensor orders: "never" nothing, "new" prompts that were never '
+            'ordered, "new_and_changed" changed ones too. The budget applies to every order.'
+        ),
+    ] = "never"
     order_missing: Annotated[
         MissingVideosSchedule | None,
-        SCHEDULE.resolver(
+        described(
             "A schedule that orders every prompt that has no video.",
-            examples=[{"cron_schedule": "0 6 * * *", "execution_timezone": "Europe/Berlin"}],
+            {"cron_schedule": "0 6 * * *", "execution_timezone": "Europe/Berlin"},
         ),
     ] = None
     account: Annotated[
         InstanceOf[WiroResource] | BareSecret | None,
-        ACCOUNT.resolver(
+        described(
             "The Wiro account that pays.",
-            examples=[
-                {"api_key": "{{ env.WIRO_API_KEY }}", "api_secret": "{{ env.WIRO_API_SECRET }}"}
-            ],
+            {"api_key": "{{ env.WIRO_API_KEY }}", "api_secret": "{{ env.WIRO_API_SECRET }}"},
+            by=ACCOUNT,
         ),
     ] = None
     ledger: Annotated[
         InstanceOf[LedgerResource] | BareSecret | None,
-        LEDGER.resolver(
-            "The database of orders, and the budget in USD. A relative SQLite path starts from the "
-            "project's folder.",
-            examples=[{"url": "sqlite:///.wiro/ledger.db", "daily_budget_usd": 10}],
+        described(
+            "The database of orders, and the budget in USD. A relative SQLite path is relative to "
+            "the project's folder.",
+            {"url": "sqlite:///.wiro/ledger.db", "daily_budget_usd": 10},
+            by=LEDGER,
         ),
     ] = None
     video_store: Annotated[
         InstanceOf[VideoStoreResource] | BareSecret | str | None,
-        STORE.resolver(
-            "Where videos go: a folder of the project, s3://bucket/prefix, or path or bucket and "
-            "what they need.",
-            examples=["videos", "s3://media/videos"],
-            pattern=r"^(s3://[^/]+.*|(?!.*://).+)$",
+        described(
+            "Where videos are kept: a folder of the project, s3://bucket/prefix, or a mapping with "
+            "path or bucket.",
+            "videos",
+            "s3://media/videos",
+            by=STORE,
         ),
     ] = None
     resource_keys: Annotated[
-        dict[str, str],
-        RESOURCE_KEYS.resolver(
-            "What the project's own resources are called, where account, ledger or video_store is "
-            "left out.",
-            examples=[{"wiro": "wiro_of_marketing"}],
+        ResourceKeys,
+        described(
+            "The names of the project's own resources, if account, ledger or video_store is left "
+            "out.",
+            {"wiro": "wiro_of_marketing"},
         ),
-    ] = Field(default_factory=dict)
+    ] = ResourceKeys()
     policy: Annotated[
-        OrderPolicy,
-        POLICY.resolver(_DESCRIPTIONS.get("policy", ""), examples=[{"run_deadline_seconds": 1800}]),
-    ] = Field(default_factory=OrderPolicy)
-    checks: Annotated[
-        VideoChecks,
-        CHECKS.resolver(
-            _DESCRIPTIONS.get("checks", ""), examples=[{"frozen": "off", "black_share": 0.5}]
+        Policy,
+        described(
+            "What happens to orders, and to their files at Wiro.", {"run_deadline_seconds": 1800}
         ),
-    ] = Field(default_factory=VideoChecks)
+    ] = Policy()
+    checks: Annotated[
+        Checks,
+        described(
+            "Severities (error, warn, off) and limits of the checks on the videos.",
+            {"frozen": "off", "black_share": 0.5},
+        ),
+    ] = Checks()
     model_folder: Annotated[
-        str | None, _like_collection("model_folder", "models", more="A folder of the project.")
+        str | None,
+        described("A folder of the project with catalogue entries of its own.", "models"),
     ] = None
-    input_assets: Annotated[list[str], _like_collection("input_assets", ["portraits"])] = Field(
+    input_assets: Annotated[
+        list[str], described("Assets whose files prompts may name as inputs.", ["portraits"])
+    ] = Field(default_factory=list)
+    allowed_folders: Annotated[
+        list[str],
+        described(
+            "Folders, beside its own, from which a prompt file may take local files.", ["../media"]
+        ),
+    ] = Field(default_factory=list)
+    group_name: Annotated[str, described("Asset group in Dagster.")] = "wiro"
+    owners: Annotated[list[str], described("Owners of the assets.", ["team:marketing"])] = Field(
         default_factory=list
     )
-    allowed_folders: Annotated[list[str], _like_collection("allowed_folders", ["../media"])] = (
-        Field(default_factory=list)
+    tags: Annotated[dict[str, str], described("Tags of the assets.", {"campaign": "spring"})] = (
+        Field(default_factory=dict)
     )
-    group_name: Annotated[str, _like_collection("group_name", "marketing")] = "wiro"
-    owners: Annotated[list[str], _like_collection("owners", ["team:marketing"])] = Field(
-        default_factory=list
-    )
-    tags: Annotated[dict[str, str], _like_collection("tags", {"campaign": "spring"})] = Field(
-        default_factory=dict
-    )
+    translation: Annotated[
+        TranslationFn[VideoAssetProps] | None,
+        described(
+            "Key, key_prefix, group_name, description, owners, tags or kinds of single assets. "
+            "{{ asset }} is prompt, video_order, video, video_gallery or video_costs.",
+            {"key_prefix": "media", "description": "The {{ asset }} of our campaign."},
+            by=_TRANSLATION,
+        ),
+    ] = None
     on_terminate: Annotated[
         OnTerminate,
-        _like_collection(
-            "on_terminate",
-            *get_args(OnTerminate),
-            more='"leave": they go on, and the sensor delivers them. "cancel": Wiro cancels them.',
+        described(
+            'What terminating a waiting run does to its tasks: "leave" lets the sensor deliver '
+            'them, "cancel" cancels them at Wiro.'
         ),
     ] = "leave"
-    wait_deadline_seconds: Annotated[float, _like_collection("wait_deadline_seconds", 3600)] = (
+    wait_deadline_seconds: Annotated[float, described("The longest that a run of video waits.")] = (
         86400.0
     )
-    pool: Annotated[str | None, _like_collection("pool", "wiro_waiting")] = None
+    pool: Annotated[
+        str | None, described("Concurrency pool of the step that waits for videos.", "wiro_waiting")
+    ] = None
+    op_tags: Annotated[
+        dict[str, Any],
+        described(
+            "Tags of the steps of video_order and video, such as resource requests.",
+            {"dagster-k8s/config": {"container_config": {}}},
+        ),
+    ] = Field(default_factory=dict)
+    retry_policy: Annotated[
+        Retries | None,
+        described(
+            "Retries of these steps after a crash. A retry orders nothing twice.",
+            {"max_retries": 2, "delay": 10},
+        ),
+    ] = None
+    default_status: Annotated[
+        Literal["RUNNING", "STOPPED"], described("Whether the sensors run from the start.")
+    ] = "RUNNING"
+    minimum_interval_seconds: Annotated[
+        int, described("The shortest time between two ticks of a sensor.")
+    ] = 4
 
     _place: str = PrivateAttr(default="defs.yaml")
 
     @classmethod
-    def model(cls) -> type[BaseModel]:
-        """What `attributes` may hold; its schema is what editors and `dg check yaml` go by."""
-        return with_exact_schema(super().model())
-
-    @classmethod
     def resolve_from_model(
         cls, context: dg.ResolutionContext, model: BaseModel
-    ) -> WiroVideoComponent:
-        """The component as YAML describes it."""
-        component: WiroVideoComponent = super().resolve_from_model(context, model)
+    ) -> "WiroVideoComponent":
+        """Resolve the component that YAML describes.
+
+        Raises:
+            ConfigurationError: a value does not fit its field.
+        """
+        try:
+            component: WiroVideoComponent = super().resolve_from_model(context, model)
+        except ValidationError as error:
+            raise ConfigurationError(_explain(error, context)) from None
         component._place = find_place(context)
         return component
 
-    def build_collection(self, folder: Path, project: Path) -> VideoCollection:
-        """The collection that these settings describe.
+    def get_asset_spec(self, props: VideoAssetProps) -> dg.AssetSpec:
+        """Return how an asset looks in Dagster. Override it for what `translation` cannot say.
 
         Args:
-            folder: what a relative prompt file starts from.
-            project: what a relative model folder starts from.
+            props: which asset, and its default.
+        """
+        return props.spec if self.translation is None else self.translation(props.spec, props)
+
+    def build_collection(self, folder: Path, project: Path) -> VideoCollection:
+        """Build the collection that these settings describe.
+
+        Args:
+            folder: what a relative prompt file is relative to.
+            project: what a relative model folder is relative to.
 
         Raises:
-            ConfigurationError: settings do not fit each other.
+            ConfigurationError: settings contradict each other.
         """
         collection = VideoCollection(
+            **{name: getattr(self, name) for name in _PASSED_ON},
             prompt_source=self.build_source(folder),
-            name=self.name,
-            group_name=self.group_name,
-            on_terminate=self.on_terminate,
-            wait_deadline_seconds=self.wait_deadline_seconds,
-            policy=self.policy,
+            translator=_ComponentTranslator(self),
+            policy=self.policy.build(),
+            checks=self.checks.build(),
             model_folder=None if self.model_folder is None else project / self.model_folder,
-            checks=self.checks,
-            owners=tuple(self.owners),
-            tags=tuple(self.tags.items()),
-            orders=self.orders,
-            pool=self.pool,
-            input_assets=tuple(self.input_assets),
-            allowed_folders=tuple(self.allowed_folders),
+            retry_policy=None if self.retry_policy is None else self.retry_policy.build(),
+            default_status=dg.DefaultSensorStatus(self.default_status),
         )
-        # What is given here is this collection's own; what is not is the project's.
-        given = {"wiro": self.account, "ledger": self.ledger, "store": self.video_store}
-        keys = {
-            name: (str if value is None else collection.prefixed)(getattr(collection, name))
-            for name, value in given.items()
-        } | self.resource_keys
-        return replace(collection, wiro=keys["wiro"], ledger=keys["ledger"], store=keys["store"])
+        # A part that YAML gives is a resource of this collection alone; the others are the
+        # project's.
+        own: dict[str, Any] = {
+            "wiro": self.account,
+            "ledger": self.ledger,
+            "store": self.video_store,
+        }
+        keys: dict[str, Any] = {
+            name: getattr(self.resource_keys, name)
+            if part is None or name in self.resource_keys.model_fields_set
+            else collection.prefixed(getattr(collection, name))
+            for name, part in own.items()
+        }
+        return replace(collection, **keys)
 
     def build_source(self, folder: Path) -> PromptSource:
-        """Where the prompts come from. Override it to bring a source of your own.
+        """Build the source of prompts. Override it to use a source of your own.
 
         Args:
-            folder: what a relative prompt file starts from.
+            folder: what a relative prompt file is relative to.
 
         Raises:
-            ConfigurationError: no place is named, or two are.
+            ConfigurationError: no source is given, or two are.
         """
-        if self.prompt_file is not None and self.prompt_asset is None:
-            if isinstance(self.prompt_file, S3Prompts):
-                return self.prompt_file
-            return build_prompt_source(self.prompt_file, folder)
-        if self.prompt_asset is not None and self.prompt_file is None:
-            return self.prompt_asset
-        raise ConfigurationError(
-            "It must say where the prompts come from. Give either prompt_file or prompt_asset."
-        )
+        if (self.prompt_file is None) == (self.prompt_asset is None):
+            raise ConfigurationError(
+                "A collection has one source of prompts. Give either prompt_file or prompt_asset."
+            )
+        if self.prompt_asset is not None:
+            return self.prompt_asset.build()
+        if isinstance(self.prompt_file, S3File):
+            return self.prompt_file.build()
+        return build_prompt_source(str(self.prompt_file), folder)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The definitions of the collection, with the resources that are given here.
+        """Build the definitions of the collection, with the resources that are given here.
 
         Raises:
-            ConfigurationError: settings do not fit each other, or a secret stands in the file.
+            ConfigurationError: settings contradict each other, or the file contains a secret.
         """
         for part in (self.account, self.ledger, self.video_store):
             refuse_bare_secret(part)
@@ -280,3 +331,21 @@ class WiroVideoComponent(dg.Component, dg.Model, dg.Resolvable):
         if isinstance(self.video_store, (str, VideoStoreResource)):
             resources[collection.store] = locate_store(self.video_store, project)
         return resources
+
+
+def _explain(error: ValidationError, context: dg.ResolutionContext) -> str:
+    lines = []
+    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        name = str(problem["loc"][0])
+        lines.append(f"{find_place(context.at_path(name))}: {name}: {problem['msg']}.")
+    return "\n".join(lines)
+
+
+class _ComponentTranslator(VideoTranslator):
+    """Asks the component how an asset looks."""
+
+    def __init__(self, component: WiroVideoComponent) -> None:
+        self._component = component
+
+    def get_asset_spec(self, props: VideoAssetProps) -> dg.AssetSpec:
+        return self._component.get_asset_spec(props)

@@ -17,8 +17,8 @@ attributes:
   # Part of the names of assets, partitions and sensors, so that collections live side by side.
   name: {name}
 
-  # What orders videos: manual (you do), new, or new_and_changed. The budget holds in every case.
-  orders: manual
+  # What the sensor orders: never (you do), new, or new_and_changed. The budget always applies.
+  auto_order: never
 
   account:
     api_key: "{{{{ env.WIRO_API_KEY }}}}"

@@ -11,6 +11,7 @@ from wiro_dagster.defs.metadata import CODE_VERSION
 from wiro_dagster.defs.order_checks import judge_orders, prompts_check
 from wiro_dagster.defs.prompt_sources import asset_loader
 from wiro_dagster.defs.report import Placed, Reporter, raise_failures
+from wiro_dagster.defs.translator import asset_arguments
 from wiro_dagster.defs.waiting import VideoWait
 from wiro_dagster.orders.describe import describe_placement
 from wiro_dagster.prompts import PromptFile
@@ -21,41 +22,41 @@ StepEvents = Iterator[dg.MaterializeResult[Any]]
 def build_prompt_spec(collection: VideoCollection) -> dg.AssetSpec:
     """Build the asset `prompt`. The sensor observes it, so that Dagster sees prompts change."""
     upstream = collection.source.asset_key
-    return dg.AssetSpec(
-        key=collection.prompt_key,
+    spec = dg.AssetSpec(
+        "prompt",
         deps=[] if upstream is None else [upstream],
         partitions_def=collection.partitions,
-        group_name=collection.group_name,
         kinds={"wiro"},
-        owners=list(collection.owners),
-        tags=dict(collection.tags),
         description=(
             f"A prompt of {collection.source.name}: text, model and inputs. The sensor observes "
             "each new text, which makes the videos of the earlier text out of date."
         ),
     )
+    return collection.translate("prompt", spec)
 
 
 def build_video_order_asset(collection: VideoCollection) -> dg.AssetsDefinition:
     """Build the asset whose materialization places orders without waiting for them."""
+    spec = dg.AssetSpec(
+        "video_order",
+        kinds={"wiro"},
+        description=(
+            "An order for a video, which may cost its quote. Materialize it to place the order, "
+            "unless the same video is already ordered or owned. The sensor submits the order when "
+            "budget and Wiro's limits allow."
+        ),
+    )
 
     @dg.asset(
-        key=collection.order_key,
+        **asset_arguments(collection.translate("video_order", spec)),
         partitions_def=collection.partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         deps=[collection.prompt_key, *collection.input_deps],
         output_required=False,
         required_resource_keys=collection.resource_keys,
         code_version=CODE_VERSION,
-        group_name=collection.group_name,
-        kinds={"wiro"},
-        owners=list(collection.owners),
-        tags=dict(collection.tags),
-        description=(
-            "An order for a video, which may cost its quote. Materialize it to place the order, "
-            "unless the same video is already ordered or owned. The sensor submits the order when "
-            "budget and Wiro's limits allow."
-        ),
+        op_tags=dict(collection.op_tags),
+        retry_policy=collection.retry_policy,
     )
     def video_order(context: dg.AssetExecutionContext) -> StepEvents:
         reporter = Reporter.in_run(context, collection)
@@ -77,9 +78,18 @@ def build_video_order_asset(collection: VideoCollection) -> dg.AssetsDefinition:
 
 def build_video_asset(collection: VideoCollection) -> dg.AssetsDefinition:
     """Build the asset whose materialization means: the file is in the video store."""
+    spec = dg.AssetSpec(
+        "video",
+        kinds={"wiro", "video"},
+        description=(
+            "A video that we own: in the video store, verified, its cost known. The sensor "
+            "materializes it when its order is done. Materialize it yourself to order it if "
+            "needed, and wait for it."
+        ),
+    )
 
     @dg.asset(
-        key=collection.video_key,
+        **asset_arguments(collection.translate("video", spec)),
         io_manager_key=collection.io_manager,
         deps=[collection.prompt_key, collection.order_key],
         partitions_def=collection.partitions,
@@ -88,15 +98,8 @@ def build_video_asset(collection: VideoCollection) -> dg.AssetsDefinition:
         required_resource_keys=collection.resource_keys,
         pool=collection.pool,
         code_version=CODE_VERSION,
-        group_name=collection.group_name,
-        kinds={"wiro", "video"},
-        owners=list(collection.owners),
-        tags=dict(collection.tags),
-        description=(
-            "A video that we own: in the video store, verified, its cost known. The sensor "
-            "materializes it when its order is done. Materialize it yourself to order it if "
-            "needed, and wait for it."
-        ),
+        op_tags=dict(collection.op_tags),
+        retry_policy=collection.retry_policy,
     )
     def video(context: dg.AssetExecutionContext) -> StepEvents:
         reporter = Reporter.in_run(context, collection)

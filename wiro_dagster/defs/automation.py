@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from wiro_dagster.defs.collection import OrderBy, VideoCollection
+from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.order_checks import orders_check, prompts_check
 from wiro_dagster.defs.prompt_sources import asset_loader
 from wiro_dagster.defs.report import Reporter, raise_failures
@@ -22,13 +22,13 @@ def list_wanted(
     ledger: Ledger, collection: VideoCollection, prompts: Iterable[Prompt]
 ) -> list[Prompt]:
     """Return the prompts that the collection's policy orders by itself."""
-    orders: OrderBy = collection.orders
-    if orders == "manual":
+    if collection.auto_order == "never":
         return []
+    takes_changed = collection.auto_order == "new_and_changed"
     return [
         prompt
         for prompt, placed in _with_orders(ledger, collection, prompts)
-        if not placed or (orders == "new_and_changed" and _find_current(placed, prompt) is None)
+        if not placed or (takes_changed and _find_current(placed, prompt) is None)
     ]
 
 

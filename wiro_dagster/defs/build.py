@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 
 import dagster as dg
 
@@ -61,10 +62,7 @@ def build_video_definitions(collection: VideoCollection) -> dg.Definitions:
 def _build_collection_costs(collection: VideoCollection) -> dg.AssetsDefinition:
     return build_cost_asset(
         ledger=collection.ledger,
-        key=collection.cost_key,
         collection=collection.ledger_name,
-        group_name=collection.group_name,
-        owners=collection.owners,
-        tags=dict(collection.tags),
         deps=[collection.video_key],
+        translate=partial(collection.translate, "video_costs"),
     )

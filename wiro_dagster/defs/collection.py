@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from os import PathLike
 from pathlib import Path
-from threading import Lock
 from typing import Any, Literal, cast, get_args
 
 import dagster as dg
@@ -13,8 +14,12 @@ import dagster as dg
 from wiro_dagster.api.client import WiroClient
 from wiro_dagster.api.progress import ProgressFeed
 from wiro_dagster.catalogue import Catalogue
+from wiro_dagster.defs.arguments import refuse_wrong_arguments
 from wiro_dagster.defs.asset_files import resolve_asset_files
+from wiro_dagster.defs.process_cache import ProcessCache
 from wiro_dagster.defs.prompt_sources import FilePrompts, LoadAsset, PromptSource
+from wiro_dagster.defs.timing import WaitTiming
+from wiro_dagster.defs.translator import AssetName, VideoAssetProps, VideoTranslator
 from wiro_dagster.errors import ConfigurationError
 from wiro_dagster.ledger import Ledger
 from wiro_dagster.orders import OrderContext, OrderDesk, OrderPolicy
@@ -25,23 +30,18 @@ from wiro_dagster.resources.account import LedgerResource, WiroResource
 from wiro_dagster.resources.stores import VideoStoreResource
 
 OnTerminate = Literal["leave", "cancel"]
-"""What terminating a run that waits for videos does to their tasks: nothing (the sensor delivers
-them), or cancel them at Wiro. A worker that is merely restarted never cancels."""
+"""What terminating a run that waits for videos does to their tasks: leave them, and the sensor
+delivers them; or cancel them at Wiro. A worker that is merely restarted never cancels."""
 
-OrderBy = Literal["manual", "new", "new_and_changed"]
-"""What orders videos.
+AutoOrder = Literal["never", "new", "new_and_changed"]
+"""What the prompt sensor orders by itself.
 
-manual           a person, a schedule, or a condition of your own
-new              the sensor, as soon as it sees a prompt that was never ordered
-new_and_changed  the same, and prompts whose text, model or inputs have changed since
+never            nothing; orders come from a click, a schedule or an automation condition
+new              prompts that were never ordered
+new_and_changed  these, and prompts whose text, model or inputs have changed since
 
-What failed or was cancelled is not ordered again by the sensor. The budget holds in every case.
+It does not repeat failed or cancelled orders. The budget applies to every order.
 """
-
-# Sensors get new resources at every tick; connections, thread pools and downloads that are under
-# way outlive them here.
-_desks: dict[Hashable, OrderDesk] = {}
-_desks_lock = Lock()
 
 
 @dataclass(frozen=True)
@@ -51,115 +51,157 @@ class VideoCollection:
     The default collection has the asset keys `prompt`, `video_order` and `video`, the partitions
     `prompts` and the sensors `prompt_file_sensor` and `video_order_sensor`. A collection named
     `ads` has `ads/video_order`, `ads/video`, `ads_prompts`, `ads_prompt_file_sensor` and so on, so
-    that several live side by side.
+    that several collections fit into one code location.
 
     Args:
         prompt_file: YAML, JSON or CSV; see the README.
-        prompt_source: where the prompts come from instead of a file: an `AssetPrompts`, an
+        prompt_source: where prompts come from instead of a file: an `AssetPrompts`, an
             `S3Prompts`, or your own.
         name: empty for the default collection; else letters, digits and `_`.
+        auto_order: what the prompt sensor orders by itself.
         group_name: asset group in Dagster.
+        owners: Dagster owners of the assets.
+        tags: Dagster tags of the assets.
+        translator: changes keys, groups, descriptions, owners or tags of single assets.
+        input_assets: assets whose files prompts may name as inputs, as `{asset: portraits}`: keys,
+            or `dg.AssetDep` with its own partition mapping. `video_order` depends on them. If they
+            are partitioned, each partition depends on the one with the same key.
+        allowed_folders: folders, beside its own, from which a prompt file may take local files;
+            relative to the prompt file's folder.
+        checks: severities and limits of the checks on the videos.
+        policy: timings of orders, and what happens to files at Wiro.
+        model_folder: the project's own catalogue entries, written by `wiro-dagster models add`.
+        on_terminate: what terminating a waiting run does to its tasks.
+        wait_deadline_seconds: the longest that a run of `video` waits. The sensor delivers what
+            has not arrived by then.
+        pool: Dagster concurrency pool of the step that waits for videos, to limit how many
+            workers wait at once.
+        op_tags: tags of the steps of `video_order` and `video`, such as resource requests.
+        retry_policy: Dagster's retries of these steps after a crash. A retry orders nothing twice.
+        default_status: whether the sensors run from the start.
+        minimum_interval_seconds: the shortest time between two ticks of a sensor.
         wiro: resource key of the `WiroResource`.
         ledger: resource key of the `LedgerResource`.
         store: resource key of the `VideoStoreResource`.
-        on_terminate: what terminating a waiting run does to its tasks.
-        wait_deadline_seconds: how long a run of `video` waits at the most. What has not come by
-            then is delivered by the sensor.
-        policy: timings of orders, and what becomes of files at Wiro.
-        model_folder: the project's own catalogue entries, written by `wiro-dagster models add`.
-        checks: how much each check on the videos matters.
-        owners: Dagster owners of the assets.
-        tags: Dagster tags of the assets.
-        orders: what orders videos by itself.
-        pool: Dagster concurrency pool of the step that waits for videos, to limit how many
-            workers wait at once.
-        input_assets: assets whose files prompts may name as inputs, as `{asset: portraits}`; keys,
-            or `dg.AssetDep` with a partition mapping of its own. `video_order` depends on them,
-            each partition on the one of the same key where they have partitions.
-        allowed_folders: folders from which a prompt file may take local files, beside its own
-            folder; relative ones start from there.
+        timing: clocks and pauses of waiting runs; tests replace them.
+        cache: what outlives a tick; tests that build a collection anew share one.
+
+    Raises:
+        ConfigurationError: an argument has a wrong type or value.
     """
 
-    prompt_file: Path | None = None
+    prompt_file: str | PathLike[str] | None = None
     name: str = ""
+    auto_order: AutoOrder = "never"
     group_name: str = "wiro"
+    owners: Sequence[str] = field(default=(), hash=False)
+    tags: Mapping[str, str] = field(default_factory=dict, hash=False)
+    translator: VideoTranslator = field(default_factory=VideoTranslator, compare=False)
+    prompt_source: PromptSource | None = None
+    input_assets: Sequence[str | dg.AssetKey | dg.AssetDep] = field(default=(), hash=False)
+    allowed_folders: Sequence[str | PathLike[str]] = field(default=(), hash=False)
+    checks: VideoChecks = field(default_factory=VideoChecks)
+    policy: OrderPolicy = field(default_factory=OrderPolicy)
+    model_folder: str | PathLike[str] | None = None
+    on_terminate: OnTerminate = "leave"
+    wait_deadline_seconds: float = 86400.0
+    pool: str | None = None
+    op_tags: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    retry_policy: dg.RetryPolicy | None = None
+    default_status: dg.DefaultSensorStatus = dg.DefaultSensorStatus.RUNNING
+    minimum_interval_seconds: int = 4
     wiro: str = "wiro"
     ledger: str = "wiro_ledger"
     store: str = "video_store"
-    on_terminate: OnTerminate = "leave"
-    wait_deadline_seconds: float = 86400.0
-    policy: OrderPolicy = field(default_factory=OrderPolicy)
-    model_folder: Path | None = None
-    checks: VideoChecks = field(default_factory=VideoChecks)
-    owners: tuple[str, ...] = ()
-    tags: tuple[tuple[str, str], ...] = ()
-    orders: OrderBy = "manual"
-    pool: str | None = None
-    prompt_source: PromptSource | None = None
-    input_assets: Sequence[str | dg.AssetKey | dg.AssetDep] = field(default=(), hash=False)
-    allowed_folders: tuple[str | Path, ...] = ()
+    timing: WaitTiming = field(default_factory=WaitTiming, compare=False, repr=False)
+    cache: ProcessCache = field(default_factory=ProcessCache, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuses what Dagster would refuse later, and less clearly."""
+        """Refuse here what a tick would refuse later, and less clearly."""
+        refuse_wrong_arguments(self)
         if (self.prompt_file is None) == (self.prompt_source is None):
             raise ConfigurationError(
-                "A collection's prompts come from one place. Give either prompt_file or "
-                "prompt_source."
+                "A collection has one source of prompts. Give either prompt_file or prompt_source."
             )
-        if self.orders not in get_args(OrderBy):
-            choices = ", ".join(f'"{choice}"' for choice in get_args(OrderBy))
-            raise ConfigurationError(f'orders is "{self.orders}". Write one of {choices}.')
+        if self.prompt_source is not None and not hasattr(self.prompt_source, "load"):
+            raise ConfigurationError(
+                f"prompt_source is {self.prompt_source!r}, which is not a prompt source. Use "
+                "FilePrompts, S3Prompts, AssetPrompts, or a class with their methods."
+            )
         if self.name and not self.name.replace("_", "a").isalnum():
             raise ConfigurationError(
-                f'The collection name "{self.name}" may have letters, digits and "_" only.'
+                f'The collection name "{self.name}" is not valid. Use letters, digits and "_" only.'
             )
+        for name in ("wait_deadline_seconds", "minimum_interval_seconds"):
+            if not getattr(self, name) > 0:
+                raise ConfigurationError(f"{name} is {getattr(self, name)}. Use more than 0.")
 
     @property
     def source(self) -> PromptSource:
         """Where the prompts come from."""
         source = self.prompt_source
         if self.prompt_file is not None:
-            source = FilePrompts(self.prompt_file)
+            source = FilePrompts(Path(self.prompt_file).expanduser())
         if isinstance(source, FilePrompts) and self.allowed_folders:
             return replace(source, allowed_folders=tuple(map(Path, self.allowed_folders)))
-        return cast("PromptSource", source)  # one of the two is given
+        return cast("PromptSource", source)  # __post_init__ requires one of the two
+
+    def translate(self, asset: AssetName, spec: dg.AssetSpec) -> dg.AssetSpec:
+        """Return how an asset looks after the translator.
+
+        Args:
+            asset: which of the collection's assets.
+            spec: description, kinds and what else is special about it; its key is not used.
+        """
+        base = spec.replace_attributes(
+            key=[self.name, asset] if self.name else [asset],
+            group_name=self.group_name,
+            owners=list(self.owners),
+        ).merge_attributes(tags=dict(self.tags))
+        return self.translator.get_asset_spec(VideoAssetProps(asset, self.name, base))
+
+    @cached_property
+    def _keys(self) -> dict[AssetName, dg.AssetKey]:
+        return {name: self.translate(name, dg.AssetSpec(name)).key for name in get_args(AssetName)}
 
     @property
     def prompt_key(self) -> dg.AssetKey:
         """Asset key of the prompts."""
-        return self._key("prompt")
+        return self._keys["prompt"]
 
     @property
     def order_key(self) -> dg.AssetKey:
         """Asset key of the orders."""
-        return self._key("video_order")
+        return self._keys["video_order"]
 
     @property
     def video_key(self) -> dg.AssetKey:
         """Asset key of the videos."""
-        return self._key("video")
+        return self._keys["video"]
+
+    @property
+    def gallery_key(self) -> dg.AssetKey:
+        """Asset key of the page that shows the videos."""
+        return self._keys["video_gallery"]
 
     @property
     def cost_key(self) -> dg.AssetKey:
         """Asset key of what the videos cost."""
-        return self._key("video_costs")
-
-    def _key(self, name: str) -> dg.AssetKey:
-        return dg.AssetKey([self.name, name] if self.name else [name])
+        return self._keys["video_costs"]
 
     def prefixed(self, name: str) -> str:
-        """A name that is this collection's own: `ads_prompts` for `prompts`."""
+        """Return a name that no other collection has: `ads_prompts` for `prompts`."""
         return f"{self.name}_{name}" if self.name else name
 
     @property
     def partitions(self) -> dg.DynamicPartitionsDefinition:
-        """One partition a prompt."""
+        """One partition for each prompt."""
         return dg.DynamicPartitionsDefinition(name=self.prefixed("prompts"))
 
     @property
     def ledger_name(self) -> str:
-        """What the ledger calls this collection."""
-        return self.video_key.to_user_string()
+        """What the ledger calls this collection: the same, whatever a translator does to keys."""
+        return f"{self.name}/video" if self.name else "video"
 
     @property
     def input_deps(self) -> list[dg.AssetDep]:
@@ -168,12 +210,12 @@ class VideoCollection:
 
     @property
     def input_keys(self) -> list[dg.AssetKey]:
-        """Their keys."""
+        """The keys of these assets."""
         return [dep.asset_key for dep in self.input_deps]
 
     @property
     def io_manager(self) -> str:
-        """Resource key of the IO manager that gives videos to other assets."""
+        """Resource key of the IO manager through which other assets read videos."""
         return self.prefixed("video_io_manager")
 
     @property
@@ -182,7 +224,7 @@ class VideoCollection:
         return {self.wiro, self.ledger, self.store, *self.source.resource_keys}
 
     def open_desk(self, resources: Any) -> OrderDesk:
-        """The order desk of this collection, one for each process and configuration.
+        """Return the order desk of this collection, one for each process and configuration.
 
         Args:
             resources: of a Dagster context.
@@ -195,36 +237,38 @@ class VideoCollection:
         ledger: LedgerResource = getattr(resources, self.ledger)
         store: VideoStoreResource = getattr(resources, self.store)
         client, opened, limits = wiro.get_client(), ledger.get_ledger(), ledger.get_limits()
-        key = (self, client, opened, limits, type(store), store.model_dump_json())
-        with _desks_lock:
-            if key not in _desks:
-                _desks[key] = OrderDesk(
-                    OrderContext(
-                        ledger=opened,
-                        client=client,
-                        store=store.get_store(),
-                        quoter=self._open_models(opened, client).quote,
-                        account=wiro.get_account(),
-                        collection=self.ledger_name,
-                        limits=limits,
-                        policy=self.policy,
-                        identify_runs=wiro.identify_runs,
-                        callback_base_url=wiro.callback_base_url,
-                        answers_folder=opened.answers_folder,
-                        threads=wiro.concurrent_requests,
-                    )
-                )
-            return _desks[key]
+
+        def make() -> OrderDesk:
+            return OrderDesk(
+                OrderContext(
+                    ledger=opened,
+                    client=client,
+                    store=store.get_store(),
+                    quoter=self._open_models(opened, client).quote,
+                    account=wiro.get_account(),
+                    collection=self.ledger_name,
+                    limits=limits,
+                    policy=self.policy,
+                    identify_runs=wiro.identify_runs,
+                    callback_base_url=wiro.callback_base_url,
+                    answers_folder=opened.answers_folder,
+                    threads=wiro.concurrent_requests,
+                ),
+                monotonic=self.timing.monotonic,
+            )
+
+        key = ("desk", self, client, opened, limits, type(store), store.model_dump_json())
+        return self.cache.get(key, make)
 
     def load_prompts(
         self, resources: Any, instance: dg.DagsterInstance, load_asset: LoadAsset | None = None
     ) -> PromptFile:
-        """Reads and checks the prompts, and looks up the files of assets that they name.
+        """Read and check the prompts, and look up the files of assets that they name.
 
         Args:
             resources: of a Dagster context.
             instance: keeps the event log.
-            load_asset: gives values of other assets, for prompts that come from one; see
+            load_asset: loads values of other assets, for prompts that come from one; see
                 `asset_loader`.
 
         Raises:
@@ -247,7 +291,7 @@ class VideoCollection:
         )
 
     def open_progress(self, resources: Any) -> ProgressFeed | None:
-        """A feed of tasks' events; `None` where the service has none."""
+        """Return a feed of tasks' events, or `None` if the service has none."""
         wiro: WiroResource = getattr(resources, self.wiro)
         return wiro.open_progress()
 
@@ -260,7 +304,7 @@ class VideoCollection:
         return Models(
             ledger,
             client,
-            model_folder=self.model_folder,
+            model_folder=None if self.model_folder is None else Path(self.model_folder),
             longest_run_seconds=self.policy.run_deadline_seconds,
             max_age_seconds=self.policy.model_max_age_seconds,
         )
@@ -270,5 +314,5 @@ def _input_dep(asset: str | dg.AssetKey | dg.AssetDep) -> dg.AssetDep:
     if isinstance(asset, dg.AssetDep):
         return asset
     key = dg.AssetKey.from_user_string(asset) if isinstance(asset, str) else asset
-    # Dagster's own choice for two kinds of partitions is "every one depends on all".
+    # By default, Dagster would make every partition depend on all of the other asset's.
     return dg.AssetDep(key, partition_mapping=dg.IdentityPartitionMapping())

@@ -1,13 +1,14 @@
-"""Assets for costs: the ledger's books as a table in Dagster."""
+"""Assets for costs: the ledger's totals as tables in Dagster."""
 
 # No `from __future__ import annotations`: Dagster compares the context's annotation with its class.
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import dagster as dg
 
+from wiro_dagster.defs.translator import asset_arguments
 from wiro_dagster.ledger.costs import COST_GROUPINGS, CostGrouping, CostRow, add_up_costs
 from wiro_dagster.resources.account import LedgerResource
 
@@ -21,14 +22,15 @@ def build_cost_asset(
     owners: Sequence[str] = (),
     tags: Mapping[str, str] | None = None,
     deps: Collection[dg.AssetKey] = (),
+    translate: Callable[[dg.AssetSpec], dg.AssetSpec] | None = None,
 ) -> dg.AssetsDefinition:
-    """Builds an asset whose materialization says what was spent.
+    """Build an asset whose materialization says what was spent.
 
     Totals are numbers, which Dagster plots over time; the tables by day, model, collection and
     prompt are those of `wiro-dagster costs`. Put a schedule on it.
 
-    Each collection has such an asset already, `video_costs`, for itself. This one is for all
-    collections of a ledger together.
+    Each collection already has such an asset, `video_costs`. This one covers all collections of a
+    ledger.
 
     Args:
         ledger: resource key of the `LedgerResource`.
@@ -37,19 +39,24 @@ def build_cost_asset(
         group_name: asset group.
         owners: Dagster owners.
         tags: Dagster tags.
-        deps: assets that it comes after.
+        deps: upstream assets.
+        translate: changes how the asset looks in Dagster.
     """
     groupings = [name for name in COST_GROUPINGS if name != "collection" or collection is None]
 
-    @dg.asset(
-        key=key,
-        deps=list(deps),
-        required_resource_keys={ledger},
+    spec = dg.AssetSpec(
+        key,
         group_name=group_name,
         kinds={"wiro"},
         owners=list(owners),
         tags=dict(tags or {}),
         description=f"What Wiro charged, by {', '.join(groupings[:-1])} and {groupings[-1]}.",
+    )
+
+    @dg.asset(
+        **asset_arguments(spec if translate is None else translate(spec)),
+        deps=list(deps),
+        required_resource_keys={ledger},
     )
     def costs(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         resource: LedgerResource = getattr(context.resources, ledger)

@@ -10,6 +10,7 @@ from urllib.request import url2pathname
 import dagster as dg
 
 from wiro_dagster.defs.collection import VideoCollection
+from wiro_dagster.defs.translator import asset_arguments
 from wiro_dagster.gallery.cards import LINK_SECONDS, list_cards
 from wiro_dagster.gallery.page import Card, render_page
 from wiro_dagster.store import VideoStore
@@ -18,23 +19,31 @@ _CONTENT_TYPE = "text/html; charset=utf-8"
 _REFRESH_SECONDS = 30
 
 
+def _when_videos_have_come() -> dg.AutomationCondition[Any]:
+    # Not `eager`: it waits until no partition is missing, which a failed order would be for ever.
+    condition = dg.AutomationCondition.any_deps_updated().since_last_handled()
+    return (condition & ~dg.AutomationCondition.in_progress()).with_label("videos have come")
+
+
+_SPEC = dg.AssetSpec(
+    "video_gallery",
+    kinds={"html"},
+    automation_condition=_when_videos_have_come(),
+    description=(
+        "One page with all videos of the collection, their prompts and costs, and what failed. "
+        "It is in the video store, beside the videos. It is written again when videos have "
+        "arrived; materialize it to see failures at once."
+    ),
+)
+
+
 def build_gallery_asset(collection: VideoCollection) -> dg.AssetsDefinition:
     """The asset whose materialization writes the page anew, over all that is owned by then."""
 
     @dg.asset(
-        key=gallery_key(collection),
+        **asset_arguments(collection.translate("video_gallery", _SPEC)),
         deps=[collection.video_key],
         required_resource_keys=collection.resource_keys,
-        automation_condition=_when_videos_have_come(),
-        group_name=collection.group_name,
-        kinds={"html"},
-        owners=list(collection.owners),
-        tags=dict(collection.tags),
-        description=(
-            "One page with all videos of the collection, their prompts and costs, and what failed. "
-            "It lies in the video store, beside the videos. It is written anew when videos have "
-            "come; materialize it to have failures on it at once."
-        ),
     )
     def video_gallery(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         desk = collection.open_desk(context.resources)
@@ -58,23 +67,12 @@ def build_gallery_sensor(collection: VideoCollection) -> dg.AutomationConditionS
     """The sensor that refreshes the page when videos have come, all of half a minute at once."""
     return dg.AutomationConditionSensorDefinition(
         collection.prefixed("video_gallery_sensor"),
-        target=dg.AssetSelection.assets(gallery_key(collection)),
+        target=dg.AssetSelection.assets(collection.gallery_key),
         minimum_interval_seconds=_REFRESH_SECONDS,
-        default_status=dg.DefaultSensorStatus.RUNNING,
+        default_status=collection.default_status,
         tags={"wiro/collection": collection.ledger_name},
         description="Writes the gallery anew when videos have come.",
     )
-
-
-def gallery_key(collection: VideoCollection) -> dg.AssetKey:
-    """Asset key of a collection's gallery."""
-    return dg.AssetKey([*collection.video_key.path[:-1], "video_gallery"])
-
-
-def _when_videos_have_come() -> dg.AutomationCondition[Any]:
-    # Not `eager`: it waits until no partition is missing, which a failed order would be for ever.
-    condition = dg.AutomationCondition.any_deps_updated().since_last_handled()
-    return (condition & ~dg.AutomationCondition.in_progress()).with_label("videos have come")
 
 
 def _render(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -52,8 +51,8 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
 
     @dg.sensor(
         name=collection.prefixed("video_order_sensor"),
-        minimum_interval_seconds=4,
-        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=collection.minimum_interval_seconds,
+        default_status=collection.default_status,
         required_resource_keys=collection.resource_keys,
         tags={"wiro/collection": collection.ledger_name},
         description=(
@@ -62,7 +61,7 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
         ),
     )
     def video_order_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        deadline = time.monotonic() + tick_seconds()
+        deadline = collection.timing.monotonic() + tick_seconds()
         reporter = Reporter.in_sensor(context, collection)
         desk = reporter.desk
         before = OrderCursor.from_text(context.cursor)

@@ -77,19 +77,19 @@ def build_prompt_file_sensor(collection: VideoCollection) -> dg.SensorDefinition
 
     @dg.sensor(
         name=collection.prefixed("prompt_file_sensor"),
-        minimum_interval_seconds=4,
-        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=collection.minimum_interval_seconds,
+        default_status=collection.default_status,
         required_resource_keys=collection.resource_keys,
         tags={"wiro/collection": collection.ledger_name},
         description=(
             f"Adds a partition for every new prompt of {source.name}, and tells Dagster which have "
-            f"changed. {_POLICIES[collection.orders]}"
+            f"changed. {_AUTO_ORDER[collection.auto_order]}"
         ),
     )
     def prompt_file_sensor(
         context: dg.SensorEvaluationContext,
     ) -> dg.SensorResult | dg.SkipReason:
-        deadline = time.monotonic() + tick_seconds()
+        deadline = collection.timing.monotonic() + tick_seconds()
         before = PromptsSeen.from_cursor(context.cursor)
         now = _look(collection, context)
         if now.is_same(before) and time.time() < before.look_again_at:
@@ -126,8 +126,8 @@ def build_prompt_file_sensor(collection: VideoCollection) -> dg.SensorDefinition
     return prompt_file_sensor
 
 
-_POLICIES = {
-    "manual": "It orders nothing by itself.",
+_AUTO_ORDER = {
+    "never": "It orders nothing by itself.",
     "new": "It orders the videos of prompts that were never ordered.",
     "new_and_changed": "It orders the videos of prompts that are new or have changed.",
 }
@@ -168,7 +168,7 @@ def _bring_in(
     reporter = Reporter.in_sensor(context, collection)
     left = reporter.observe_prompts(every.values(), deadline=deadline)
     failures: dict[str, str] = {}
-    if collection.orders != "manual" and not left:
+    if collection.auto_order != "never" and not left:
         in_place = [prompt for prompt_id, prompt in every.items() if prompt_id in known]
         wanted = list_wanted(reporter.desk.context.ledger, collection, in_place)
         placed = reporter.place_and_record(wanted, deadline=deadline)

@@ -8,7 +8,6 @@ whoever writes it.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -116,7 +115,7 @@ class Reporter:
         versions = find_observed_versions(self.instance, self.collection.prompt_key, now)
         changed = [p for p in now.values() if versions.get(p.id) != p.fingerprint]
         for count, prompt in enumerate(changed):
-            if time.monotonic() > deadline:
+            if self.collection.timing.monotonic() > deadline:
                 return len(changed) - count
             self.write(
                 dg.AssetObservation(
@@ -139,7 +138,7 @@ class Reporter:
         """
         placed = Placed()
         for prompt in prompts:
-            if time.monotonic() > deadline:
+            if self.collection.timing.monotonic() > deadline:
                 placed.left += 1
                 continue
             try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -15,12 +14,6 @@ from wiro_dagster.defs.report import Reporter
 from wiro_dagster.defs.video_checks import evaluate_video_checks
 from wiro_dagster.ledger import Order, ProblemKind
 from wiro_dagster.orders.describe import describe_problem, describe_state
-
-_HEARTBEAT_SECONDS = 60.0
-"""How long after a run's last sign of life the sensor leaves its orders alone."""
-
-_TICK_SECONDS = 10.0
-_PAUSE_SECONDS = 2.0
 
 
 class VideoWait:
@@ -44,6 +37,7 @@ class VideoWait:
         self._context = context
         self._reporter = reporter
         self._collection = reporter.collection
+        self._timing = reporter.collection.timing
         self._desk = reporter.desk
         self._ledger = reporter.desk.context.ledger
         self._pending = {order.id for order in orders}
@@ -79,27 +73,27 @@ class VideoWait:
         self._ledger.mark_reported([order.id])
         self._delivered.append(order)
         # Logging many videos takes long; the sensor must not report the rest in the meantime.
-        if time.monotonic() - self._alive_at > _HEARTBEAT_SECONDS / 3:
+        if self._timing.monotonic() - self._alive_at > self._timing.heartbeat_seconds / 3:
             self._show_alive()
 
     def _show_alive(self) -> None:
-        until = self._ledger.clock() + _HEARTBEAT_SECONDS
+        until = self._ledger.clock() + self._timing.heartbeat_seconds
         self._ledger.register_waiter(self._pending, self._context.run_id, until=until)
-        self._alive_at = time.monotonic()
+        self._alive_at = self._timing.monotonic()
 
     def _wait(self) -> Iterator[Order]:
         """Yield each order once its video is in the store; note failures."""
-        deadline = time.monotonic() + self._collection.wait_deadline_seconds
+        deadline = self._timing.monotonic() + self._collection.wait_deadline_seconds
         run_id = self._context.run_id
         try:
             while self._pending:
                 self._show_alive()
-                report = self._desk.tick(time.monotonic() + _TICK_SECONDS)
+                report = self._desk.tick(self._timing.monotonic() + self._timing.tick_seconds)
                 for notice in report.notices:
                     self._context.log.warning(notice)
                 self._log_problem()
                 yield from self._settle()
-                if time.monotonic() > deadline:
+                if self._timing.monotonic() > deadline:
                     self._give_up()
                 elif self._pending:
                     self._pause()
@@ -175,9 +169,9 @@ class VideoWait:
     def _pause(self) -> None:
         """Sleep until the next tick, or until the socket reports the end of a task."""
         if self._feed is None:
-            time.sleep(_PAUSE_SECONDS)
+            self._timing.sleep(self._timing.pause_seconds)
         else:
-            self._feed.wait(_PAUSE_SECONDS)
+            self._feed.wait(self._timing.pause_seconds)
 
     def _give_up(self) -> None:
         seconds = self._collection.wait_deadline_seconds
