@@ -19,16 +19,15 @@ from tests.system.campaigns.workshop import (
 from wiro_dagster.emulator import Emulator
 from wiro_dagster.ledger import Ledger, Order, OrderState
 from wiro_dagster.orders import OrderDesk, OrderPolicy, TickReport
+from wiro_dagster.orders.policy import Timing
 
-STEADY = OrderPolicy(
-    first_poll_seconds=1.0,
-    poll_minimum_seconds=1.0,
-    poll_maximum_seconds=5.0,
+STEADY_TIMING = Timing(
+    first_look_seconds=1.0,
+    sweep_pause_seconds=1.0,
+    look_maximum_seconds=5.0,
     lease_seconds=60.0,
-    resubmit_after_seconds=300.0,
-    run_deadline_seconds=600.0,
-    error_deadline_seconds=300.0,
 )
+STEADY = OrderPolicy(timing=STEADY_TIMING, resubmit_after_seconds=300.0, run_deadline_seconds=600.0)
 _SHORTEST_STEP = 1.0
 _LONGEST_STEP = 30.0
 
@@ -47,7 +46,7 @@ class Bench:
     ) -> None:
         self.emulator = emulator
         self.now = emulator.freeze()
-        client_options = {"sleep": lambda _seconds: None, "clock": self.clock}
+        client_options = {"sleep": lambda _seconds: None, "wall_clock": self.clock}
         self.workshop = Workshop(
             emulator=emulator,
             base_url=emulator.base_url,
