@@ -9,10 +9,12 @@ import click
 from wiro_dagster.errors import InputError, WiroError
 
 _COMMANDS = {
+    "audit": "wiro_dagster.cli.books:audit_command",
     "costs": "wiro_dagster.cli.costs:costs",
     "demo": "wiro_dagster.cli.demo:demo",
     "dev": "wiro_dagster.cli.dev:dev",
     "emulator": "wiro_dagster.emulator.command:emulator_command",
+    "ledger": "wiro_dagster.cli.books:ledger_command",
     "models": "wiro_dagster.cli.models:models",
     "orders": "wiro_dagster.cli.orders:orders",
     "quote": "wiro_dagster.cli.quote:quote",

@@ -110,6 +110,38 @@ def abandon(ledger: Ledger, order_id: int) -> None:
     click.echo(f"{order.name}: is cancelled with the next tick.")
 
 
+@orders.command()
+@click.argument("order_id", type=int)
+@click.pass_obj
+def resend(ledger: Ledger, order_id: int) -> None:
+    """Submit an order of unknown outcome once more. If it was bought, it is paid for twice."""
+    order = ledger.get(order_id)
+    if order.state != "unknown" or not ledger.send_again(order):
+        raise click.ClickException(
+            f"{order.name} is {order.state}. Only an order in state unknown can be sent again."
+        )
+    click.echo(f"{order.name}: is submitted with the next tick; its lost POST stays on the books.")
+
+
+@orders.command()
+@click.argument("order_id", type=int)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def reorder(ledger: Ledger, order_id: int, *, yes: bool) -> None:
+    """Let a video be ordered again that was billed and brought nothing."""
+    order = ledger.get(order_id)
+    if not order.is_billed_failure:
+        raise click.ClickException(
+            f"{order.name} is {order.state} and was not billed: materialize it to order it again."
+        )
+    click.echo(f"{order.name}: {describe_state(order)}")
+    price = "an unknown price" if order.quote_usd is None else f"{order.quote_usd:f} USD"
+    if not yes:
+        click.confirm(f"Allow it to be bought again for {price}?", abort=True)
+    ledger.free_to_repeat(order_id)
+    click.echo(f"{order.name}: materialize video_order to order it again.")
+
+
 def _orders_table(found: Sequence[Order]) -> Table:
     table = Table("order", "partition", "model", "state", "task", "quote", "cost, USD", "since", "")
     for order in found:

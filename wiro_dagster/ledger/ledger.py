@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from wiro_dagster.ledger.claims import Cost, Move, take_step
+from wiro_dagster.ledger.collections import Collections
 from wiro_dagster.ledger.identity import Identities
 from wiro_dagster.ledger.order import (
     Order,
@@ -30,7 +31,7 @@ from wiro_dagster.ledger.tasks import Tasks
 from wiro_dagster.ledger.transitions import UNDER_WAY, WITHOUT_VIDEO, OrderState
 
 
-class Ledger(Records, Submissions, Tasks, Reports, Identities):
+class Ledger(Records, Submissions, Tasks, Reports, Identities, Collections):
     """The orders of one database, shared by every process that has its URL.
 
     Args:

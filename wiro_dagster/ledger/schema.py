@@ -228,6 +228,16 @@ accounts = sa.Table(
     sa.Column("swept_at", _Time),
 )
 
+collections = sa.Table(
+    "wiro_collections",
+    metadata,
+    # Which project worked for a collection last, and when.
+    sa.Column("collection", sa.String(255), primary_key=True),
+    sa.Column("project", sa.Text, nullable=False),
+    sa.Column("account", sa.String(64), nullable=False),
+    sa.Column("ticked_at", _Time, nullable=False),
+)
+
 account_keys = sa.Table(
     "wiro_account_keys",
     metadata,

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from wiro_dagster.api.types import Task
-from wiro_dagster.ledger import SubmissionRecord
+from wiro_dagster.ledger import Stray, SubmissionRecord
 from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.strays import adopt_marked, find_origin
 from wiro_dagster.orders.task_list import list_tasks_since
@@ -45,6 +45,13 @@ class Audit:
     def is_clean(self) -> bool:
         """Whether every task is explained and every cost is equal."""
         return not self.unexplained and not self.differences
+
+    def list_strays(self) -> list[Stray]:
+        """Return the unexplained tasks as the ledger notes them."""
+        return [
+            Stray(task.id, task.model_slug, task.cost_usd, task.created_at)
+            for task in self.unexplained
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Return the audit as plain values; money as text."""

@@ -38,6 +38,9 @@ _LINGER_SECONDS = 5.0
 _EVIDENCE_SECONDS = 60.0
 """How often the ledger's witness is read while nothing is bought."""
 
+_HOLD_SECONDS = 30.0
+"""How often a desk notes that it works for its collection."""
+
 _KEY_HASH = re.compile(r"[0-9a-f]{16}")
 
 
@@ -82,6 +85,8 @@ class OrderDesk:
         self._watch: Watch | None = None
         self._account_is_known = not _KEY_HASH.fullmatch(context.account)
         self._evidence_at: float | None = None
+        self._held_at: float | None = None
+        self._collections = [context.collection]
         self._use_known_account()
 
     def close(self) -> None:
@@ -119,6 +124,7 @@ class OrderDesk:
             quoted_at=self.context.now(),
         )
         ledger = self.context.ledger
+        self._hold_collection()
         if not ledger.is_live(request):
             restore_owned(self.context, request)
         placement = ledger.place(
@@ -140,13 +146,18 @@ class OrderDesk:
             hurry: look at tasks now, because something hinted that there is news.
         """
         report = TickReport()
+        collections = self._hold_collection()
+        report.notices += [
+            f"Collection {orphan} has orders under way and no sensor; they are followed here."
+            for orphan in collections[1:]
+        ]
         report.notices += note_kept_answers(self.context, self._answers)
         self._learn_account()
         self.context.gate.take_over(self.context.collection)
-        self._recover(deadline)
+        self._recover(collections, deadline)
         self._submit(report, deadline)
         self._follow(report, deadline, hurry=hurry)
-        self._collect(report, deadline)
+        self._collect(collections, report, deadline)
         self.context.ledger.set_aside_superseded(self.context.collection)
         report.notices += self._requests.take_notices() + self._downloads.take_notices()
         return report
@@ -208,20 +219,44 @@ class OrderDesk:
     def _has_time(self, deadline: float) -> bool:
         return self._monotonic() < deadline
 
-    def _claim(self, states: Collection[OrderState], **options: Any) -> list[Order]:
-        claimed = self.context.ledger.claim(
-            self.context.collection,
-            states,
-            lease_seconds=self.context.policy.timing.lease_seconds,
-            **options,
-        )
+    def _hold_collection(self) -> list[str]:
+        """Return the collections to care for: our own, and those that nobody works for any more.
+
+        Raises:
+            ConfigurationError: another project works for our collection.
+        """
+        context, now = self.context, self.context.now()
+        if self._held_at is None or not 0 <= now - self._held_at < _HOLD_SECONDS:
+            project = context.store.uri_for("video")
+            account = context.account
+            context.ledger.hold_collection(context.collection, project=project, account=account)
+            orphans = context.ledger.list_orphaned(
+                context.collection, project=project, account=account
+            )
+            self._collections = [context.collection, *orphans]
+            self._held_at = now
+        return self._collections
+
+    def _claim(
+        self, collections: Sequence[str], states: Collection[OrderState], limit: int, **options: Any
+    ) -> list[Order]:
+        claimed: list[Order] = []
+        for collection in collections:
+            if len(claimed) < limit:
+                claimed += self.context.ledger.claim(
+                    collection,
+                    states,
+                    limit=limit - len(claimed),
+                    lease_seconds=self.context.policy.timing.lease_seconds,
+                    **options,
+                )
         self._leases.hold(claimed)
         return claimed
 
-    def _recover(self, deadline: float) -> None:
+    def _recover(self, collections: Sequence[str], deadline: float) -> None:
         if not self.context.gate.may_read():
             return
-        claimed = self._claim(("submitting", "unknown"), limit=_RECOVER_BATCH)
+        claimed = self._claim(collections, ("submitting", "unknown"), _RECOVER_BATCH)
         if claimed:
             step = partial(self._take_step, claimed, partial(recover_orders, self.context, claimed))
             self._finish([self._requests.start(step)], deadline)
@@ -335,11 +370,11 @@ class OrderDesk:
         """Run looks side by side. What goes wrong with one must not stop the others."""
         self._finish([self._requests.start(partial(_run_safely, step)) for step in steps], deadline)
 
-    def _collect(self, report: TickReport, deadline: float) -> None:
+    def _collect(self, collections: Sequence[str], report: TickReport, deadline: float) -> None:
         while self._has_time(deadline):
             free = self._downloads.free
             if free > 0:
-                claimed = self._claim(["finished"], limit=free, oldest_task_first=True)
+                claimed = self._claim(collections, ["finished"], free, oldest_task_first=True)
                 report.collected += len(claimed)
                 for order in claimed:
                     step = partial(collect_order, self.context, self._leases, order)

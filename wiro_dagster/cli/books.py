@@ -1,0 +1,148 @@
+"""`wiro-dagster audit` and `wiro-dagster ledger`: the ledger held against its evidence."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from wiro_dagster.cli.account import build_catalogue, open_client
+from wiro_dagster.cli.project import find_ledger_url
+from wiro_dagster.ledger import Ledger, OrderRequest
+from wiro_dagster.orders import OrderContext
+from wiro_dagster.orders.audit import Audit, audit
+from wiro_dagster.orders.evidence import Rebuild, rebuild
+from wiro_dagster.orders.models import Models
+from wiro_dagster.prompts import inputs_to_json, load_prompt_file
+from wiro_dagster.resources.places import build_video_store
+
+ledger_option = click.option(
+    "--ledger",
+    "url",
+    envvar="WIRO_LEDGER_URL",
+    help="SQLAlchemy URL. Default: the ledger under DAGSTER_HOME, else that of make dev.",
+)
+
+
+@click.command("audit")
+@ledger_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--accept", "accepted", multiple=True, help="A task that is known to be someone else's."
+)
+def audit_command(url: str | None, *, as_json: bool, accepted: tuple[str, ...]) -> None:
+    """Compare the ledger with Wiro's list of tasks.
+
+    The exit status is 0 if every task is explained and every cost is equal, and 1 if not.
+    """
+    with _open_context(url) as context:
+        if accepted:
+            found = audit(context)
+            context.ledger.note_strays(context.account, found.list_strays())
+            context.ledger.accept_strays(context.account, accepted, "accepted by the user")
+        found = audit(context)
+    click.echo(json.dumps(found.to_json(), indent=2) if as_json else _describe_audit(found))
+    sys.exit(0 if found.is_clean else 1)
+
+
+@click.group("ledger")
+def ledger_command() -> None:
+    """Look after the ledger itself."""
+
+
+@ledger_command.command("rebuild")
+@ledger_option
+@click.option("--collection", default="video", show_default=True, help="The video asset's key.")
+@click.option("--force", is_flag=True, help="Buy again although the evidence may be incomplete.")
+def rebuild_command(url: str | None, collection: str, *, force: bool) -> None:
+    """Fill the ledger from the evidence: the video store's notes and Wiro's list of tasks.
+
+    The exit status is 0 if the ledger may buy again, and 1 if the evidence is in doubt.
+    """
+    with _open_context(url, collection=collection) as context:
+        found = rebuild(context, _list_requests(context), force=force)
+        behind = context.ledger.identity().behind
+    click.echo(_describe_rebuild(found))
+    if found.doubts and not force:
+        click.echo("The ledger does not buy yet. Try again later, or run it with --force.")
+    sys.exit(1 if behind is not None or (found.doubts and not force) else 0)
+
+
+@contextmanager
+def _open_context(url: str | None, *, collection: str = "video") -> Iterator[OrderContext]:
+    """Open what the environment names, with the settings of `definitions.py`."""
+    ledger = Ledger(url or find_ledger_url())
+    store = build_video_store(os.environ.get("WIRO_VIDEO_STORE") or "videos")
+    with open_client() as client:
+        key_hash = hashlib.sha256(os.environ["WIRO_API_KEY"].encode()).hexdigest()[:16]
+        yield OrderContext(
+            ledger=ledger,
+            client=client,
+            store=store.get_store(),
+            quoter=Models(ledger, client).quote,
+            account=ledger.find_account_of_key(key_hash) or key_hash,
+            collection=collection,
+        )
+
+
+def _list_requests(context: OrderContext) -> list[OrderRequest]:
+    """Return what the present prompts ask for."""
+    path = Path(os.environ.get("WIRO_PROMPT_FILE") or "examples/prompts.yaml")
+    if not path.exists():
+        return []
+    prompts = load_prompt_file(path, build_catalogue(context.client, None)).prompts
+    requests = []
+    for prompt in prompts.values():
+        inputs = inputs_to_json(prompt.inputs)
+        quote = context.quoter(prompt.model_slug, inputs)
+        requests.append(
+            OrderRequest(
+                collection=context.collection,
+                partition=prompt.id,
+                account=context.account,
+                model_slug=prompt.model_slug,
+                inputs=inputs,
+                fingerprint=prompt.fingerprint,
+                take=prompt.take,
+                prompt_input=prompt.prompt_input,
+                quote_usd=quote.amount_usd,
+                ceiling_usd=quote.ceiling_usd,
+            )
+        )
+    return requests
+
+
+def _describe_audit(found: Audit) -> str:
+    lines = [f"{found.tasks} tasks at Wiro, {found.orders} of them on the books."]
+    lines += [
+        f"No order explains task {task.id}: {task.model_slug}, {task.cost_usd} USD."
+        for task in found.unexplained
+    ]
+    lines += [
+        f"Order {difference.order_id}, task {difference.task_id}: {difference.ours_usd} USD on the "
+        f"books, {difference.wiro_usd} USD at Wiro."
+        for difference in found.differences
+    ]
+    if found.unexplained:
+        lines.append("Accept tasks of others with --accept TASK_ID.")
+    return "\n".join(lines)
+
+
+def _describe_rebuild(found: Rebuild) -> str:
+    lines = [
+        f"{len(found.owned)} videos in the store are back on the books.",
+        f"{len(found.followed)} tasks at Wiro are followed again.",
+    ]
+    lines += [
+        f"Task {stray.task_id} ({stray.model_slug}, {stray.cost_usd} USD) was bought by this "
+        "collection, but belongs to no present prompt."
+        for stray in found.unexplained
+    ]
+    lines += [f"In doubt: {doubt}." for doubt in found.doubts]
+    return "\n".join(lines)

@@ -1,0 +1,69 @@
+"""Which project works for a collection: two are told apart, and none is left alone."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from wiro_dagster.errors import ConfigurationError
+from wiro_dagster.ledger.database import Database
+from wiro_dagster.ledger.schema import collections, orders
+from wiro_dagster.ledger.transitions import UNDER_WAY
+
+ALIVE_SECONDS = 120.0
+"""How long a project that ticked counts as working for its collection."""
+
+ORPHANED_SECONDS = 600.0
+"""After so long without a tick, another collection of the project cares for its orders."""
+
+
+class Collections(Database):
+    """Notes who works for which collection."""
+
+    def hold_collection(self, collection: str, *, project: str, account: str) -> None:
+        """Note that a project works for a collection now.
+
+        Args:
+            collection: the video asset's key as text.
+            project: what tells projects apart: where their videos are kept.
+            account: that pays.
+
+        Raises:
+            ConfigurationError: another project that keeps its videos elsewhere works for it now.
+        """
+        now = self.clock()
+        mine = collections.c.collection == collection
+        values = {"project": project, "account": account, "ticked_at": now}
+        with self.writing() as connection:
+            row = connection.execute(sa.select(collections).where(mine)).one_or_none()
+            if row is None:
+                connection.execute(sa.insert(collections).values(collection=collection, **values))
+                return
+            is_alive = 0 <= now - row.ticked_at < ALIVE_SECONDS
+            if row.project != project and is_alive:
+                raise ConfigurationError(
+                    f"The collection {collection} of this ledger belongs to another project, which "
+                    f"keeps its videos in {row.project}; this one keeps them in {project}. Give "
+                    "one of them a name of its own (VideoCollection(name=...)) or a ledger of its "
+                    f"own. If you moved the store, wait {ALIVE_SECONDS:g} s and try again."
+                )
+            connection.execute(sa.update(collections).where(mine).values(values))
+
+    def list_orphaned(self, collection: str, *, project: str, account: str) -> list[str]:
+        """Return other collections of the project that nobody works for, with orders under way.
+
+        A collection that was renamed leaves such orders behind.
+        """
+        before = self.clock() - ORPHANED_SECONDS
+        has_orders = sa.select(orders.c.id).where(
+            orders.c.collection == collections.c.collection,
+            orders.c.state.in_((*UNDER_WAY, "finished")),
+        )
+        query = (
+            sa.select(collections.c.collection)
+            .where(collections.c.collection != collection)
+            .where(collections.c.project == project, collections.c.account == account)
+            .where(collections.c.ticked_at < before, has_orders.exists())
+            .order_by(collections.c.collection)
+        )
+        with self.reading() as connection:
+            return list(connection.execute(query).scalars())
