@@ -17,7 +17,7 @@ class Account:
     """The balance, kept in the state.
 
     Args:
-        state: where it is kept.
+        state: keeps it.
         opening_balance_usd: the balance of a fresh state.
         name: whose balance it is.
     """
@@ -35,17 +35,17 @@ class Account:
         return Decimal(self._state.get(self._place, str(self._opening_balance_usd)))
 
     def set_balance(self, balance_usd: Decimal) -> None:
-        """Adds or takes funds."""
+        """Add or take funds."""
         self._state.keep(self._place, str(balance_usd))
 
     def charge(self, cost_usd: Decimal) -> None:
-        """Bills one task; the balance may fall below zero, as tasks end after they are allowed."""
+        """Bill one task; the balance may fall below zero, as tasks end after they are allowed."""
         if cost_usd:
             self.set_balance(self.balance_usd - cost_usd)
 
 
 def concurrency_limit(balance_usd: Decimal) -> int | None:
-    """How many tasks may be under way with this balance; None for any number."""
+    """Return how many tasks may be under way with this balance; None for any number."""
     if balance_usd > _LIMITED_UP_TO_USD:
         return None
     allowed = (balance_usd * _TASKS_A_DOLLAR).to_integral_value(ROUND_FLOOR)

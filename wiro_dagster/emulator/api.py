@@ -85,7 +85,7 @@ class Api:
         self._service = service
 
     async def answer(self, request: Request) -> ASGIApp:
-        """Carries one call out, or spoils it."""
+        """Carry one call out, or spoil it."""
         started = time.perf_counter()
         endpoint = str(request.path_params["endpoint"]).strip("/")
         if self._service.settings.refuse_default_user_agents and is_library_user_agent(
@@ -201,7 +201,7 @@ def _only_task(body: Mapping[str, Any]) -> str | None:
 
 
 def _brief(body: Mapping[str, Any]) -> Any:
-    """The answer for the journal; of lists of tasks and models only what tells them apart."""
+    """Return the answer for the journal, with lists of tasks and models cut to their identity."""
     if "tasklist" in body:
         kept = ("id", "status", "pexit", "totalcost")
         tasks = [{name: task.get(name) for name in kept} for task in body["tasklist"]]
@@ -212,12 +212,12 @@ def _brief(body: Mapping[str, Any]) -> Any:
 
 
 def is_library_user_agent(user_agent: str) -> bool:
-    """Whether a caller kept the user agent of its HTTP library."""
+    """Return whether a caller kept the user agent of its HTTP library."""
     return not user_agent or user_agent.lower().startswith(_LIBRARY_USER_AGENTS)
 
 
 def break_answer(fault: Fault, service: Service) -> ASGIApp:
-    """The answer that a fault of a call leaves."""
+    """Return the answer that a fault of a call leaves."""
     if fault.kind in ("drop", "reset"):
         return RawAnswer(is_reset=fault.kind == "reset")
     if fault.kind in _HTTP_FAULTS:

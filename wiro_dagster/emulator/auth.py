@@ -1,4 +1,4 @@
-"""Who may call: the key alone, or the key and a signature made with the secret."""
+"""Checks callers: by the key alone, or by the key and a signature made with the secret."""
 
 from __future__ import annotations
 
@@ -41,6 +41,6 @@ def check_headers(keys: Keys, headers: Mapping[str, str], now: float) -> str:
 
 
 def sign(api_key: str, api_secret: str, nonce: str) -> str:
-    """The signature of a nonce, in hexadecimal digits."""
+    """Return the signature of a nonce, in hexadecimal digits."""
     message = f"{api_secret}{nonce}".encode()
     return hmac.new(api_key.encode(), message, hashlib.sha256).hexdigest()

@@ -16,7 +16,7 @@ from wiro_dagster.emulator.uploads import SentFile
 
 
 async def read_fields(request: Request) -> dict[str, Any]:
-    """The fields of a JSON object or a multipart form; files as SentFile.
+    """Return the fields of a JSON object or a multipart form; files as SentFile.
 
     Raises:
         Refused: the body is neither.
@@ -66,7 +66,7 @@ def _sent_file(part: UploadFile) -> SentFile:
 
 
 def describe(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields as they can be written down: files by name and size."""
+    """Return the fields as they can be written down: files by name and size."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, SentFile):

@@ -23,7 +23,7 @@ class TransportProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
     """uvicorn's HTTP protocol, with the connection in every request's scope."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        """Notes the connection before the first request comes."""
+        """Note the connection before the first request comes."""
         super().connection_made(transport)
         inner = cast(ASGIApp, self.app)  # type: ignore[has-type]
 
@@ -51,7 +51,7 @@ class RawAnswer:
         self._is_reset = is_reset
 
     async def __call__(self, scope: Scope, receive: Receive, _send: Send) -> None:
-        """Sends, waits and closes."""
+        """Send, wait and close."""
         transport: asyncio.Transport = scope[TRANSPORT]
         if self._content and not transport.is_closing():
             transport.write(self._content)
@@ -85,13 +85,13 @@ def _reset(transport: asyncio.Transport) -> None:
 
 
 def raw_http(status: str, headers: Mapping[str, Any], body: bytes) -> bytes:
-    """The bytes of an answer, with exactly these headers."""
+    """Return the bytes of an answer, with exactly these headers."""
     lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, "connection: close", "", ""]).encode() + body
 
 
 def html_page(title: str) -> bytes:
-    """A page such as the CDN in front of the service shows."""
+    """Return a page such as the CDN in front of the service shows."""
     return (
         f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n"
         f"<center><h1>{title}</h1></center>\r\n<hr><center>cdn</center>\r\n</body>\r\n</html>\r\n"

@@ -20,7 +20,7 @@ _FORGED_FILE_URL = "https://files.example.invalid/forged.mp4"
 
 
 async def follow_clock(service: Service) -> None:
-    """Settles ended tasks and sends due callbacks for as long as the emulator runs."""
+    """Settle ended tasks and send due callbacks for as long as the emulator runs."""
     under_way: set[asyncio.Task[None]] = set()
     while True:
         now = service.clock.now()
@@ -68,13 +68,13 @@ def _body(service: Service, task: Task, due: DueCallback) -> dict[str, Any]:
 
 
 def _forged_url(url: str) -> str:
-    """The URL with its last letter changed, as somebody would who guesses the token."""
+    """Return the URL with its last letter changed, as after a guess at the token."""
     return url[:-1] + ("0" if url[-1] != "0" else "1")
 
 
 class _NoRedirects(HTTPRedirectHandler):
     def redirect_request(self, *_args: Any, **_kwargs: Any) -> None:
-        """Follows nothing: a redirect is an answer other than 200."""
+        """Follow nothing: a redirect is an answer other than 200."""
 
 
 def _opener() -> OpenerDirector:

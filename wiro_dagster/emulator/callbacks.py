@@ -22,8 +22,8 @@ class DueCallback:
 
     Args:
         number: its place in the state.
-        task_number: the task it tells of.
-        kind: the call at the end, one that comes before it, or one that somebody forged.
+        task_number: the task that ends.
+        kind: the call at the end, one that comes before it, or a forged one.
         attempt: 1 for the first try.
     """
 
@@ -40,7 +40,7 @@ class Callbacks:
         self._connection = state.connection
 
     def plan_at_run(self, task: Task) -> None:
-        """Plans the calls that come before the task's end."""
+        """Plan the calls that come before the task's end."""
         started = next((m.at for m in task.timeline if m.status == "task_start"), None)
         at = task.created_at if started is None else started
         if task.callback_url and task.script.callback == "early":
@@ -50,7 +50,7 @@ class Callbacks:
             self._add(task, "forged_url", at)
 
     def plan_at_end(self, task: Task, ended_at: float) -> None:
-        """Plans the calls that tell of the task's end."""
+        """Plan the calls that report the task's end."""
         plan = task.script.callback
         if not task.callback_url or plan == "never":
             return
@@ -60,7 +60,7 @@ class Callbacks:
             self._add(task, "end", ended_at + _SECONDS_BEFORE_SECOND)
 
     def plan_again(self, failed: DueCallback, now: float) -> None:
-        """Plans the next try of a call that was not answered with 200."""
+        """Plan the next try of a call that was not answered with 200."""
         if failed.attempt < MAXIMUM_ATTEMPTS:
             self._connection.execute(
                 "INSERT INTO callbacks (task_number, kind, due_at, attempt) VALUES (?, ?, ?, ?)",
@@ -73,7 +73,7 @@ class Callbacks:
             )
 
     def take_due(self, now: float) -> list[DueCallback]:
-        """The calls to make now; each is given out once."""
+        """Return the calls to make now; each is given out once."""
         rows = self._connection.execute(
             "SELECT * FROM callbacks WHERE is_done = 0 AND due_at <= ? ORDER BY due_at LIMIT 50",
             (now,),
@@ -88,7 +88,7 @@ class Callbacks:
         ]
 
     def next_due(self) -> float | None:
-        """When the next call is to be made."""
+        """Return when the next call is to be made."""
         row = self._connection.execute(
             "SELECT MIN(due_at) AS at FROM callbacks WHERE is_done = 0"
         ).fetchone()

@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-# "true", 1 and true all stand for a required input somewhere in the marketplace.
+# The marketplace writes "true", 1 and true for a required input.
 _TRUE_SPELLINGS = (True, 1, "1", "true", "True")
 
 
@@ -38,16 +38,16 @@ class Input:
 
     @property
     def default(self) -> Any:
-        """What the service uses where nothing is sent."""
+        """What the service uses if nothing is sent."""
         return self.item.get("default")
 
     @property
     def options(self) -> tuple[str, ...]:
-        """The values a select may take; empty where anything goes."""
+        """The values a select may take; empty if anything goes."""
         return tuple(str(option["value"]) for option in self.item.get("options") or ())
 
     def bound(self, name: str) -> Decimal | None:
-        """The `min` or `max` of a range."""
+        """Return the `min` or `max` of a range."""
         value = self.item.get(name)
         return None if value in (None, "") else Decimal(str(value))
 
@@ -96,7 +96,7 @@ class Model:
 
     @cached_property
     def inputs(self) -> tuple[Input, ...] | None:
-        """All inputs of all groups; None where the service has no schema."""
+        """All inputs of all groups; None if the service has no schema."""
         groups = self.entry.get("parameters")
         if groups is None:
             return None
@@ -104,7 +104,7 @@ class Model:
 
     @cached_property
     def prices(self) -> tuple[Mapping[str, Any], ...]:
-        """The entries of ``dynamicprice``; empty where it is absent or cannot be parsed."""
+        """The entries of ``dynamicprice``; empty if it is absent or cannot be parsed."""
         found = self.entry.get("dynamicprice")
         if not isinstance(found, list):
             return ()
@@ -118,7 +118,7 @@ class Model:
 
     @property
     def text_input(self) -> str | None:
-        """The input that holds the prompt, where there is one."""
+        """The input that holds the prompt, if the model has one."""
         value = self.output.get("text")
         return None if value is None else str(value)
 
@@ -136,7 +136,7 @@ class Catalogue:
 
     @classmethod
     def load(cls, *extra_files: Path) -> Catalogue:
-        """The built-in models, and those of further files, which may replace built-in ones.
+        """Return the built-in models, and those of further files, which may replace built-in ones.
 
         Raises:
             ValueError: a file is not a JSON list of models with slug and output.
@@ -148,14 +148,14 @@ class Catalogue:
         return cls(entries)
 
     def find(self, slug: str) -> Model | None:
-        """The model with exactly this slug: lower case, hyphens."""
+        """Return the model with exactly this slug: lower case, hyphens."""
         return self._models.get(slug)
 
     def __iter__(self) -> Iterator[Model]:
         return iter(self._models.values())
 
     def search(self, wanted: Mapping[str, Any]) -> list[Model]:
-        """The models that a Tool/List request asks for, in the catalogue's order."""
+        """Return the models that a Tool/List request asks for, in the catalogue's order."""
         text = str(wanted.get("search") or "").lower()
         owner = str(wanted.get("slugowner") or "").lower()
         categories = wanted.get("categories") or []

@@ -6,11 +6,11 @@ import hashlib
 
 
 def happens(rate: float, seed: int, *question: object) -> bool:
-    """Whether something that happens at this rate (0 to 1) happens here."""
+    """Return whether something that happens at this rate (0 to 1) happens here."""
     return rate > 0 and fraction(seed, *question) < rate
 
 
 def fraction(seed: int, *question: object) -> float:
-    """An even number from 0 up to 1, fixed for the seed and the question."""
+    """Return an even number from 0 up to 1, fixed for the seed and the question."""
     text = ":".join(str(part) for part in (seed, *question))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2.0**64

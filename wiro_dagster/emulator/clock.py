@@ -24,13 +24,13 @@ class Clock:
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     def now(self) -> float:
-        """The emulated time."""
+        """Return the emulated time."""
         if self.frozen_at is not None:
             return self.frozen_at
         return time.time() + self.offset_seconds
 
     def advance(self, seconds: float) -> float:
-        """Moves the clock forward; it never goes back. Returns the new time."""
+        """Move the clock forward; it never goes back. Return the new time."""
         if seconds < 0:
             raise ValueError(f"the clock only moves forward, not by {seconds} s")
         if self.frozen_at is not None:
@@ -41,13 +41,13 @@ class Clock:
         return self.now()
 
     def freeze(self) -> float:
-        """Stops the clock. Returns the time it stands at."""
+        """Stop the clock, and return the time it stands at."""
         self.frozen_at = self.now()
         self._changed()
         return self.frozen_at
 
     def resume(self) -> float:
-        """Lets a frozen clock run on from where it stood. Returns that time."""
+        """Let a frozen clock run on from its time, and return that."""
         if self.frozen_at is not None:
             self.offset_seconds = self.frozen_at - time.time()
             self.frozen_at = None
@@ -55,17 +55,17 @@ class Clock:
         return self.now()
 
     def reset(self) -> None:
-        """Returns to wall time."""
+        """Go back to wall time."""
         self.offset_seconds, self.frozen_at = 0.0, None
         self._changed()
 
     def wake_all(self) -> None:
-        """Wakes everything that waits on the clock, so that it looks at the state again."""
+        """Wake everything that waits on the clock, so that it looks at the state again."""
         woken, self._woken = self._woken, asyncio.Event()
         woken.set()
 
     async def wait(self, until: float | None) -> None:
-        """Waits until the time is reached, or something changed, whichever is first."""
+        """Wait until the time is reached, or something changed, whichever is first."""
         timeout: float | None = None
         if until is not None and self.frozen_at is None:
             timeout = max(0.0, until - self.now())

@@ -11,7 +11,7 @@ from wiro_dagster.emulator.task import Task, make_token, make_uuid
 from wiro_dagster.emulator.task_script import TaskScript
 from wiro_dagster.emulator.timeline import build_timeline
 
-# Nobody is called there: another user's callback is none of the emulator's business.
+# Never called: foreign callbacks are not the emulator's business.
 FOREIGN_CALLBACK_URL = "https://studio.example.org/hooks/render?job={number}"
 
 
@@ -59,7 +59,7 @@ def add_foreign(
     *,
     callback_url: str | None,
 ) -> Task:
-    """Add a task of another user of the account.
+    """Add a foreign task: other users of the account run theirs, too.
 
     Args:
         service: the emulated service.

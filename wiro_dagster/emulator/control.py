@@ -1,7 +1,7 @@
-"""The control API under ``/_emulator/``: what tests steer the emulator with.
+"""The control API under ``/_emulator/``, which tests steer the emulator with.
 
-Every change is a POST of JSON; a body of another content type is refused, so that no web page
-that somebody has open can change anything.
+Every change is a POST of JSON; other content types are refused, so that no web page in
+a browser can change anything.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Control:
         self._worlds = WorldControl(service)
 
     def routes(self) -> list[BaseRoute]:
-        """All routes, with their full paths."""
+        """Return all routes, with their full paths."""
         reads: Mapping[str, Callable[[Request], Any]] = {
             "ping": lambda _request: {"ok": True},
             "summary": self._summary,

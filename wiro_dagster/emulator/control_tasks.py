@@ -122,7 +122,7 @@ class TaskControl:
         task_id = request.path_params["task_id"]
         task = self._service.tasks.find(task_id)
         if task is None:
-            raise ValueError(f"there is no task {task_id}")
+            raise ValueError(f"task {task_id} does not exist")
         return task
 
 

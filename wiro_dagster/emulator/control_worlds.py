@@ -106,11 +106,11 @@ class WorldControl:
         service, account = self._service, str(fields.get("account") or MAIN_ACCOUNT)
         known = service.tasks.find(str(fields["like"])) if fields.get("like") else None
         if fields.get("like") and known is None:
-            raise ValueError(f"there is no task {fields['like']}")
+            raise ValueError(f"task {fields['like']} does not exist")
         slug = fields.get("model") or (known.slug if known else None)
         edition = service.models.edition(service.clock.now())
         if slug is None or service.models.under(edition).find(slug) is None:
-            raise ValueError("name a task to be like, or a model that there is")
+            raise ValueError("name a task to be like, or an existing model")
         return Task(
             number=0,
             uuid=make_uuid(),

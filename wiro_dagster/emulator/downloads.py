@@ -1,4 +1,4 @@
-"""The files' host: outputs and uploads, open to whoever has their URL, and its faults."""
+"""The files' host: outputs and uploads, open to anyone with their URL, and its faults."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from wiro_dagster.emulator.task import Task
 
 _API_HEADERS = ("x-api-key", "x-signature", "x-nonce", "authorization")
 _LEAK_NOTE = "API headers were sent to the files' host: a client must never do that"
-# Redirects lead from localhost to this name, which is another host to a client.
+# Redirects lead from localhost to this name, which clients see as a different host.
 _OTHER_HOST_NAME = "127.0.0.1"
 _NO_FAULT_MARK = "moved"
 
@@ -50,7 +50,7 @@ class Downloads:
         self._media = media
 
     def app(self) -> Starlette:
-        """The application for the files' port."""
+        """Return the application for the files' port."""
         methods = ["GET", "HEAD"]
         return Starlette(
             routes=[
@@ -60,7 +60,7 @@ class Downloads:
         )
 
     async def send_upload(self, request: Request) -> ASGIApp:
-        """A file that a caller sent."""
+        """Return a file that a caller sent."""
         upload = self._service.uploads.find(request.path_params["upload_id"])
         if upload is None or upload.name != request.path_params["name"]:
             return _page(404, "404 Not Found")
@@ -68,7 +68,7 @@ class Downloads:
         return FileResponse(path, media_type=upload.content_type)
 
     async def send_output(self, request: Request) -> ASGIApp:
-        """A file that a task made."""
+        """Return a file that a task made."""
         service = self._service
         service.settle(service.clock.now())
         found = self._find(request)
@@ -138,7 +138,7 @@ class Downloads:
 def _whole_or_part(
     request: Request, content: bytes, content_type: str
 ) -> tuple[ASGIApp, int | None]:
-    """The file, or the part that a player asks for when somebody jumps ahead."""
+    """Return the file, or the part that a player asks for after a jump."""
     wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
     headers = {"accept-ranges": "bytes"}
     if wanted is None:

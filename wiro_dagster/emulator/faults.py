@@ -60,7 +60,7 @@ FILE_ENDPOINT = "file"
 
 
 def rate_names() -> tuple[str, ...]:
-    """Every name that a random fault's rate can be set for."""
+    """Return every name that a random fault's rate can be set for."""
     calls = [
         f"{kind}_{moment}"
         for kind in CALL_FAULTS
@@ -77,7 +77,7 @@ class Fault:
     Args:
         kind: one of CALL_FAULTS or FILE_FAULTS.
         seconds: how long a delay or a stall lasts.
-        retry_after: the header of a 429, where it has one.
+        retry_after: the header of a 429, if it has one.
         origin: "script 3" or "chance", for the journal.
     """
 
@@ -112,7 +112,7 @@ class Faults:
         retry_after: str | None = None,
         ends_at: float | None = None,
     ) -> int:
-        """Scripts a fault and returns its number.
+        """Script a fault and return its number.
 
         Args:
             kind: one of CALL_FAULTS or FILE_FAULTS.
@@ -156,12 +156,12 @@ class Faults:
         return int(inserted.lastrowid or 0)
 
     def clear(self) -> None:
-        """Removes all scripted faults and all rates."""
+        """Remove all scripted faults and all rates."""
         self._connection.execute("DELETE FROM faults")
         self.set_rates({})
 
     def set_rates(self, rates: Mapping[str, float]) -> None:
-        """Replaces the rates of random faults.
+        """Replace the rates of random faults.
 
         Args:
             rates: from 0 to 1, by a name from rate_names(); calls may be narrowed to an endpoint,
@@ -179,12 +179,12 @@ class Faults:
         self._state.keep("fault_rates", self.rates)
 
     def list(self) -> list[dict[str, Any]]:
-        """All scripted faults, spent ones too."""
+        """Return all scripted faults, spent ones too."""
         rows = self._connection.execute("SELECT * FROM faults ORDER BY number")
         return [{**dict(row), "options": json.loads(row["options"])} for row in rows]
 
     def count_call(self, endpoint: str) -> int:
-        """Numbers the calls of an endpoint, for chance to draw on."""
+        """Number the calls of an endpoint, for chance to draw on."""
         self._calls[endpoint] += 1
         return self._calls[endpoint]
 
@@ -196,7 +196,7 @@ class Faults:
         return scripted or self._draw(endpoint, moment, call)
 
     def draw_task_script(self, task_number: int) -> dict[str, Any]:
-        """What chance does to a new task, as fields of a TaskScript."""
+        """Return what chance does to a new task, as fields of a TaskScript."""
         fields: dict[str, Any] = {}
         for name, changes in RANDOM_TASK_SCRIPTS.items():
             if happens(self.rates.get(name, 0.0), self._seed, name, task_number):
@@ -255,7 +255,7 @@ class Faults:
 
 
 def all_kinds() -> tuple[str, ...]:
-    """Every kind of fault that can be scripted for a call or a download."""
+    """Return every kind of fault that can be scripted for a call or a download."""
     return CALL_FAULTS + WORLD_CALL_FAULTS + FILE_FAULTS + WORLD_FILE_FAULTS
 
 

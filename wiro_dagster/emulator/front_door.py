@@ -44,7 +44,9 @@ class FrontDoor:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
         else:
-            refusal = PlainTextResponse("This emulator has another host name.\n", 403)
+            refusal = PlainTextResponse(
+                "The emulator does not answer to this host name. Allow it with --host-name.\n", 403
+            )
             await refusal(scope, receive, send_dated)
 
     def _is_called_by_name(self, scope: Scope) -> bool:

@@ -1,4 +1,4 @@
-"""Every call, download, callback and socket, with secrets redacted, for people and for tests."""
+"""Every call, download, callback and socket, with secrets redacted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SECRET_NAMES = frozenset(
         "cookie",
     }
 )
-# Callback URLs carry a token of their own; output URLs are open to whoever has them.
+# Callback URLs carry a token of their own; output URLs need no key.
 _SECRET_URL_NAMES = frozenset({"callbackurl", "url"})
 _LONGEST_TEXT = 2_000
 _LONGEST_ENTRY = 8_000
@@ -50,7 +50,7 @@ class Redactor:
         return Redactor((*self._texts, *secrets))
 
     def value(self, value: Any) -> Any:
-        """The value without secrets, and without the tail of very long texts."""
+        """Return the value without secrets, and without the tail of very long texts."""
         if isinstance(value, Mapping):
             return {
                 self.text(str(name)): self._field(str(name), item) for name, item in value.items()
@@ -60,7 +60,7 @@ class Redactor:
         return self.text(value) if isinstance(value, str) else value
 
     def text(self, text: str) -> str:
-        """The text without secrets."""
+        """Return the text without secrets."""
         short = text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
         return self._secrets.sub(REDACTED, short) if self._secrets else short
 
@@ -74,7 +74,7 @@ class Redactor:
 
 
 def redact_url(url: str) -> str:
-    """The URL's scheme and host alone."""
+    """Return the URL's scheme and host alone."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}/{REDACTED}" if parts.netloc else url and REDACTED
 
@@ -87,9 +87,9 @@ class Entry:
         kind: a call of the API, a download, a callback that was sent, or a socket.
         endpoint: "Run/minimax/hailuo-2-3", "Task/Detail", a file's name, a callback's host.
         at: the emulator's time.
-        http_status: the status answered, or received for a callback; None where none was sent.
+        http_status: the status answered, or received for a callback; None if there was no answer.
         fault: the fault that spoiled it.
-        task_id: the task it is about, where known.
+        task_id: the task it is about, if known.
         duration_ms: of the emulator's work.
         request: what came in.
         answer: what went out.
@@ -120,7 +120,7 @@ class Journal:
         self._redactor = self._redactor.with_secrets(secrets)
 
     def add(self, entry: Entry) -> None:
-        """Writes one line, redacted."""
+        """Write one line, redacted."""
         self._connection.execute(
             "INSERT INTO journal (kind, endpoint, at, http_status, fault, task_id, duration_ms, "
             "request, answer, note) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -148,7 +148,7 @@ class Journal:
         limit: int = 1000,
         newest_first: bool = False,
     ) -> list[dict[str, Any]]:
-        """The lines that fit, oldest first unless told otherwise.
+        """Return the lines that fit, oldest first by default.
 
         Args:
             kind: only of this kind.

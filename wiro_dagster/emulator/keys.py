@@ -16,7 +16,7 @@ class Key:
     Args:
         text: what callers show.
         secret: what they sign with; None for a key that goes alone.
-        account: whose tasks it sees, and who pays for its runs.
+        account: has the tasks that it sees, and pays for its runs.
     """
 
     text: str = field(repr=False)
@@ -28,7 +28,7 @@ class Keys:
     """All keys, kept in the state.
 
     Args:
-        state: where they are kept.
+        state: keeps them.
         settings: with the key that there always is.
     """
 
@@ -64,10 +64,10 @@ class Keys:
         """Refuse a key until a time, or for ever.
 
         Raises:
-            ValueError: there is no such key.
+            ValueError: the key is unknown.
         """
         if all(key.text != text for key in self.all()):
-            raise ValueError("there is no such key")
+            raise ValueError("the key is unknown")
         self._state.keep("revoked_keys", {**self._state.get("revoked_keys", {}), text: until})
 
     def restore(self, text: str) -> None:

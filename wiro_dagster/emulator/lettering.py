@@ -1,6 +1,6 @@
 """Fonts for the text in pictures: Pillow's own for plain letters, the machine's for others.
 
-Pillow is imported where it is used.
+Pillow is imported on use.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _PROBE_SIZE = 12
 _FIRST_EAST_ASIAN = "\u2e80"
-# Found by name in the machine's font folders, where it has them.
+# Found by name in the machine's font folders, if installed.
 _FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial.ttf")
 _EAST_ASIAN_FONTS = ("NotoSansCJK-Regular.ttc", "PingFang.ttc", "msyh.ttc")
 _WITHOUT_ACCENT = str.maketrans(
@@ -34,7 +34,7 @@ _WITHOUT_ACCENT = str.maketrans(
 
 
 def find_font(text: str, size: int) -> FreeTypeFont:
-    """A font of this size in pixels that has the text's letters, as far as there is one.
+    """Return a font of this size in pixels that has the text's letters, if there is such a font.
 
     Raises:
         RuntimeError: Pillow was built without FreeType.
@@ -49,14 +49,14 @@ def find_font(text: str, size: int) -> FreeTypeFont:
 
 
 def legible(text: str) -> str:
-    """The text as it can be written here: without accents where no font has them."""
+    """Return the text as it can be written here: without accents if no font has them."""
     if text.isascii() or _find_path(_is_east_asian(text)):
         return text
     return without_accents(text)
 
 
 def without_accents(text: str) -> str:
-    """The text in ASCII, with a question mark for each letter that has no likeness there."""
+    """Return the text in ASCII, with a question mark for each letter that has no likeness there."""
     plain = unicodedata.normalize("NFKD", text.translate(_WITHOUT_ACCENT))
     kept = "".join(letter for letter in plain if not unicodedata.combining(letter))
     return kept.encode("ascii", "replace").decode()

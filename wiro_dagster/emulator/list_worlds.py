@@ -1,4 +1,4 @@
-"""Task/List in worlds where it ignores what it is asked, or leaves out what it has."""
+"""Task/List in worlds in which it ignores the request, or leaves tasks out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which hosts the emulator may call by itself: this machine, and those it was told of."""
+"""Decides which hosts the emulator may call: this machine, and those in its settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 
 def is_reachable(url: str, further_hosts: Sequence[str]) -> bool:
-    """Whether the emulator may call this URL: it must not reach out to the world unasked."""
+    """Return whether the emulator may call this URL: it must not reach out to the world unasked."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""

@@ -39,12 +39,12 @@ class Media:
         self._locks: dict[str, threading.Lock] = {}
 
     async def open(self, task: Task, plan: OutputPlan) -> bytes:
-        """The bytes of an output, made on a thread of their own where they are not there yet."""
+        """Return the bytes of an output, made on a thread of their own if not cached."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, self.make, task, plan)
 
     def make(self, task: Task, plan: OutputPlan) -> bytes:
-        """The bytes of an output: as large as announced, and like no other output's."""
+        """Return the bytes of an output: as large as announced, and like no other output's."""
         tag = f"wiro-dagster emulator, task {task.number}, output {plan.index}, {task.uuid}"
         content = self._cached(task, plan, room(plan.size_bytes, tag))
         return fill(plan.file_format, content, plan.size_bytes, tag)
@@ -86,7 +86,7 @@ class Media:
         return self._service.settings.tiny_videos
 
     def _key(self, task: Task, plan: OutputPlan, background: bytes | None) -> str:
-        """Names what the content depends on; all tiny videos of one length are one."""
+        """Name what the content depends on; all tiny videos of one length are one."""
         parts = [plan.kind, plan.file_format, plan.width, plan.height, plan.seconds]
         if not (self._is_tiny and plan.kind == "video"):
             parts += [plan.text, task.number, self._service.settings.seed]

@@ -24,7 +24,7 @@ class ModelsOverTime:
     """The catalogue at any time; its changes are kept in the state.
 
     Args:
-        state: where they are kept.
+        state: keeps them.
         catalogue: the models to begin with.
         holds: whether a world of the service holds at a time.
     """
@@ -64,10 +64,10 @@ class ModelsOverTime:
         """Change a model from now on; runs that were sent before keep the old one.
 
         Raises:
-            ValueError: there is no such model, or a change is unknown.
+            ValueError: the model or a change is unknown.
         """
         if self.at(now).find(slug) is None:
-            raise ValueError(f"there is no model {slug}")
+            raise ValueError(f"model {slug} does not exist")
         for name in changes:
             if name not in _CHANGES:
                 raise ValueError(f"a model's {name} cannot change; choose from {_CHANGES}")

@@ -24,7 +24,7 @@ _LARGEST_LIMIT = 100
 def show_tool(
     service: Service, fields: Mapping[str, Any], now: float, _account: str
 ) -> dict[str, Any]:
-    """Carries out ``/Tool/Detail``."""
+    """Carry out ``/Tool/Detail``."""
     for name in ("slugowner", "slugproject"):
         if not fields.get(name):
             raise Refused(parameter_required(name))
@@ -42,7 +42,7 @@ def show_tool(
 def list_tools(
     service: Service, fields: Mapping[str, Any], now: float, _account: str
 ) -> dict[str, Any]:
-    """Carries out ``/Tool/List``."""
+    """Carry out ``/Tool/List``."""
     found = [
         model
         for model in service.models.at(now).search(fields)
@@ -63,7 +63,7 @@ def list_tools(
 def create_folder(
     service: Service, fields: Mapping[str, Any], now: float, _account: str
 ) -> dict[str, Any]:
-    """Carries out ``/File/FolderCreate``."""
+    """Carry out ``/File/FolderCreate``."""
     folder = service.uploads.create_folder(
         fields.get("name"), fields.get("parentid"), service.stated(now)
     )
@@ -73,7 +73,7 @@ def create_folder(
 def upload_file(
     service: Service, fields: Mapping[str, Any], now: float, _account: str
 ) -> dict[str, Any]:
-    """Carries out ``/File/Upload``."""
+    """Carry out ``/File/Upload``."""
     sent = fields.get("file")
     if not isinstance(sent, SentFile) or not sent.name:
         raise Refused(files_required("file"))

@@ -70,13 +70,13 @@ def plan_outputs(
     same_names: bool,
     tiny_videos: bool,
 ) -> tuple[OutputPlan, ...]:
-    """All outputs of a successful task.
+    """Return all outputs of a successful task.
 
     Args:
         model: the model that ran.
         inputs: its inputs, defaults included.
         uuid: of the task; varies the files' sizes.
-        count: how many, where it differs from what was ordered.
+        count: how many, if it differs from what was ordered.
         same_names: whether all carry the same name.
         tiny_videos: whether videos are small stand-ins.
     """
@@ -124,21 +124,21 @@ def _plan_one(
 
 
 def _shaped(model: Model, inputs: Mapping[str, Any], name: str, otherwise: Any) -> Any:
-    """The value of the input that shapes this side of the output, or the model's default."""
+    """Return the value of the input that shapes this side of the output, or the model's default."""
     shape = model.output.get(name) or {}
     value = inputs.get(shape.get("input", ""))
     return shape.get("default", otherwise) if value in (None, "") else value
 
 
 def resolution_lines(resolution: str) -> int:
-    """The short side in pixels that a resolution such as 768P stands for."""
+    """Return the short side in pixels of a resolution such as 768P."""
     found = re.match(r"\d+", resolution)
     return min(_LARGEST_SIDE, int(found.group())) if found else 768
 
 
 def fit_shape(short_side: int, width: int, height: int) -> tuple[int, int]:
-    """A frame of this shape with this short side; both sides are even, as H.264 wants them."""
-    # Beyond 21:9 nobody films; it also keeps the frames of a ribbon-like image small.
+    """Return a frame of this shape with this short side; H.264 wants both sides even."""
+    # Films are 21:9 at most; the limit also keeps the frames of a ribbon-like image small.
     ratio = min(max(width / height, 9 / 21), 21 / 9)
     if ratio >= 1:
         return _even(short_side * ratio), _even(short_side)

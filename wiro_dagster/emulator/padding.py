@@ -12,7 +12,7 @@ _ID3_HEADER_BYTES = 10
 
 
 def fill(file_format: str, content: bytes, size_bytes: int, tag: str) -> bytes:
-    """The content with the tag in it, exactly as large as announced.
+    """Return the content with the tag in it, exactly as large as announced.
 
     Args:
         file_format: mp4, png, webp, wav or mp3.
@@ -27,7 +27,7 @@ def fill(file_format: str, content: bytes, size_bytes: int, tag: str) -> bytes:
 
 
 def room(size_bytes: int, tag: str) -> int:
-    """How large a content may be at most, for any format."""
+    """Return how large a content may be at most, for any format."""
     return size_bytes - len(tag.encode()) - 32
 
 

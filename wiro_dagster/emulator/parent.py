@@ -24,7 +24,7 @@ class Parent:
         self.is_gone = False
 
     def watch(self, loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
-        """Calls `stop` on the loop once the parent is gone."""
+        """Call `stop` on the loop once the parent is gone."""
 
         def tell() -> None:
             self.is_gone = True

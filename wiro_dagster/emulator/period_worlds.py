@@ -18,7 +18,7 @@ class PeriodWorld:
         name: what it is begun by, and the name of its rate.
         what: what it changes, in one sentence.
         seconds: the length of a period when chance begins it.
-        source: who says that the service does this.
+        source: the evidence that the service does this.
         fault: the fault that spoils the calls, if that is what it does.
         endpoint: the calls that it spoils.
         moment: whether they have an effect first.

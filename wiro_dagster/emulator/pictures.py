@@ -1,6 +1,6 @@
 """Still pictures: moving-colour backgrounds, wrapped text, and first images made to fit.
 
-Pillow is imported where it is used.
+Pillow is imported on use.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LARGEST_INPUT_PIXELS = 50_000_000
 
 
 def make_picture(text: str, footer: str, *, width: int, height: int, file_format: str) -> bytes:
-    """A PNG or WebP of this size with the text on colour."""
+    """Return a PNG or WebP of this size with the text on colour."""
     image = draw_colours(width, height, key=text)
     darken(image, 0.75)
     image.paste((255, 255, 255), (0, 0), draw_text(text, footer, width, height))
@@ -44,7 +44,7 @@ def _metadata() -> bytes:
 
 
 def draw_colours(width: int, height: int, *, key: str) -> PillowImage.Image:
-    """A soft pattern of colours that depends on the key alone."""
+    """Return a soft pattern of colours that depends on the key alone."""
     from PIL import Image
 
     phases = [fraction(0, key, part) * math.tau for part in range(6)]
@@ -67,12 +67,12 @@ def _colour(x: float, y: float, phases: Sequence[float]) -> tuple[int, int, int]
 
 
 def darken(image: PillowImage.Image, factor: float) -> None:
-    """Makes a picture darker, so that white text stands out."""
+    """Make a picture darker, so that white text stands out."""
     image.paste(image.point([int(level * factor) for level in range(256)] * 3))
 
 
 def draw_text(text: str, footer: str, width: int, height: int) -> PillowImage.Image:
-    """A mask with the text wrapped into the middle, as large as it fits, and a small footer."""
+    """Return a mask with the text wrapped into the middle, as large as fits, and a footer."""
     from PIL import Image, ImageDraw
 
     text = legible(text)
@@ -96,7 +96,7 @@ def draw_text(text: str, footer: str, width: int, height: int) -> PillowImage.Im
 
 
 def wrap(text: str, length: Callable[[str], float], width: float) -> list[str]:
-    """The text in lines that are no longer than the width, as `length` measures them."""
+    """Return the text in lines that are no longer than the width, as `length` measures them."""
     lines: list[str] = []
     for whole in text.split():
         word = whole
@@ -113,7 +113,7 @@ def wrap(text: str, length: Callable[[str], float], width: float) -> list[str]:
 
 
 def open_picture(content: bytes) -> PillowImage.Image | None:
-    """The picture, or None if the bytes are none that Pillow can decode."""
+    """Return the picture, or None if Pillow cannot decode the bytes."""
     from PIL import Image, ImageOps
 
     try:

@@ -16,7 +16,7 @@ _PICO = Decimal("0.000000000001")
 
 @dataclass(frozen=True)
 class Work:
-    """What a task did, as far as prices ask.
+    """What a task did that a price may depend on.
 
     Args:
         elapsed_seconds: of processing, without the queue.
@@ -42,7 +42,7 @@ class Work:
 def bill(
     model: Model, inputs: Mapping[str, Any], file_counts: Mapping[str, int], work: Work
 ) -> Decimal:
-    """The cost of a successful task in USD, to twelve places.
+    """Return the cost of a successful task in USD, to twelve places.
 
     Args:
         model: the model that ran.
@@ -61,7 +61,7 @@ def bill(
 def find_price(
     model: Model, inputs: Mapping[str, Any], file_counts: Mapping[str, int]
 ) -> Mapping[str, Any] | None:
-    """The most specific of the entries that apply, or None."""
+    """Return the most specific of the entries that apply, or None."""
     fitting = [
         entry
         for entry in model.prices

@@ -28,9 +28,9 @@ class Emulator(EmulatorControl):
     Attributes:
         base_url: the REST base, ``http://127.0.0.1:PORT/v1``.
         cdn_host: ``localhost:PORT2``, where outputs are served: another host name and port.
-        second_cdn_host: ``localhost:PORT3``, where they are served from after a move.
+        second_cdn_host: ``localhost:PORT3``, which serves the same files.
         websocket_url: ``ws://127.0.0.1:PORT/v1``.
-        start_page_url: a page for a person to look at.
+        start_page_url: a page that shows what happens.
         process: the process it runs in.
         state_path: its SQLite file.
         api_key: the key it expects.
@@ -73,7 +73,7 @@ class Emulator(EmulatorControl):
         options: Sequence[str] = (),
         start_timeout_seconds: float = 60.0,
     ) -> Emulator:
-        """Starts an emulator and waits until it answers.
+        """Start an emulator and wait until it answers.
 
         Args:
             port: of the API; 0 for a free one.
@@ -131,18 +131,18 @@ class Emulator(EmulatorControl):
             raise
 
     def stop(self) -> None:
-        """Ends the process, and removes its state where that is temporary."""
+        """End the process, and remove its state if that is temporary."""
         _end(self.process)
         self._launch.remove_temporary_state()
 
     def kill(self) -> None:
-        """Ends the process without a word of warning; its state stays, for restart()."""
+        """End the process without a word of warning; its state stays, for restart()."""
         self.process.kill()
         self.process.wait()
         _close_pipes(self.process)
 
     def restart(self) -> None:
-        """Ends the process if it runs, and starts it again with the same state and ports."""
+        """End the process if it runs, and start it again with the same state and ports."""
         _end(self.process)
         self._launch.ports = (
             _port(self.base_url),
@@ -191,7 +191,7 @@ class _Launch:
         self.timeout_seconds = timeout_seconds
 
     def run(self) -> tuple[subprocess.Popen[bytes], dict[str, str]]:
-        """Starts the process and returns it with its URLs."""
+        """Start the process and return it with its URLs."""
         log_path = self.state_path.with_name(f"{self.state_path.name}.log")
         command = [
             *(sys.executable, "-m", "wiro_dagster.emulator", "--announce-json"),
@@ -222,7 +222,7 @@ class _Launch:
         return process, urls
 
     def remove_temporary_state(self) -> None:
-        """Removes the state where nobody asked to keep it."""
+        """Remove the state if it is temporary."""
         if self.temporary_folder is not None:
             shutil.rmtree(self.temporary_folder, ignore_errors=True)
 

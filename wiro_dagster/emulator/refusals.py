@@ -44,7 +44,7 @@ MODEL_NOT_ACCESSIBLE = Refusal(1, "tool-not-accessible")
 SIGN_IN_REQUIRED = Refusal(98, "sign in to run this model")
 INSUFFICIENT_BALANCE = Refusal(97, "Insufficient balance")
 TASK_NOT_FOUND = Refusal(1, "There is no task yet.")
-# The wording that has been seen live, where the documents promise the one above.
+# The wording that has been seen live; the documents promise the one above.
 TASK_NOT_FOUND_LIVE = Refusal(1, "task-not-founded")
 TASK_IDENTIFIER_REQUIRED = Refusal(0, "taskid or socketaccesstoken is required")
 NOT_CANCELLABLE = Refusal(1, "Task is not in a cancellable state.")
@@ -57,37 +57,37 @@ FOLDER_NOT_FOUND = Refusal(1, "Folder does not exist.")
 
 
 def kill_refused(reason: str) -> Refusal:
-    """A kill that the task's state does not allow."""
+    """Refuse a kill that the task's state does not allow."""
     return Refusal(1, f"Task could not be killed: {reason}")
 
 
 def parameter_required(name: str) -> Refusal:
-    """A required text, choice or number is missing or empty."""
+    """Refuse a run without a required text, choice or number."""
     return Refusal(0, f"Request parameter [{name}] required")
 
 
 def files_required(name: str) -> Refusal:
-    """A required file is missing."""
+    """Refuse a run without a required file."""
     return Refusal(0, f"Request files [{name}] required")
 
 
 def not_a_number(name: str) -> Refusal:
-    """A range got something that is not a number."""
+    """Refuse a range that is not a number."""
     return Refusal(0, f"Request parameter [{name}] must be integer or float")
 
 
 def out_of_range(name: str, minimum: Decimal | None, maximum: Decimal | None) -> Refusal:
-    """A number lies outside its range."""
+    """Refuse a number outside its range."""
     return Refusal(0, f"Request parameter [{name}] must be between {minimum} and {maximum}")
 
 
 def not_an_option(name: str, options: tuple[str, ...]) -> Refusal:
-    """A select got a value that is not one of its options."""
+    """Refuse a value that is not one of a select's options."""
     return Refusal(0, f"Request parameter [{name}] must be one of {', '.join(options)}")
 
 
 def concurrency_limit(balance_usd: Decimal, limit: int) -> Refusal:
-    """As many tasks are under way as the balance allows."""
+    """Refuse a run beyond what the balance allows at once."""
     return Refusal(
         96,
         "You have reached your concurrent task limit. "

@@ -18,23 +18,23 @@ class EmulatorControl(WorldControl):
     """
 
     def now(self) -> float:
-        """The emulated time, in unix seconds."""
+        """Return the emulated time, in unix seconds."""
         return float(self.summary()["now"])
 
     def advance(self, seconds: float) -> float:
-        """Moves the clock forward; what was due by then happens. Returns the new time."""
+        """Move the clock forward; what was due by then happens, and return the new time."""
         return self._set_clock({"action": "advance", "seconds": seconds})
 
     def freeze(self) -> float:
-        """Stops the clock until advance() or resume(). Returns the time it stands at."""
+        """Stop the clock until advance() or resume(), and return the time it stands at."""
         return self._set_clock({"action": "freeze"})
 
     def resume(self) -> float:
-        """Lets a frozen clock run on. Returns the time."""
+        """Let a frozen clock run on, and return the time."""
         return self._set_clock({"action": "resume"})
 
     def tasks(self) -> list[dict[str, Any]]:
-        """All tasks, oldest first.
+        """Return all tasks, oldest first.
 
         Each has ``id``, ``model``, ``status``, ``exit_code``, ``has_ended``, ``error``,
         ``cost_usd`` (billed), ``parameters``, ``callbackurl``, ``project_id``, ``created_at``,
@@ -44,15 +44,15 @@ class EmulatorControl(WorldControl):
         return tasks
 
     def billable_tasks(self) -> int:
-        """How many Runs were accepted: each may be billed."""
+        """Return how many Runs were accepted: each may be billed."""
         return int(self.summary()["billable_tasks"])
 
     def spent_usd(self) -> Decimal:
-        """The sum of all bills."""
+        """Return the sum of all bills."""
         return Decimal(self.summary()["spent_usd"])
 
     def balance_usd(self) -> Decimal:
-        """What is left in the account."""
+        """Return what is left in the account."""
         return Decimal(self.summary()["balance_usd"])
 
     def set_balance(self, balance_usd: str | Decimal, *, account: str = "main") -> None:
@@ -60,7 +60,7 @@ class EmulatorControl(WorldControl):
         self._post("balance", {"balance_usd": str(balance_usd), "account": account})
 
     def summary(self) -> dict[str, Any]:
-        """Clock, balance, counts, settings, fault rates, models and URLs."""
+        """Return clock, balance, counts, settings, fault rates, models and URLs."""
         summary: dict[str, Any] = self._get("summary")
         return summary
 
@@ -72,7 +72,7 @@ class EmulatorControl(WorldControl):
         task_id: str | None = None,
         after: int = 0,
     ) -> list[dict[str, Any]]:
-        """The journal's lines, oldest first, with secrets redacted.
+        """Return the journal's lines, oldest first, with secrets redacted.
 
         Args:
             kind: only "call", "download", "callback" or "socket".
@@ -98,7 +98,7 @@ class EmulatorControl(WorldControl):
         retry_after: str | None = None,
         lasts_seconds: float | None = None,
     ) -> int:
-        """Spoils the next calls or downloads and returns the fault's number.
+        """Spoil the next calls or downloads and return the fault's number.
 
         Args:
             kind: "drop", "reset", "http_502", "html", "broken_json", "rate_limited", "delay",
@@ -133,7 +133,7 @@ class EmulatorControl(WorldControl):
     def script_task(
         self, *, times: int | None = 1, matching: str | None = None, **fields: Any
     ) -> int:
-        """Says what shall happen to the tasks of the next Runs and returns the script's number.
+        """Script what happens to the tasks of the next Runs, and return the script's number.
 
         Args:
             times: for how many Runs; None for all from now on.
@@ -148,26 +148,26 @@ class EmulatorControl(WorldControl):
         return int(self._post("scripts/add", body)["number"])
 
     def set_task(self, task_id: str, **overrides: Any) -> dict[str, Any]:
-        """Changes what happens to a task that is there already, and returns it.
+        """Change what happens to a task that is there already, and return it.
 
         Args:
             task_id: the task.
             overrides: fields of a TaskScript, or ``worlds`` as in script_task(), counted from the
-                task's Run; or ``status`` to put it into any status at once, where it stays.
+                task's Run; or ``status`` to put it into any status at once and keep it there.
 
         Raises:
-            ValueError: there is no such task, it has ended, or a field is unknown.
+            ValueError: the task is unknown or has ended, or a field is unknown.
         """
         task: dict[str, Any] = self._post(f"tasks/{task_id}", overrides)
         return task
 
     def faults(self) -> dict[str, Any]:
-        """The scripted faults with their hits, the task scripts, the rates and their names."""
+        """Return scripted faults with their hits, task scripts, rates and the rates' names."""
         faults: dict[str, Any] = self._get("faults")
         return faults
 
     def set_fault_rates(self, rates: Mapping[str, float]) -> None:
-        """Replaces the rates of random faults.
+        """Replace the rates of random faults.
 
         Args:
             rates: from 0 to 1 by name, e.g. ``{"drop_after": 0.05, "Run:http_502_before": 0.1}``;
@@ -179,7 +179,7 @@ class EmulatorControl(WorldControl):
         self._post("faults/rates", {"rates": dict(rates)})
 
     def set_every_fault_rate(self, rate: float) -> None:
-        """Lets every fault that the emulator knows happen at this rate."""
+        """Let every fault that the emulator knows happen at this rate."""
         self.set_fault_rates(dict.fromkeys(self.faults()["rate_names"], rate))
 
     def clear_faults(self) -> None:
@@ -187,7 +187,7 @@ class EmulatorControl(WorldControl):
         self._post("faults/clear", {})
 
     def change_settings(self, **changes: Any) -> dict[str, Any]:
-        """Changes settings while it runs, and returns them all.
+        """Change settings while it runs, and return them all.
 
         Args:
             changes: such as ``task_seconds=1.0, dialect="alternate", socket_frames="new"``.
@@ -199,7 +199,7 @@ class EmulatorControl(WorldControl):
         return settings
 
     def reset(self) -> None:
-        """Forgets tasks, journal, faults, changed settings and bills; the clock runs again."""
+        """Forget tasks, journal, faults, changed settings and bills; the clock runs again."""
         self._post("reset", {})
 
     def _set_clock(self, fields: Mapping[str, Any]) -> float:

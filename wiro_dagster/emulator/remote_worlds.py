@@ -43,7 +43,7 @@ class WorldControl(ControlConnection):
             until_seconds: when it stops; None for never.
 
         Raises:
-            ValueError: there is no such task, or a value is not of its kind.
+            ValueError: the task is unknown, or a value is not of its kind.
         """
         override = {
             "fields": dict(fields or {}),
@@ -92,7 +92,7 @@ class WorldControl(ControlConnection):
             seconds: how long it lasts; None until end_world() or clear_worlds().
 
         Raises:
-            ValueError: there is no such world of the service.
+            ValueError: the service has no world of this name.
         """
         self._post("worlds/begin", {"name": name, "seconds": seconds})
 
@@ -115,19 +115,19 @@ class WorldControl(ControlConnection):
         account: str = "main",
         **script: Any,
     ) -> str:
-        """Add a task that another user of the account runs, and return its id.
+        """Add a task of a different user of the account, and return its id.
 
         Args:
             like: a task to take model and inputs from.
             model: its model.
             inputs: its inputs.
-            callback_url: its callback; ``{number}`` becomes the task's id. Nobody is called.
+            callback_url: its callback; ``{number}`` becomes the task's id. It is never called.
             age_seconds: how long ago it was run.
             account: whose it is.
             script: what happens to it, as in script_task().
 
         Raises:
-            ValueError: there is no such task or model, or a field is unknown.
+            ValueError: the task, the model or a field is unknown.
         """
         fields = {
             "like": like,
@@ -143,15 +143,15 @@ class WorldControl(ControlConnection):
     def add_key(
         self, api_key: str, api_secret: str | None = None, *, account: str = "main"
     ) -> None:
-        """Add an API key: a second one of the account, or one of another account.
+        """Add an API key, of the same account or of a different one.
 
         Args:
             api_key: the key.
             api_secret: its secret; None for a key that goes alone.
-            account: whose tasks it sees. Another account has other tasks and its own balance.
+            account: has the tasks that it sees. Each account has its own tasks and balance.
 
         Raises:
-            ValueError: there is such a key already.
+            ValueError: the key exists already.
         """
         self._post("keys/add", {"key": api_key, "secret": api_secret, "account": account})
 
@@ -159,7 +159,7 @@ class WorldControl(ControlConnection):
         """Answer 401 to a key, for some seconds or until restore_key().
 
         Raises:
-            ValueError: there is no such key.
+            ValueError: the key is unknown.
         """
         self._post("keys/revoke", {"key": api_key, "seconds": seconds})
 
@@ -189,7 +189,7 @@ class WorldControl(ControlConnection):
                 of override_task(); runs are checked and billed by the truth.
 
         Raises:
-            ValueError: there is no such model.
+            ValueError: the model is unknown.
         """
         changes = {
             "price_times": price_times,

@@ -38,14 +38,14 @@ _ACCESS_REFUSALS: Mapping[str, Refusal] = {
 def run_model(
     service: Service, slug: str, fields: Mapping[str, Any], now: float, account: str
 ) -> dict[str, Any]:
-    """Carries out ``/Run/{owner}/{model}``.
+    """Carry out ``/Run/{owner}/{model}``.
 
     Args:
         service: the emulated service.
         slug: ``owner/model``.
-        fields: the request's fields; a SentFile where a file came.
+        fields: the request's fields; a SentFile for each file.
         now: the time of the call.
-        account: who pays.
+        account: pays for it.
 
     Raises:
         Refused: nothing was created.
@@ -114,7 +114,7 @@ def _create(
 
 
 def apply_script(service: Service, task: Task, script: TaskScript) -> Task:
-    """Makes a task run as the script says, counted from the time of its Run."""
+    """Make a task run as the script says, counted from the time of its Run."""
     course = course_of(service, script, task.created_at)
     timeline = course.pop("timeline")
     return service.tasks.set_course(service.tasks.set_script(task, script, **course), timeline)
@@ -123,7 +123,7 @@ def apply_script(service: Service, task: Task, script: TaskScript) -> Task:
 def _choose_script(
     service: Service, model: Model, inputs: Mapping[str, Any], number: int
 ) -> TaskScript:
-    """Chance first, then markers in the prompt, then what a test has laid down."""
+    """Merge what chance, the markers in the prompt and scripts want, the last one winning."""
     fields = merge_scripts(
         service.worlds.draw_task_script(number), service.faults.draw_task_script(number)
     )
@@ -138,7 +138,7 @@ def _choose_script(
 def _keep_files(
     service: Service, model: Model, inputs: Mapping[str, Any], number: int, now: float
 ) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """The inputs with URLs in place of files, and the URLs of each file input."""
+    """Return the inputs with URLs in place of files, and the URLs of each file input."""
 
     def keep(value: Any) -> Any:
         if isinstance(value, SentFile):

@@ -1,4 +1,4 @@
-"""Scripts waiting for the Runs that they are meant for."""
+"""Scripts that wait for their Runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ScriptQueue:
         self._connection = state.connection
 
     def add(self, script: TaskScript, *, times: int | None, matching: str | None) -> int:
-        """Lays a script down for the next Runs and returns its number.
+        """Add a script for the next Runs and return its number.
 
         Args:
             script: what shall happen to the tasks.
@@ -30,7 +30,7 @@ class ScriptQueue:
         return int(inserted.lastrowid or 0)
 
     def take(self, text: str) -> dict[str, Any]:
-        """The fields of the first script that fits a Run; empty if none does."""
+        """Return the fields of the first script that fits a Run; empty if none does."""
         rows = self._connection.execute(
             "SELECT * FROM task_scripts WHERE remaining IS NULL OR remaining > 0 ORDER BY number"
         ).fetchall()
@@ -47,10 +47,10 @@ class ScriptQueue:
         return {}
 
     def list(self) -> list[dict[str, Any]]:
-        """All scripts, spent ones too."""
+        """Return all scripts, spent ones too."""
         rows = self._connection.execute("SELECT * FROM task_scripts ORDER BY number")
         return [{**dict(row), "script": json.loads(row["script"])} for row in rows]
 
     def clear(self) -> None:
-        """Removes all scripts."""
+        """Remove all scripts."""
         self._connection.execute("DELETE FROM task_scripts")

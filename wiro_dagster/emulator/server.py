@@ -67,12 +67,12 @@ def serve(
     parent: Parent | None = None,
     announce: Callable[[dict[str, str]], None] = lambda urls: print(json.dumps(urls), flush=True),
 ) -> None:
-    """Runs the emulator until it is told to end.
+    """Run the emulator until it receives a signal or its parent is gone.
 
     Args:
         settings: how it behaves.
         listening: where.
-        state_path: its SQLite file, made where it is missing.
+        state_path: its SQLite file, made if missing.
         model_files: further models.
         fault_rates: rates of random faults to begin with.
         world_rates: rates of worlds to begin with.
@@ -119,7 +119,7 @@ def _set_rates(
 
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named, since asyncio switches Nagle's delay off only where it sees TCP named.
+    # Named, since asyncio switches Nagle's delay off only if the protocol is named.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     bound.bind((host, port))
@@ -173,7 +173,7 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Captures none."""
+        """Capture none."""
         yield
 
 

@@ -78,7 +78,7 @@ class Service:
         return Account(self.state, self.started_with.balance_usd, name)
 
     def change_settings(self, changes: dict[str, Any]) -> None:
-        """Changes settings for good, restarts with the same state included.
+        """Change settings; restarts with the same state keep the change.
 
         Raises:
             ValueError: a name cannot be changed, or a value is not of its kind.
@@ -87,7 +87,7 @@ class Service:
         self.state.keep("settings", {**self.state.get("settings", {}), **changes})
 
     def reset(self) -> None:
-        """Forgets everything that happened; ids already given are not given again."""
+        """Forget everything that happened; ids already given are not given again."""
         starts = self.state.get("starts", 1)
         self.state.empty()
         self.state.keep("starts", starts)
@@ -99,7 +99,7 @@ class Service:
         self.clock.reset()
 
     def settle(self, now: float) -> None:
-        """Bills and announces every task that has ended by now."""
+        """Bill and announce every task that has ended by now."""
         for task in self.tasks.to_settle(now):
             with self.state.transaction():
                 cost = self.cost_of(task) if result_of(task).is_billed else Decimal(0)
@@ -119,7 +119,7 @@ class Service:
         return found or Model({"slug": task.slug, "output": {"kind": "raw"}, "parameters": None})
 
     def outputs_of(self, task: Task) -> tuple[OutputPlan, ...]:
-        """The outputs that the task has, or will have if it ends as its script says."""
+        """Return the outputs that the task has, or will have if it ends as its script says."""
         model = self.model_of(task)
         return plan_outputs(
             model,
@@ -186,7 +186,7 @@ class Service:
         ]
 
     def left_outputs(self, task: Task, now: float) -> tuple[OutputPlan, ...]:
-        """The outputs of a task that has ended with some; empty otherwise."""
+        """Return the outputs of a task that has ended with some; empty otherwise."""
         if task.has_ended(now) and result_of(task).has_outputs:
             return self.outputs_of(task)
         return ()
@@ -231,7 +231,7 @@ class Service:
         return total
 
     def upload_path(self, url: str) -> Path | None:
-        """Where the bytes are, if the URL is of a file that a caller sent here."""
+        """Return the path of the bytes, if the URL is of a file that a caller sent here."""
         # Without the port, which may be another one since the file was sent.
         parts, own = urlsplit(url), urlsplit(self.settings.files_url)
         kept = re.match("/uploads/([0-9a-f]{32})/", parts.path)

@@ -60,7 +60,7 @@ class Settings:
         prompt_markers: whether words such as [fail] in a prompt choose what happens.
         refuse_default_user_agents: whether library user agents get an HTML 403.
         callback_hosts: hosts beside this machine that callbacks and input images may reach.
-        files_url: where the outputs are served, without a trailing slash.
+        files_url: serves the outputs, without a trailing slash.
         second_files_url: the same files on the second CDN host.
     """
 
@@ -88,10 +88,10 @@ class Settings:
     second_files_url: str = ""
 
     def changed(self, changes: Mapping[str, Any]) -> Settings:
-        """A copy with some of the changeable settings replaced.
+        """Return a copy with some of the changeable settings replaced.
 
         Raises:
-            ValueError: a name is not changeable, or a value is of another kind.
+            ValueError: a name is not changeable, or a value is not of its kind.
         """
         for name, value in changes.items():
             if name not in CHANGEABLE:
@@ -100,7 +100,7 @@ class Settings:
         return dataclasses.replace(self, **changes)
 
     def changeable(self) -> dict[str, Any]:
-        """The changeable settings, for the control API and the start page."""
+        """Return the changeable settings, for the control API and the start page."""
         return {name: getattr(self, name) for name in CHANGEABLE}
 
 

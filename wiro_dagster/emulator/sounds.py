@@ -1,6 +1,6 @@
 """Sounds: a quiet melody of the asked-for length as WAV or MP3, and the length of sounds sent.
 
-PyAV is imported where it is used.
+PyAV is imported on use.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _SCALE = (0, 2, 4, 7, 9, 12)
 
 
 def make_sound(text: str, seconds: float, file_format: str) -> bytes:
-    """A melody made from the text's letters, mono, 16 kHz."""
+    """Return a melody made from the text's letters, mono, 16 kHz."""
     samples = _melody(text, seconds)
     return _to_mp3(samples) if file_format == "mp3" else _to_wav(samples)
 
 
 def sound_seconds(path: Path) -> Decimal | None:
-    """The length of a sound file; None if it is none."""
+    """Return the length of a sound file; None if it cannot be decoded."""
     import av
 
     try:

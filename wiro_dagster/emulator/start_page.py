@@ -16,5 +16,5 @@ def _page() -> str:
 
 
 async def show_start_page(_request: Request) -> Response:
-    """The page; it reads the control API and needs nothing from the network."""
+    """Return the page; it reads the control API and needs nothing from the network."""
     return HTMLResponse(_page())

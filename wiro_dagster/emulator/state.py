@@ -1,4 +1,4 @@
-"""The emulator's memory: one SQLite file, so that a killed emulator goes on where it was."""
+"""The emulator's memory: one SQLite file, so that a killed emulator can go on."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ _EMPTIED_BY_RESET = (
 
 
 def remove_state(path: Path) -> None:
-    """Removes a state's file and all that stands beside it, and its folder if that is empty."""
+    """Remove a state's file and all that stands beside it, and its folder if that is empty."""
     shutil.rmtree(path.with_name(f"{path.name}.files"), ignore_errors=True)
     for ending in ("", "-wal", "-shm", ".log"):
         path.with_name(f"{path.name}{ending}").unlink(missing_ok=True)
@@ -162,7 +162,7 @@ class State:
                 self.connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
 
     def start_task_numbers(self) -> None:
-        """Makes a fresh state's first task id look like one of the real service."""
+        """Make a fresh state's first task id look like one of the real service."""
         self.connection.execute(
             "INSERT INTO sqlite_sequence (name, seq) SELECT 'tasks', ? "
             "WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'tasks')",
@@ -170,7 +170,7 @@ class State:
         )
 
     def keep(self, name: str, value: Any) -> None:
-        """Stores one small value as JSON."""
+        """Store one small value as JSON."""
         self.connection.execute(
             "INSERT INTO kept (name, value) VALUES (?, ?) "
             "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
@@ -178,13 +178,13 @@ class State:
         )
 
     def get(self, name: str, default: Any) -> Any:
-        """The stored value, or the default."""
+        """Return the stored value, or the default."""
         row = self.connection.execute("SELECT value FROM kept WHERE name = ?", (name,)).fetchone()
         return default if row is None else json.loads(row["value"])
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All of the block's changes, or none."""
+        """Make all of the block's changes, or none."""
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             yield self.connection
@@ -194,12 +194,12 @@ class State:
         self.connection.execute("COMMIT")
 
     def empty(self) -> None:
-        """Forgets everything but the task numbers, which never come twice."""
+        """Forget everything but the task numbers, which never come twice."""
         with self.transaction() as connection:
             for table in _EMPTIED_BY_RESET:
                 connection.execute(f"DELETE FROM {table}")
             self.keep("schema_version", _SCHEMA_VERSION)
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         self.connection.close()

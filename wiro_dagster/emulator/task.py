@@ -43,9 +43,9 @@ class Task:
         cost_usd: what was billed; 0 until it is settled.
         deleted_at: when its inputs and outputs were deleted.
         edition: of the models, at its Run: prices and names that change later are not its own.
-        account: who pays for it, and whose keys see it.
+        account: pays for it; its keys see it.
         origin: whether a POST of a caller made it ("run"), the gateway that repeated one ("twin"),
-            or another user of the account ("foreign").
+            or a different user of the account ("foreign").
     """
 
     number: int
@@ -71,24 +71,24 @@ class Task:
 
     @property
     def ends_at(self) -> float | None:
-        """When it ends; None if it never does by itself."""
+        """When it ends; None if it never does without a cancel or kill."""
         return ends_at(self.timeline)
 
     def status(self, now: float) -> str:
-        """Its status at that time."""
+        """Return its status at that time."""
         return status_at(self.timeline, now)
 
     def reached(self, status: str, now: float) -> float | None:
-        """When it last came to this status, if it has by now."""
+        """Return when it last came to this status, if it has by now."""
         return reached_at(self.timeline, status, now)
 
     def has_ended(self, now: float) -> bool:
-        """Whether it is over by then."""
+        """Return whether it is over by then."""
         end = self.ends_at
         return end is not None and end <= now
 
     def elapsed_seconds(self, now: float) -> Decimal:
-        """How long the model ran, to four places; 0 until that is over."""
+        """Return how long the model ran, to four places; 0 until that is over."""
         started, stopped = self.reached("task_start", now), self.reached("task_end", now)
         if stopped is None and self.has_ended(now):
             stopped = self.ends_at
@@ -125,7 +125,7 @@ _KILLED = Result("1", has_outputs=False, is_billed=False, error="killed")
 
 
 def result_of(task: Task) -> Result:
-    """The result of a task that has ended."""
+    """Return the result of a task that has ended."""
     outcome = task.script.outcome
     if task.timeline[-1].status == "task_cancel":
         if outcome == "cancelled_with_cost" or (task.is_killed and task.script.kill == "bills"):
@@ -140,10 +140,10 @@ def result_of(task: Task) -> Result:
 
 
 def make_uuid() -> str:
-    """An unguessable uuid in plain hexadecimal digits."""
+    """Return an unguessable uuid in plain hexadecimal digits."""
     return uuid.uuid4().hex
 
 
 def make_token() -> str:
-    """An unguessable token of letters and digits."""
+    """Return an unguessable token of letters and digits."""
     return "".join(secrets.choice(_TOKEN_LETTERS) for _ in range(_TOKEN_LENGTH))

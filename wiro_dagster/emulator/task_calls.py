@@ -22,7 +22,7 @@ from wiro_dagster.emulator.wire import number
 
 _DEFAULT_LIMIT = 20
 _LARGEST_LIMIT = 100
-# A persisted task_error waits for its requeue: it is in the queue as far as a cancel goes.
+# A persisted task_error waits for its requeue: for a cancel it is in the queue.
 _CANCELLABLE = ("task_queue", "task_error")
 # Accept and preprocess belong to neither Cancel nor Kill.
 _NOT_KILLABLE = (
@@ -37,7 +37,7 @@ _NOT_KILLABLE = (
 def show_detail(
     service: Service, fields: Mapping[str, Any], now: float, account: str
 ) -> dict[str, Any]:
-    """Carries out ``/Task/Detail``."""
+    """Carry out ``/Task/Detail``."""
     task = _get_task(service, fields, now, account)
     hides = {override.hides for override in service.overrides_of(task, "detail", now)}
     if "not_found" in hides:
@@ -50,7 +50,7 @@ def show_detail(
 def list_tasks(
     service: Service, fields: Mapping[str, Any], now: float, account: str
 ) -> dict[str, Any]:
-    """Carries out ``/Task/List``."""
+    """Carry out ``/Task/List``."""
     worlds = {world.name for world in service.worlds.active(now)}
     page = page_shown(_wanted_page(fields), worlds)
     total, tasks = service.tasks.page(
@@ -76,7 +76,7 @@ def list_tasks(
 def cancel_task(
     service: Service, fields: Mapping[str, Any], now: float, account: str
 ) -> dict[str, Any]:
-    """Carries out ``/Task/Cancel``."""
+    """Carry out ``/Task/Cancel``."""
     task = _get_task(service, fields, now, account)
     if task.status(now) not in _CANCELLABLE or task.script.kill == "refused":
         raise Refused(NOT_CANCELLABLE)
@@ -87,7 +87,7 @@ def cancel_task(
 def kill_task(
     service: Service, fields: Mapping[str, Any], now: float, account: str
 ) -> dict[str, Any]:
-    """Carries out ``/Task/Kill``."""
+    """Carry out ``/Task/Kill``."""
     task = _get_task(service, fields, now, account)
     if task.has_ended(now):
         raise Refused(kill_refused("task is already completed"))
@@ -106,7 +106,7 @@ def kill_task(
 def delete_files(
     service: Service, fields: Mapping[str, Any], now: float, account: str
 ) -> dict[str, Any]:
-    """Carries out ``/Task/InputOutputDelete``."""
+    """Carry out ``/Task/InputOutputDelete``."""
     task = _get_task(service, fields, now, account)
     if not task.has_ended(now):
         raise Refused(NOT_ENDED)
@@ -116,7 +116,7 @@ def delete_files(
 
 
 def whole_number(value: object, default: int) -> int:
-    """A number that may have been sent as text.
+    """Return a number that may have been sent as text.
 
     Raises:
         Refused: it is not a whole number, or is negative.
@@ -165,7 +165,7 @@ def _wanted_page(fields: Mapping[str, Any]) -> PageWanted:
 
 
 def _wanted_slugs(service: Service, name: object, now: float) -> list[str] | None:
-    """The models that a filter means: by slug, by its second half, or by title."""
+    """Return the models that a filter means: by slug, by its second half, or by title."""
     if not name:
         return None
     wanted = str(name).lower()

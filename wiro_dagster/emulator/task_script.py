@@ -40,9 +40,9 @@ class TaskScript:
         stuck_at: the status a stuck task never leaves.
         unknown_status: a status that no document lists, shown for a while in mid-run.
         skip: statuses that the task passes over.
-        outputs: the number of output files, where it differs from what was ordered.
+        outputs: the number of output files, if it differs from what was ordered.
         same_names: whether all outputs carry the same file name.
-        cost_usd: what is billed, where it differs from the model's price.
+        cost_usd: what is billed, if it differs from the model's price.
         price_times: what the price is multiplied by.
         kill: whether a kill stops the task, loses the race to completion, stops it billed, or is
             refused; a refused task cannot be cancelled either.
@@ -57,7 +57,7 @@ class TaskScript:
         files_vanish_seconds: how long after the end its files are there.
         cdn: the CDN host of its outputs.
         twins: how many more tasks the same POST makes.
-        foreign: whether another user of the account runs the same inputs, "plain" or
+        foreign: whether a different user of the account runs the same inputs, "plain" or
             "with_callback".
         worlds: the names of the worlds that this script comes from.
         file_fault: a fault for the downloads of its outputs, one of the ``file_…`` kinds.
@@ -100,7 +100,7 @@ class TaskScript:
         return self.outcome in ("fail", "failed_with_cost")
 
     def changed(self, changes: Mapping[str, Any]) -> TaskScript:
-        """A copy with some fields replaced.
+        """Return a copy with some fields replaced.
 
         Raises:
             ValueError: a field is unknown, or a value is not of its kind.
@@ -120,7 +120,7 @@ class TaskScript:
         return script
 
     def check(self) -> None:
-        """Raises ValueError where a value is not of its field's kind."""
+        """Raise ValueError if a value is not of its field's kind."""
         choices = {
             "outcome": get_args(Outcome),
             "kill": get_args(KillResult),
@@ -146,7 +146,7 @@ class TaskScript:
             _check_money(self.cost_usd)
 
     def to_json(self) -> dict[str, Any]:
-        """The fields that differ from an ordinary success."""
+        """Return the fields that differ from an ordinary success."""
         if self == _ORDINARY:
             return {}
         changed = {
@@ -174,7 +174,7 @@ _MOST_TWINS = 10
 # The state keeps costs as whole numbers of 64 bits; an override can show more.
 _HIGHEST_COST_USD = 1_000_000
 
-# For people who try things by hand: write one of these into a prompt.
+# To try things by hand, write one of these into a prompt.
 PROMPT_MARKERS: Mapping[str, Mapping[str, Any]] = {
     "[fail]": {"outcome": "fail"},
     "[empty]": {"outcome": "no_outputs"},
@@ -228,7 +228,7 @@ RANDOM_TASK_SCRIPTS: Mapping[str, Mapping[str, Any]] = {
 
 
 def script_from_json(fields: Mapping[str, Any]) -> TaskScript:
-    """The script that these fields describe.
+    """Return the script that these fields describe.
 
     Raises:
         ValueError: a field is unknown, or a value is not of its kind.
@@ -237,7 +237,7 @@ def script_from_json(fields: Mapping[str, Any]) -> TaskScript:
 
 
 def find_markers(text: str) -> dict[str, Any]:
-    """The fields asked for by the markers in a prompt; empty without any."""
+    """Return the fields asked for by the markers in a prompt; empty without any."""
     fields: dict[str, Any] = {}
     lowered = text.lower()
     if "[" in lowered:

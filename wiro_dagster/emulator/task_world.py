@@ -1,4 +1,4 @@
-"""One world of a task: a name for a script, and who says that the service does this."""
+"""One world of a task: a name for a script, and the evidence that the service does this."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PROXIES = "assumed; seen at proxies"
 S3 = "assumed; seen at providers with files on S3"
 EXAMPLES = "documented, August 2026: the official examples show it"
 
-# Stands for the seconds that the one who asks for a world may choose.
+# A placeholder for the seconds, which can be chosen with the world.
 N: Final[Any] = object()
 
 
@@ -27,7 +27,7 @@ class TaskWorld:
         what: what it changes, in one sentence.
         script: the fields of a task script that bring it about.
         seconds: the default of N; None for ever, if the script has an N.
-        source: who says that the service does this.
+        source: the evidence that the service does this.
     """
 
     name: str

@@ -26,7 +26,7 @@ def expand_worlds(fields: Mapping[str, Any]) -> dict[str, Any]:
         fields: with ``worlds`` as a list of names, or as an object of seconds by name.
 
     Raises:
-        ValueError: there is no such world, or it has no seconds to choose.
+        ValueError: a world is unknown, or has no seconds to choose.
     """
     wanted = fields.get("worlds") or {}
     if isinstance(wanted, str) or not isinstance(wanted, (Mapping, Sequence)):
@@ -42,7 +42,7 @@ def get_task_world(name: str) -> TaskWorld:
     """Return the world of this name.
 
     Raises:
-        ValueError: there is none.
+        ValueError: the name is unknown.
     """
     if name not in TASK_WORLDS:
         raise ValueError(f"a task has no world {name}; choose from {', '.join(TASK_WORLDS)}")

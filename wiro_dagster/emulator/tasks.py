@@ -23,14 +23,14 @@ class Tasks:
         self._connection = state.connection
 
     def next_number(self) -> int:
-        """The id that the next task gets."""
+        """Return the id that the next task gets."""
         row = self._connection.execute(
             "SELECT seq FROM sqlite_sequence WHERE name = 'tasks'"
         ).fetchone()
         return int(row["seq"]) + 1
 
     def add(self, task: Task) -> None:
-        """Keeps a new task."""
+        """Keep a new task."""
         values = {
             "number": task.number,
             "uuid": task.uuid,
@@ -55,7 +55,7 @@ class Tasks:
         self._connection.execute(f"INSERT INTO tasks ({columns}) VALUES ({marks})", values)
 
     def set_course(self, task: Task, timeline: Timeline, *, is_killed: bool = False) -> Task:
-        """Replaces the rest of a task's course."""
+        """Replace the rest of a task's course."""
         self._connection.execute(
             "UPDATE tasks SET timeline = ?, ends_at = ?, is_killed = ? WHERE number = ?",
             (_timeline_json(timeline), ends_at(timeline), is_killed, task.number),
@@ -65,7 +65,7 @@ class Tasks:
     def set_script(
         self, task: Task, script: TaskScript, *, listed_at: float, visible_at: float
     ) -> Task:
-        """Replaces what shall happen to a task."""
+        """Replace a task's script."""
         self._connection.execute(
             "UPDATE tasks SET script = ?, listed_at = ?, visible_at = ? WHERE number = ?",
             (json.dumps(script.to_json()), listed_at, visible_at, task.number),
@@ -73,14 +73,14 @@ class Tasks:
         return self._get(task.number)
 
     def set_settled(self, task: Task, cost_usd: Decimal) -> None:
-        """Notes that the end of a task has been billed."""
+        """Note that the end of a task has been billed."""
         self._connection.execute(
             "UPDATE tasks SET is_settled = 1, cost_pico_usd = ? WHERE number = ?",
             (int(cost_usd * _PICO), task.number),
         )
 
     def set_deleted(self, task: Task, now: float) -> None:
-        """Notes that a task's files have been deleted."""
+        """Note that a task's files have been deleted."""
         self._connection.execute(
             "UPDATE tasks SET deleted_at = COALESCE(deleted_at, ?) WHERE number = ?",
             (now, task.number),
@@ -92,28 +92,28 @@ class Tasks:
         return [_task_from(row) for row in rows]
 
     def find(self, task_id: str) -> Task | None:
-        """The task with this id."""
+        """Return the task with this id."""
         if not task_id.isdecimal():
             return None
         return self._one("number = ?", int(task_id))
 
     def find_by_token(self, token: str) -> Task | None:
-        """The task with this ``socketaccesstoken``."""
+        """Return the task with this ``socketaccesstoken``."""
         return self._one("token = ?", token)
 
     def find_by_uuid(self, task_uuid: str) -> Task | None:
-        """The task whose outputs carry this uuid in their URLs."""
+        """Return the task whose outputs carry this uuid in their URLs."""
         return self._one("uuid = ?", task_uuid)
 
     def to_settle(self, now: float) -> list[Task]:
-        """The tasks that have ended and are not billed yet, in the order of their ends."""
+        """Return the tasks that have ended and are not billed yet, in the order of their ends."""
         rows = self._connection.execute(
             "SELECT * FROM tasks WHERE is_settled = 0 AND ends_at <= ? ORDER BY ends_at", (now,)
         )
         return [_task_from(row) for row in rows]
 
     def next_end(self) -> float | None:
-        """When the next task ends."""
+        """Return when the next task ends."""
         row = self._connection.execute(
             "SELECT MIN(ends_at) AS at FROM tasks WHERE is_settled = 0"
         ).fetchone()
@@ -148,7 +148,7 @@ class Tasks:
         start: int = 0,
         limit: int = 20,
     ) -> tuple[int, list[Task]]:
-        """The number of listed tasks, and one page of them.
+        """Return the number of listed tasks, and one page of them.
 
         Args:
             now: tasks that are listed later than this are left out.

@@ -40,7 +40,7 @@ Timeline = tuple[Moment, ...]
 def build_timeline(
     script: TaskScript, created_at: float, *, task_seconds: float, queue_seconds: float
 ) -> Timeline:
-    """The whole course of a task that nobody interferes with."""
+    """Return the whole course of a task without a cancel or kill."""
     queue = queue_seconds if script.queue_seconds is None else script.queue_seconds
     run = task_seconds if script.run_seconds is None else script.run_seconds
     moments = [
@@ -93,13 +93,13 @@ def _up_to(moments: Iterable[Moment], status: str) -> list[Moment]:
 
 
 def ends_at(timeline: Timeline) -> float | None:
-    """When the task ends; None if it never does."""
+    """Return when the task ends; None if it never does."""
     last = timeline[-1]
     return last.at if last.status in TERMINAL else None
 
 
 def status_at(timeline: Timeline, now: float) -> str:
-    """The status at that time."""
+    """Return the status at that time."""
     present = timeline[0].status
     for moment in timeline:
         if moment.at > now:
@@ -109,7 +109,7 @@ def status_at(timeline: Timeline, now: float) -> str:
 
 
 def reached_at(timeline: Timeline, status: str, now: float) -> float | None:
-    """When the status was last reached, if it was by now."""
+    """Return when the status was last reached, if it was by now."""
     reached = None
     for moment in timeline:
         if moment.at > now:
@@ -120,5 +120,5 @@ def reached_at(timeline: Timeline, status: str, now: float) -> float | None:
 
 
 def cut_short(timeline: Timeline, status: str, *, now: float, at: float) -> Timeline:
-    """The course so far, then another status from `at` on, and nothing after it."""
+    """Return the course so far, then another status from `at` on, and nothing after it."""
     return (*(moment for moment in timeline if moment.at <= now), Moment(status, at))

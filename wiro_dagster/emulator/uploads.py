@@ -61,7 +61,7 @@ class Upload:
     added_at: float
 
     def url_path(self) -> str:
-        """Where the files' host serves it."""
+        """Return its path on the files' host."""
         return f"/uploads/{self.id}/{self.name}"
 
 
@@ -81,7 +81,7 @@ class Uploads:
         folder_id: str | None = None,
         task_number: int | None = None,
     ) -> Upload:
-        """Keeps a file.
+        """Keep a file.
 
         Raises:
             Refused: it is too large, or the folder does not exist.
@@ -117,18 +117,18 @@ class Uploads:
         return upload
 
     def find(self, upload_id: str) -> Upload | None:
-        """The kept file with this id."""
+        """Return the kept file with this id."""
         row = self._connection.execute(
             "SELECT * FROM uploads WHERE id = ?", (upload_id,)
         ).fetchone()
         return None if row is None else _upload_from(row)
 
     def path(self, upload_id: str) -> Path:
-        """Where its bytes are."""
+        """Return where its bytes are."""
         return self._folder / upload_id
 
     def delete_of_task(self, task_number: int) -> None:
-        """Removes the input files that came with a task."""
+        """Remove the input files that came with a task."""
         rows = self._connection.execute(
             "SELECT id FROM uploads WHERE task_number = ?", (task_number,)
         ).fetchall()
@@ -137,12 +137,12 @@ class Uploads:
         self._connection.execute("DELETE FROM uploads WHERE task_number = ?", (task_number,))
 
     def delete_all(self) -> None:
-        """Removes every kept file from the disk."""
+        """Remove every kept file from the disk."""
         for path in self._folder.iterdir():
             path.unlink()
 
     def create_folder(self, name: object, parent_id: object, now: float) -> dict[str, Any]:
-        """Makes a folder and returns its entry as the API shows it.
+        """Make a folder and return its entry as the API shows it.
 
         Raises:
             Refused: the name is empty or has other characters than it may, or the parent is
@@ -170,7 +170,7 @@ class Uploads:
         }
 
     def find_folder(self, folder_id: str) -> sqlite3.Row | None:
-        """The folder's row."""
+        """Return the folder's row."""
         row: sqlite3.Row | None = self._connection.execute(
             "SELECT * FROM folders WHERE id = ?", (folder_id,)
         ).fetchone()
@@ -178,7 +178,7 @@ class Uploads:
 
 
 def safe_name(name: str) -> str:
-    """The file name alone, with nothing in it that a URL or a path could trip over."""
+    """Return the file name alone, with nothing in it that a URL or a path could trip over."""
     last = re.split(r"[\\/]", name)[-1]
     return re.sub(r"[^A-Za-z0-9._-]", "_", last).lstrip(".")[:100] or "file"
 

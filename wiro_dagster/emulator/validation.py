@@ -23,11 +23,11 @@ _URL_STARTS = ("http://", "https://")
 
 
 def check_inputs(model: Model, sent: Mapping[str, Any]) -> None:
-    """Checks all inputs; a model without a schema takes anything.
+    """Check all inputs; a model without a schema takes anything.
 
     Args:
         model: the model that shall run.
-        sent: the request's fields; a SentFile where a file came.
+        sent: the request's fields; a SentFile for each file.
 
     Raises:
         Refused: the first problem found.
@@ -43,7 +43,7 @@ def check_inputs(model: Model, sent: Mapping[str, Any]) -> None:
 
 
 def effective_inputs(model: Model, sent: Mapping[str, Any]) -> dict[str, Any]:
-    """What the model works with: the inputs sent, and the defaults of those that were not."""
+    """Return what the model works with: the inputs sent, and defaults for the others."""
     effective = {
         wanted.id: wanted.default
         for wanted in model.inputs or ()
@@ -54,7 +54,7 @@ def effective_inputs(model: Model, sent: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def files_of(sent: Mapping[str, Any], input_id: str) -> list[SentFile | str]:
-    """All files and URLs given for one file input, in order."""
+    """Return all files and URLs given for one file input, in order."""
     found: list[SentFile | str] = []
     for name in (input_id, f"{input_id}Url"):
         for value in _as_list(sent.get(name)):
@@ -144,7 +144,7 @@ def _check_urls(values: Sequence[Any]) -> None:
 
 def _is_empty(value: Any) -> bool:
     if isinstance(value, SentFile):
-        # A browser sends an empty part for a file that nobody chose.
+        # A browser sends an empty part if no file was chosen.
         return not value.name and value.size_bytes == 0
     return value is None or value == "" or value == []
 

@@ -1,7 +1,7 @@
 """Videos: the prompt's text on moving colour, or on the first image, as a playable H.264 MP4.
 
 Frames are put together as luma and chroma planes, which needs no conversion of colours and keeps
-a six-second video of 1366x768 near half a second of one core. PyAV is imported where it is used.
+a six-second video of 1366x768 near half a second of one core. PyAV is imported on use.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ class VideoPlan:
 
 
 def make_video(plan: VideoPlan, background: PillowImage.Image | None) -> bytes:
-    """An MP4 with its index in front, so that it plays while it loads.
+    """Return an MP4 with its index in front, so that it plays while it loads.
 
     Args:
         plan: what it shows.
-        background: the first image; colours are made up where there is none.
+        background: the first image; without one, colours are made up.
 
     Raises:
         ValueError: it cannot be made small enough.
@@ -116,7 +116,7 @@ class _Painter:
         self._text = mask.crop(self._box) if self._box else mask
 
     def frame(self, index: int) -> av.VideoFrame:
-        """The frame at this place."""
+        """Return the frame at this place."""
         import av
 
         plan = self._plan

@@ -56,7 +56,7 @@ class Sockets:
         self._service = service
 
     async def serve(self, socket: WebSocket) -> None:
-        """Follows one task until it ends or the listener leaves."""
+        """Follow one task until it ends or the listener leaves."""
         await socket.accept()
         try:
             task = self._find_task(await _receive_registration(socket))
@@ -91,7 +91,7 @@ class Sockets:
         service, plan, count = self._service, task.script.socket, 0
         now = service.clock.now()
         passed = [event for event in list_events(service, task) if event.at <= now]
-        # Whoever comes late sees the last event only.
+        # A late listener sees the last event only.
         sent = {event.key for event in passed[:-1]}
         while not gone.done():
             now = service.clock.now()
@@ -137,7 +137,7 @@ class Sockets:
 
 
 def frame(task: Task, event: Event, frames: SocketFrames) -> dict[str, Any]:
-    """The frame of an event; the newer shape drops the token and tells the result at the end."""
+    """Return an event's frame; the newer shape drops the token and ends with the result."""
     if frames == "old":
         return {
             "type": event.type,
@@ -157,7 +157,7 @@ def frame(task: Task, event: Event, frames: SocketFrames) -> dict[str, Any]:
 
 
 def list_events(service: Service, task: Task) -> list[Event]:
-    """All events of a task, the coming ones included, in order."""
+    """Return all events of a task, the coming ones included, in order."""
     events = [
         event for index in range(len(task.timeline)) for event in _events_from(service, task, index)
     ]

@@ -37,12 +37,12 @@ class Display:
 
 
 def accepted(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The envelope of a call that was carried out."""
+    """Return the envelope of a call that was carried out."""
     return {"result": True, "errors": [], **fields, "servedby": "wiro-dagster emulator"}
 
 
 def refused(refusal: Refusal, dialect: Dialect) -> tuple[int, dict[str, Any]]:
-    """HTTP status and envelope of a refusal."""
+    """Return HTTP status and envelope of a refusal."""
     if dialect == "alternate":
         if refusal == TASK_NOT_FOUND:
             refusal = TASK_NOT_FOUND_LIVE
@@ -61,27 +61,27 @@ def refused(refusal: Refusal, dialect: Dialect) -> tuple[int, dict[str, Any]]:
 
 
 def number(value: Decimal | int, dialect: Dialect) -> str | int | float:
-    """A number as this dialect writes it."""
+    """Return a number as this dialect writes it."""
     if dialect == "documents":
         return str(value)
     return int(value) if value == int(value) else float(value)
 
 
 def stated_time(at: float | None, display: Display) -> str | int | float:
-    """Return a time in unix seconds, as the service's clock has it; 0 if there is none."""
+    """Return a time in unix seconds, as the service's clock has it; 0 for no time."""
     stated = 0 if at is None else int(at + display.clock_offset_seconds)
     return number(stated, display.dialect)
 
 
 def money(amount: Decimal, dialect: Dialect) -> str | float:
-    """An amount in USD as this dialect writes it."""
+    """Return an amount in USD as this dialect writes it."""
     if dialect == "alternate":
         return float(amount)
     return f"{amount:.12f}" if amount else "0"
 
 
 def show_model(model: Model, *, dialect: Dialect, is_summary: bool) -> dict[str, Any]:
-    """A model as Tool/Detail and, shorter, Tool/List show it."""
+    """Return a model as Tool/Detail and, shorter, Tool/List show it."""
     entry = model.entry
     shown = {
         "id": model.number,

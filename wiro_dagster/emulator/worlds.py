@@ -47,10 +47,12 @@ class Worlds:
         """Begin a period; without seconds it lasts until it is ended.
 
         Raises:
-            ValueError: there is no such world.
+            ValueError: the name is unknown.
         """
         if name not in PERIOD_WORLDS:
-            raise ValueError(f"no period is called {name}; choose from {', '.join(PERIOD_WORLDS)}")
+            raise ValueError(
+                f"the service has no world {name}; choose from {', '.join(PERIOD_WORLDS)}"
+            )
         end = None if seconds is None else now + float(seconds)
         self._keep([*self._periods, (name, now, end)])
 
