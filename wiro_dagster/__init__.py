@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wiro_dagster.defs.cost_asset import build_cost_asset as build_cost_asset
     from wiro_dagster.defs.io_manager import VideoIOManager as VideoIOManager
     from wiro_dagster.defs.io_manager import build_video_io_manager as build_video_io_manager
+    from wiro_dagster.defs.project import build_project_definitions as build_project_definitions
     from wiro_dagster.defs.prompt_sources import AssetPrompts as AssetPrompts
     from wiro_dagster.defs.prompt_sources import FilePrompts as FilePrompts
     from wiro_dagster.defs.prompt_sources import PromptSource as PromptSource
@@ -59,6 +60,7 @@ _HOMES = {
     "WiroVideoComponent": "component.component",
     "build_cost_asset": "defs.cost_asset",
     "build_missing_videos_schedule": "defs.automation",
+    "build_project_definitions": "defs.project",
     "build_prompt_source": "defs.prompt_sources",
     "build_video_definitions": "defs.build",
     "build_video_io_manager": "defs.io_manager",

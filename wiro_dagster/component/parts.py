@@ -16,10 +16,9 @@ from wiro_dagster.errors import ConfigurationError
 from wiro_dagster.orders import OrderPolicy
 from wiro_dagster.orders.verdicts import VideoChecks
 from wiro_dagster.resources.account import LedgerResource, WiroResource
+from wiro_dagster.resources.ledger_place import locate_ledger_url
 from wiro_dagster.resources.places import build_video_store
 from wiro_dagster.resources.stores import FolderVideoStore, S3Place, VideoStoreResource
-
-_SQLITE = "sqlite:///"
 
 ACCOUNT = part_resolver(
     resource_model("WiroAccount", WiroResource), WiroResource, secrets=("api_key", "api_secret")
@@ -48,12 +47,11 @@ LEDGER = part_resolver(
 
 
 def locate_ledger(ledger: LedgerResource, folder: Path) -> LedgerResource:
-    """Return the same ledger with a relative SQLite path resolved against a folder."""
-    url = ledger.url
-    if isinstance(url, dg.EnvVar) or not url.startswith(_SQLITE):
+    """Return the same ledger with a relative SQLite path resolved against a project's folder."""
+    if isinstance(ledger.url, dg.EnvVar):
         return ledger
     values = {name: getattr(ledger, name) for name in LedgerResource.model_fields}
-    return LedgerResource(**values | {"url": f"{_SQLITE}{folder / url.removeprefix(_SQLITE)}"})
+    return LedgerResource(**values | {"url": locate_ledger_url(ledger.url, folder)})
 
 
 class S3Access(dg.Model):
