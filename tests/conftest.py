@@ -116,9 +116,9 @@ def s3_client(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture(scope="session")
 def shared_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """One emulator for all tests that need no faults of their own; its tasks take half a second."""
+    """One emulator for all tests that share one; its tasks take a tenth of a second."""
     state = tmp_path_factory.mktemp("emulator") / "emulator.db"
-    with Emulator.start(state_path=state, task_seconds=0.5, tiny_videos=True) as started:
+    with Emulator.start(state_path=state, task_seconds=0.1, tiny_videos=True) as started:
         yield started
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ FAST_TIMING = Timing(
 FAST = OrderPolicy(timing=FAST_TIMING, resubmit_after_seconds=4.0)
 QUICK = WaitTiming(pause_seconds=0.1)
 SETTLE_SECONDS = 60.0
+_NO_SETTINGS = {"instance", "emulator", "cursor", "cache", "loaded"}
 
 
 @dataclass
@@ -53,6 +55,7 @@ class Project:
     collection_options: dict[str, Any] = field(default_factory=dict)
     cursor: str | None = None
     cache: ProcessCache = field(default_factory=ProcessCache)
+    loaded: tuple[dict[str, Any], dg.Definitions] | None = field(default=None, repr=False)
 
     @property
     def collection(self) -> VideoCollection:
@@ -90,6 +93,16 @@ class Project:
             build_video_definitions(self.collection), dg.Definitions(resources=self.resources)
         )
 
+    def load(self) -> dg.Definitions:
+        """The definitions as a code location keeps them: built again if a setting has changed."""
+        settings = {
+            name: copy(value) for name, value in vars(self).items() if name not in _NO_SETTINGS
+        }
+        settings["cache"] = id(self.cache)
+        if self.loaded is None or self.loaded[0] != settings:
+            self.loaded = (settings, self.definitions)
+        return self.loaded[1]
+
     @property
     def ledger(self) -> Ledger:
         return self.resources["wiro_ledger"].get_ledger()
@@ -121,12 +134,16 @@ class Project:
                 "dagster/asset_partition_range_end": partitions[-1],
             }
         }
-        return self.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
-            asset_selection=list(keys),
-            instance=self.instance,
-            raise_on_error=False,
-            **(one if len(partitions) == 1 else span),
-            **options,
+        return (
+            self.load()
+            .resolve_implicit_global_asset_job_def()
+            .execute_in_process(
+                asset_selection=list(keys),
+                instance=self.instance,
+                raise_on_error=False,
+                **(one if len(partitions) == 1 else span),
+                **options,
+            )
         )
 
     def order(self, *partitions: str) -> dg.ExecuteInProcessResult:
@@ -136,7 +153,7 @@ class Project:
         with dg.build_sensor_context(
             instance=self.instance, cursor=cursor, resources=self.resources
         ) as context:
-            return self.definitions.resolve_sensor_def(name).evaluate_tick(context)
+            return self.load().resolve_sensor_def(name).evaluate_tick(context)
 
     def tick(self) -> Any:
         """One tick of the order sensor, with what the daemon does of its result."""
@@ -155,7 +172,7 @@ class Project:
             if not result.asset_events and all(order.due_at is None for order in orders):
                 return orders
             assert time.monotonic() < deadline, [order.state for order in orders]
-            time.sleep(0.1)
+            _wait_for_work(orders)
 
     def materializations(self, key: dg.AssetKey, partition: str) -> list[dg.AssetMaterialization]:
         """The newest first."""
@@ -165,3 +182,9 @@ class Project:
 
     def videos(self, partition: str) -> list[dg.AssetMaterialization]:
         return self.materializations(self.collection.video_key, partition)
+
+
+def _wait_for_work(orders: list[Order]) -> None:
+    """Sleep until the first order is due."""
+    due = min((order.due_at for order in orders if order.due_at is not None), default=0.0)
+    time.sleep(min(max(due - time.time(), 0.0), 0.2))
