@@ -27,11 +27,12 @@ from wiro_dagster.ledger import Ledger, Order
 from wiro_dagster.orders.policy import Timing
 
 FAST_TIMING = Timing(
-    first_look_seconds=0.2,
-    sweep_pause_seconds=0.2,
-    look_maximum_seconds=0.5,
-    settle_seconds=0.5,
+    first_look_seconds=0.1,
+    sweep_pause_seconds=0.1,
+    look_maximum_seconds=0.3,
+    settle_seconds=0.3,
     settle_missing_seconds=1.0,
+    lease_seconds=5.0,
     recover_pause_seconds=0.2,
     recover_first_seconds=0.2,
 )
