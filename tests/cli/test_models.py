@@ -146,7 +146,7 @@ def test_models_are_searched(account: Emulator) -> None:
 
 def test_a_model_is_added_as_data_and_counts_from_then_on(account: Emulator, folder: Path) -> None:
     """The entry has what Wiro says, is not written over unasked, and wins over Wiro."""
-    assert "counts before" in run_well("add", "bytedance/seedream-v4-5")
+    assert "overrides Wiro's schema" in run_well("add", "bytedance/seedream-v4-5")
     path = folder / "models" / "bytedance__seedream-v4-5.yaml"
     assert load_entry(path).inputs
     result = run("add", "bytedance/seedream-v4-5")

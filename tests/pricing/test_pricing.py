@@ -142,11 +142,9 @@ def test_a_price_per_second_without_a_time_falls_back() -> None:
 
 
 def test_a_price_per_output_counts_files() -> None:
-    """A stated or asked-for number is exact, none at all is one file."""
+    """A number that was asked for is exact, none at all is one file."""
     cpo = price("0.02", "cpo")
     one = model_of(cpo)
-    assert figures(quote(one, {}, RunFacts(output_count=3))) == exactly("0.06")
-    assert figures(quote(one, {}, RunFacts(output_count=0))) == exactly("0.02")
     assert figures(quote(one, {})) == ("estimate", Decimal("0.02"), Decimal("0.02"))
     many = model_of(cpo, inputs=(("num_images", "select"),))
     assert figures(quote(many, {"num_images": "4"})) == exactly("0.08")
@@ -156,18 +154,13 @@ def test_a_price_per_output_counts_files() -> None:
     assert figures(quote(limited, {"maxImages": 4})) == ("bound", Decimal("0.08"), Decimal("0.08"))
 
 
-def test_a_price_per_token_is_known_by_a_limit_only() -> None:
+def test_a_price_per_token_cannot_be_quoted() -> None:
     """What a language model writes is counted afterwards."""
     model = model_of(price("0.000002", "cpt"), approximatelycost="0.001")
     found = quote(model, {"prompt": "x"})
     assert figures(found) == ("unknown", None, None)
     assert "tokens (cpt)" in found.note
     assert "0.001" in found.note
-    assert figures(quote(model, {}, RunFacts(token_limit=1000))) == (
-        "bound",
-        Decimal("0.002"),
-        Decimal("0.002"),
-    )
 
 
 @pytest.mark.parametrize(
@@ -195,11 +188,9 @@ def test_a_price_per_pixel_counts_started_megapixels(
 
 
 def test_a_price_per_pixel_without_a_size_is_unknown() -> None:
-    """Unless the caller knows the size."""
+    """A word says nothing of pixels."""
     model = model_of(price(0.03, "cp-pixel"))
     assert figures(quote(model, {"size": "large"})) == ("unknown", None, None)
-    facts = RunFacts(output_pixels=1_048_577)
-    assert figures(quote(model, {"size": "large"}, facts)) == exactly("0.06")
 
 
 def test_a_price_per_second_of_audio_needs_the_audio_s_length() -> None:
@@ -227,7 +218,6 @@ def test_a_price_per_second_of_video_uses_the_length_asked_for(given: object) ->
     model = model_of(price("0.06", "cp-outputVideoLength"))
     assert figures(quote(model, {"duration": given})) == exactly("0.3")
     assert quote(model, {"duration": "long"}).kind == "unknown"
-    assert figures(quote(model, {}, RunFacts(output_seconds=Decimal(2)))) == exactly("0.12")
 
 
 @pytest.mark.parametrize("method", ["cp-realtimeturn", "cp-readoutput", "cp-new-idea"])
@@ -291,8 +281,6 @@ _RUNS = st.fixed_dictionaries(
 )
 _FACTS = st.builds(
     RunFacts,
-    output_count=st.none() | st.integers(0, 5),
-    token_limit=st.none() | st.integers(0, 999),
     longest_run_seconds=st.none() | st.decimals(0, 999, places=1),
 )
 

@@ -85,7 +85,7 @@ class Catalogue:
 
     def with_schemas(self, schemas: Iterable[ModelSchema]) -> Catalogue:
         """The same catalogue with more schemas, which go before those of the same slug."""
-        return Catalogue(
+        return type(self)(
             [*self._schemas.values(), *schemas],
             self._lookup,
             self._cache,

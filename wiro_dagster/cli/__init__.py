@@ -17,6 +17,7 @@ _COMMANDS = {
     "ledger": "wiro_dagster.cli.books:ledger_command",
     "models": "wiro_dagster.cli.models:models",
     "orders": "wiro_dagster.cli.orders:orders",
+    "prompts": "wiro_dagster.cli.prompts:prompts",
     "quote": "wiro_dagster.cli.quote:quote",
 }
 

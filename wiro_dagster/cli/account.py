@@ -7,12 +7,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
+
 from wiro_dagster.api.auth import Credentials
 from wiro_dagster.api.client import DEFAULT_BASE_URL, WiroClient
 from wiro_dagster.catalogue import Catalogue
 from wiro_dagster.errors import AuthenticationRefused, ConfigurationError
 
 DEFAULT_MODEL_FOLDER = Path("models")
+
+model_folder_option = click.option(
+    "--models",
+    "model_folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help=f"The project's own catalogue entries. Default: {DEFAULT_MODEL_FOLDER}/ if it exists.",
+)
 
 
 @contextmanager
@@ -46,18 +55,30 @@ def has_account() -> bool:
 
 
 def build_catalogue(client: WiroClient | None, model_folder: Path | None) -> Catalogue:
-    """The package's models, the project's, and Wiro's where there is a client.
+    """Return the package's models, the project's, and Wiro's if there is a client.
 
     Args:
         client: asks Wiro; `None` works without a network.
-        model_folder: the project's entries; `None` takes `models/` where it is there.
+        model_folder: see `add_project_models`.
 
     Raises:
         InputError: a folder that was given is missing, or an entry is wrong.
     """
-    catalogue = Catalogue.builtin(None if client is None else client.get_model)
-    if model_folder is not None:
-        return catalogue.with_entries_from(model_folder)
-    if DEFAULT_MODEL_FOLDER.is_dir():
-        return catalogue.with_entries_from(DEFAULT_MODEL_FOLDER)
-    return catalogue
+    return add_project_models(
+        Catalogue.builtin(None if client is None else client.get_model), model_folder
+    )
+
+
+def add_project_models(catalogue: Catalogue, model_folder: Path | None) -> Catalogue:
+    """Return a catalogue with the project's entries.
+
+    Args:
+        catalogue: the models without them.
+        model_folder: the project's entries; `None` takes `models/` if it exists.
+
+    Raises:
+        InputError: a folder that was given is missing, or an entry is wrong.
+    """
+    if model_folder is None and not DEFAULT_MODEL_FOLDER.is_dir():
+        return catalogue
+    return catalogue.with_entries_from(model_folder or DEFAULT_MODEL_FOLDER)

@@ -25,19 +25,14 @@ from wiro_dagster.cli.account import (
     DEFAULT_MODEL_FOLDER,
     build_catalogue,
     has_account,
+    model_folder_option,
     open_client,
 )
+from wiro_dagster.cli.prompts import plain
 from wiro_dagster.errors import ApiError, InputError
 
 _ENTRY_SUFFIXES = {".yaml", ".yml", ".json"}
 _FILE_SUFFIXES = {*_ENTRY_SUFFIXES, ".txt", ".md"}
-
-_folder_option = click.option(
-    "--models",
-    "model_folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    help=f"The project's own catalogue entries. Default: {DEFAULT_MODEL_FOLDER}/ if it is there.",
-)
 
 
 @click.group()
@@ -47,14 +42,14 @@ def models() -> None:
 
 @models.command()
 @click.argument("file_or_slug")
-@click.option("--slug", help="The model, where a saved page does not name it.")
-@_folder_option
+@click.option("--slug", help="The model, if a saved page does not name it.")
+@model_folder_option
 def show(file_or_slug: str, slug: str | None, model_folder: Path | None) -> None:
     """Shows the inputs and prices of a model.
 
     FILE_OR_SLUG is a slug such as minimax/hailuo-2-3, a saved llms-full.txt page, or a catalogue
     entry. Files, and models that the catalogue knows, need no network; prices and all other models
-    are asked of Wiro.
+    come from Wiro.
     """
     with ExitStack() as stack:
         client = stack.enter_context(open_client()) if has_account() else None
@@ -82,7 +77,8 @@ def search(text: str, limit: int) -> None:
         return
     table = Table("model", "title", "categories", "description")
     for model in found:
-        table.add_row(model.slug, model.title or "", ", ".join(model.categories), model.description)
+        texts = model.slug, model.title or "", ", ".join(model.categories), model.description
+        table.add_row(*map(plain, texts))
     console = Console()
     console.print(table)
     if total > len(found):
@@ -91,7 +87,7 @@ def search(text: str, limit: int) -> None:
 
 @models.command()
 @click.argument("file_or_slug")
-@click.option("--slug", help="The model, where a saved page does not name it.")
+@click.option("--slug", help="The model, if a saved page does not name it.")
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
@@ -99,27 +95,27 @@ def search(text: str, limit: int) -> None:
     show_default=True,
     help="Where the entry goes.",
 )
-@click.option("--replace", is_flag=True, help="Write over an entry that is there already.")
+@click.option("--replace", is_flag=True, help="Overwrite an existing entry.")
 def add(file_or_slug: str, slug: str | None, folder: Path, replace: bool) -> None:
     """Writes a model into the project, as a catalogue entry that can be read and edited.
 
-    FILE_OR_SLUG is a slug, which is asked of Wiro unless the package has it, or a saved
-    llms-full.txt page. What stands in the project goes before what Wiro says: add rules between
-    inputs, or take options away.
+    FILE_OR_SLUG is a slug, which Wiro is asked about unless the package has it, or a saved
+    llms-full.txt page. The project's entry overrides Wiro's schema: add rules between inputs, or
+    remove options. Its defaults count as stated: prompts that leave them out count as changed.
     """
     file = _find_file(file_or_slug)
     schema = _look_up(file_or_slug) if file is None else _read_schema(file, slug)
     path = folder / f"{schema.slug.replace('/', '__')}.yaml"
     if path.exists() and not replace:
-        raise InputError(f"{path} is there already. Give --replace to write over it.")
+        raise InputError(f"{path} exists already. Give --replace to overwrite it.")
     written = save_entry(schema, folder)
     for note in schema.notes:
         click.echo(f"Note: {note}", err=True)
-    click.echo(f"{schema.slug} is in {written}. Look it over: it counts before what Wiro says.")
+    click.echo(f"{schema.slug} is in {written}. Review it: it overrides Wiro's schema.")
 
 
 def _look_up(given: str) -> ModelSchema:
-    """A model as the package has it, whose rules Wiro does not state, or else as Wiro has it."""
+    """The package's own entry, which has rules that Wiro does not state, or else Wiro's."""
     builtin = Catalogue.builtin()
     if find_slug(given) in builtin.slugs or guess_slug(given) in builtin.slugs:
         return builtin.get_schema(given)
@@ -145,7 +141,7 @@ def _read_schema(file: Path, slug: str | None) -> ModelSchema:
 
 
 def _ask_for_account(catalogue: Catalogue, given: str) -> None:
-    """Says what is missing where only Wiro could know the model."""
+    """Say what is missing if only Wiro could know the model."""
     if guess_slug(given) in catalogue.slugs:
         return  # get_schema names the slug that was meant
     with open_client():
@@ -166,27 +162,27 @@ def _print_model(
 ) -> None:
     makes = f", makes {schema.output_kind}" if schema.output_kind else ""
     title = f"{schema.title}, " if schema.title else ""
-    console.print(f"[bold]{schema.slug}[/bold] ({title}from: {schema.source}{makes})")
+    console.print(plain(f"{schema.slug} ({title}from: {schema.source}{makes})"), style="bold")
     if schema.inputs is not None:
         console.print(_input_table(schema.inputs, schema.prompt_input))
     for rule in schema.rules:
         given = " and ".join(f"{name} {' or '.join(values)}" for name, values in rule.when)
         because = f": {rule.because}" if rule.because else ""
         allowed = " and ".join(f"{name} must be {' or '.join(v)}" for name, v in rule.allow)
-        console.print(f"With {given}, {allowed}{because}.", markup=False)
+        console.print(plain(f"With {given}, {allowed}{because}."))
     if detail is None:
-        console.print(f"Prices: not known here ({why_no_prices}).", markup=False)
+        console.print(plain(f"Prices: not known here ({why_no_prices})."))
     else:
         _print_prices(console, detail)
     for note in schema.notes:
-        console.print(f"Note: {note}", markup=False)
+        console.print(plain(f"Note: {note}"))
 
 
 def _input_table(specs: tuple[InputSpec, ...], prompt_input: str | None) -> Table:
     table = Table("input", "type", "required", "default", "options or range", "note")
     for spec in specs:
         name = f"{spec.id} or {spec.url_id}" if spec.url_id else spec.id
-        table.add_row(
+        texts = (
             f"{name} (the prompt)" if spec.id == prompt_input else name,
             spec.type,
             "yes" if spec.required else "",
@@ -194,6 +190,7 @@ def _input_table(specs: tuple[InputSpec, ...], prompt_input: str | None) -> Tabl
             _describe_values(spec),
             spec.note,
         )
+        table.add_row(*map(plain, texts))
     return table
 
 
@@ -212,7 +209,7 @@ def _describe_values(spec: InputSpec) -> str:
 
 def _print_prices(console: Console, detail: ModelDetail) -> None:
     if detail.price_problem:
-        console.print(f"Prices: Wiro's list cannot be read: {detail.price_problem}.", markup=False)
+        console.print(plain(f"Prices: Wiro's list cannot be read: {detail.price_problem}."))
     elif detail.prices:
         console.print(_price_table(detail.prices))
     elif detail.cost_per_second_usd:
@@ -226,12 +223,12 @@ def _print_prices(console: Console, detail: ModelDetail) -> None:
 
 
 def _price_table(prices: tuple[PriceEntry, ...]) -> Table:
-    table = Table("where", "method")
+    table = Table("inputs", "method")
     for name in ("price, USD", "each further", "each input"):
         table.add_column(name, justify="right")
     for entry in prices:
         where = ", ".join(f"{name} {value}" for name, value in entry.inputs.items())
         amounts = (entry.price, entry.price_extra, entry.price_input)
         texts = ("" if amount is None else f"{amount:f}" for amount in amounts)
-        table.add_row(where or "always", entry.method, *texts)
+        table.add_row(*map(plain, (where or "always", entry.method, *texts)))
     return table

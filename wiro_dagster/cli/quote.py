@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,12 +12,11 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from wiro_dagster.cli.account import build_catalogue, open_client
-from wiro_dagster.orders.models import LONGEST_RUN_SECONDS, quote_run
-from wiro_dagster.pricing import Quote
+from wiro_dagster.catalogue import terminal_text
+from wiro_dagster.cli.account import build_catalogue, model_folder_option, open_client
+from wiro_dagster.cli.prompts import allowed_folders_option, find_prompt_file, plain
+from wiro_dagster.pricing import LONGEST_RUN_SECONDS, Quote, quote_run
 from wiro_dagster.prompts import Prompt, load_prompt_file
-
-DEFAULT_PROMPT_FILE = Path("examples/prompts.yaml")
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class QuoteSum:
     unbounded: int = 0
 
     def add(self, quote: Quote) -> None:
-        """Counts one more."""
+        """Count one more."""
         self.count += 1
         self.amount_usd += quote.amount_usd or 0
         self.ceiling_usd += quote.ceiling_usd or 0
@@ -57,12 +55,12 @@ class QuoteSum:
 
     @property
     def amount(self) -> str:
-        """The expected cost as text; `+ ?` where a part of it is not known."""
+        """The expected cost as text; `+ ?` if a part of it is not known."""
         return _sum_text(self.amount_usd, self.unknown)
 
     @property
     def ceiling(self) -> str:
-        """The highest cost as text; `+ ?` where a part of it is not known."""
+        """The highest cost as text; `+ ?` if a part of it is not known."""
         return _sum_text(self.ceiling_usd, self.unbounded)
 
 
@@ -72,28 +70,29 @@ class QuoteSum:
     required=False,
     type=click.Path(path_type=Path, dir_okay=False),
 )
-@click.option(
-    "--models",
-    "model_folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The project's own catalogue entries. Default: models/ if it is there.",
-)
+@model_folder_option
+@allowed_folders_option
 @click.option(
     "--longest-run-seconds",
     default=LONGEST_RUN_SECONDS,
     show_default=True,
     help="When a run would be stopped; bounds what is billed by the second.",
 )
-def quote(prompt_file: Path | None, model_folder: Path | None, longest_run_seconds: float) -> None:
+def quote(
+    prompt_file: Path | None,
+    model_folder: Path | None,
+    allowed_folders: tuple[Path, ...],
+    longest_run_seconds: float,
+) -> None:
     """Prices the prompts of PROMPT_FILE. Nothing is ordered.
 
     Without PROMPT_FILE it is the one that WIRO_PROMPT_FILE names, else examples/prompts.yaml.
     Prices come from Wiro, with the account of WIRO_API_KEY. Only successful runs are billed.
     """
-    file = prompt_file or Path(os.environ.get("WIRO_PROMPT_FILE") or DEFAULT_PROMPT_FILE)
+    file = prompt_file or find_prompt_file()
     with open_client() as client:
         catalogue = build_catalogue(client, model_folder)
-        found = load_prompt_file(file, catalogue)
+        found = load_prompt_file(file, catalogue, allowed_folders=allowed_folders)
         quoted = [
             QuotedPrompt(
                 prompt,
@@ -110,7 +109,9 @@ def quote(prompt_file: Path | None, model_folder: Path | None, longest_run_secon
     console.print(_prompt_table(quoted))
     console.print(_model_table(quoted))
     for line in _list_unknown(quoted):
-        console.print(line, markup=False, highlight=False)
+        console.print(plain(line), highlight=False)
+    for note in found.notes:
+        click.echo(f"Note: {terminal_text(note)}", err=True)
     for problem in found.problems:
         click.echo(f"Not priced: {problem}", err=True)
     if found.problems:
@@ -125,12 +126,12 @@ def _prompt_table(quoted: Iterable[QuotedPrompt]) -> Table:
     table.add_column("how it was found", ratio=1)
     for item in quoted:
         table.add_row(
-            item.prompt.id,
+            plain(item.prompt.id),
             item.prompt.model_slug,
             _amount_text(item.quote.amount_usd),
             _amount_text(item.quote.ceiling_usd),
             item.quote.kind,
-            item.quote.note,
+            plain(item.quote.note),
         )
     return table
 

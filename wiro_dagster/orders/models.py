@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from wiro_dagster.api.client import WiroClient
-from wiro_dagster.api.types import ModelDetail
-from wiro_dagster.catalogue import CachedModel, Catalogue, LocalFileInput
-from wiro_dagster.errors import MediaError
+from wiro_dagster.catalogue import CachedModel, Catalogue
 from wiro_dagster.ledger import Ledger
 from wiro_dagster.ledger.models import KeptModels
-from wiro_dagster.media import probe_media
-from wiro_dagster.pricing import Quote, RunFacts, quote
-from wiro_dagster.prompts import inputs_from_json, list_files
+from wiro_dagster.pricing import LONGEST_RUN_SECONDS, Quote, quote_run
+from wiro_dagster.prompts import inputs_from_json
 
-LONGEST_RUN_SECONDS = 3600.0
 MODEL_MAX_AGE_SECONDS = 3600.0
-_AUDIO_METHOD = "cp-audiosecondslength"
 
 
 class Models:
@@ -74,50 +68,6 @@ class Models:
             inputs_from_json(inputs),
             longest_run_seconds=self._longest_run_seconds,
         )
-
-
-def quote_run(
-    catalogue: Catalogue,
-    model_slug: str,
-    inputs: Mapping[str, Any],
-    *,
-    longest_run_seconds: float = LONGEST_RUN_SECONDS,
-) -> Quote:
-    """Prices a run by what a catalogue knows of its model.
-
-    Args:
-        catalogue: finds the model's prices.
-        model_slug: the model.
-        inputs: as they go over the wire; a `Prompt`'s inputs.
-        longest_run_seconds: when a run is stopped.
-
-    Raises:
-        ApiError: Wiro must be asked for the price, and cannot be.
-    """
-    detail = catalogue.find_detail(model_slug)
-    if detail is None:
-        return Quote(None, None, "unknown", None, f"Wiro has no model {model_slug}.")
-    facts = RunFacts(
-        audio_seconds=_measure_audio(detail, inputs),
-        longest_run_seconds=Decimal(repr(longest_run_seconds)),
-    )
-    return quote(detail, inputs, facts)
-
-
-def _measure_audio(detail: ModelDetail, inputs: Mapping[str, Any]) -> Decimal | None:
-    """The length of a run's input audio, where it is priced by that and all of it is at hand."""
-    if not any(entry.method == _AUDIO_METHOD for entry in detail.prices or ()):
-        return None
-    files = list(list_files(inputs))
-    local = [file for file in files if isinstance(file, LocalFileInput)]
-    if not files or len(local) < len(files):
-        return None
-    try:
-        lengths = [probe_media(file.path, None).duration_seconds for file in local]
-    except (MediaError, OSError):
-        return None
-    known = [Decimal(repr(length)) for length in lengths if length is not None]
-    return sum(known, Decimal(0)) if len(known) == len(files) else None
 
 
 class LedgerSchemaCache:

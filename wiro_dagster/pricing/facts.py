@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -13,7 +13,8 @@ from typing import Any, Literal
 from wiro_dagster.api.types import ModelDetail
 from wiro_dagster.catalogue import FileInput, schema_from_model_detail
 from wiro_dagster.catalogue.file_values import is_url
-from wiro_dagster.catalogue.values import find_number, is_absent, wire_text
+from wiro_dagster.catalogue.ordered import folded, list_texts, ordered_resolution, ordered_seconds
+from wiro_dagster.catalogue.values import find_number, is_absent
 
 Certainty = Literal["exact", "bound", "estimate", "unbounded"]
 """How sure a figure is: it is so; it is at most so; it is likely; it may be any number more."""
@@ -25,15 +26,6 @@ _COUNT_NAMES = frozenset(
     | {f"{thing}count" for thing in ("image", "output", "images", "outputs")}
     | {"numsamples", "numvideos", "videocount", "maxvideos", "numberofvideos"}
 )
-_SECONDS_NAMES = frozenset(
-    {"duration", "seconds", "durationseconds", "videoduration", "videolength", "videoseconds"}
-)
-_SIZE_NAMES = frozenset({"size", "imagesize", "outputsize", "resolution", "outputresolution"})
-
-_SECONDS = re.compile(r"(\d+(?:\.\d+)?)\s*(?:s|sec|secs|second|seconds)?", re.IGNORECASE)
-_WIDTH_BY_HEIGHT = re.compile(r"(\d{2,5})\s*[x\u00d7*]\s*(\d{2,5})", re.IGNORECASE)
-_LINES = re.compile(r"(\d{3,4})p", re.IGNORECASE)
-_KILO = re.compile(r"([1-9]\d?)k", re.IGNORECASE)
 _WIDEST = (21, 9)
 # "2K" and the like name an area of about n times 1024 squared, give or take its rounding.
 _KILO_SLACK = Decimal("1.1")
@@ -41,22 +33,15 @@ _KILO_SLACK = Decimal("1.1")
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What a caller knows of a run; `None` leaves it to the inputs.
+    """What a caller knows of a run beside its inputs.
 
     Args:
-        output_count: how many files it makes.
-        output_pixels: of one output, width times height.
-        output_seconds: the length of its video.
-        audio_seconds: the length of its input audio.
-        token_limit: the most tokens it can read and write together.
-        longest_run_seconds: when a run is stopped, so that it cannot be billed for more.
+        audio_seconds: the length of its input audio; `None` if that is not known.
+        longest_run_seconds: when a run is stopped, so that it cannot be billed for more; `None` if
+            nothing stops it.
     """
 
-    output_count: int | None = None
-    output_pixels: int | None = None
-    output_seconds: Decimal | None = None
     audio_seconds: Decimal | None = None
-    token_limit: int | None = None
     longest_run_seconds: Decimal | None = None
 
 
@@ -77,45 +62,35 @@ class RunSize:
     @cached_property
     def output_count(self) -> tuple[int, Certainty]:
         """How many files the run makes."""
-        if self.facts.output_count is not None:
-            return self.facts.output_count, "exact"
-        for name, value in self._scalars(_COUNT_NAMES):
-            number = find_number(value)
+        for name, text in list_texts(self.inputs, _COUNT_NAMES):
+            number = find_number(text)
             if number is not None and number >= 1:
-                return math.ceil(number), "bound" if _folded(name).startswith("max") else "exact"
+                return math.ceil(number), "bound" if folded(name).startswith("max") else "exact"
         if self.model.parameters is None or self._declares(_COUNT_NAMES):
             return 1, "unbounded"
         return 1, "estimate"
 
     @cached_property
     def output_pixels(self) -> tuple[int, Certainty] | None:
-        """Width times height of one output; `None` where nothing says."""
-        if self.facts.output_pixels is not None:
-            return self.facts.output_pixels, "exact"
-        sides = dict.fromkeys(("width", "height"), Decimal(0))
-        for name, value in self._scalars(frozenset(sides)):
-            sides[_folded(name)] = find_number(value) or Decimal(0)
-        if all(side >= 1 for side in sides.values()):
-            return math.ceil(sides["width"] * sides["height"]), "exact"
-        for _, value in self._scalars(_SIZE_NAMES):
-            pixels = _read_pixels(value)
-            if pixels is not None:
-                return pixels
-        return None
+        """Width times height of one output; `None` if no input states it."""
+        ordered = ordered_resolution(self.inputs)
+        if ordered is None:
+            return None
+        if ordered.sides is not None:
+            return ordered.sides[0] * ordered.sides[1], "exact"
+        if ordered.kilo is not None:
+            return math.ceil((ordered.kilo * 1024) ** 2 * _KILO_SLACK), "bound"
+        short = ordered.lines or 0
+        return short * math.ceil(short * Decimal(_WIDEST[0]) / _WIDEST[1]), "bound"
 
     @cached_property
     def output_seconds(self) -> Decimal | None:
         """The length of the video asked for."""
-        if self.facts.output_seconds is not None:
-            return self.facts.output_seconds
-        for _, value in self._scalars(_SECONDS_NAMES):
-            if match := _SECONDS.fullmatch(value):
-                return Decimal(match.group(1))
-        return None
+        return ordered_seconds(self.inputs)
 
     @cached_property
     def prompt(self) -> str | None:
-        """The prompt's text; `None` where it is not known which input that is."""
+        """The prompt's text; `None` if it is not known which input that is."""
         name = schema_from_model_detail(self.model).prompt_input
         value = None if name is None else self.inputs.get(name)
         return value if isinstance(value, str) else None
@@ -135,23 +110,9 @@ class RunSize:
             count += len([url for url in urls.split(",") if url.strip()])
         return count
 
-    def text_of(self, name: str) -> str:
-        """An input as its text on the wire; empty where it is not given or is no scalar."""
-        try:
-            value = self.inputs.get(name)
-            return "" if is_absent(value) else wire_text(value)
-        except ValueError:
-            return ""
-
-    def _scalars(self, names: frozenset[str]) -> Iterator[tuple[str, str]]:
-        for name in self.inputs:
-            text = self.text_of(name) if _folded(name) in names else ""
-            if text:
-                yield name, text
-
     def _declares(self, names: frozenset[str]) -> bool:
         groups = self.model.parameters or ()
-        return any(_folded(item.id) in names for group in groups for item in group.items)
+        return any(folded(item.id) in names for group in groups for item in group.items)
 
     def _file_names(self) -> set[str]:
         if self.model.parameters is None:
@@ -165,22 +126,7 @@ class RunSize:
         return {item.id for item in items if item.type.endswith("fileinput")}
 
 
-def _folded(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.casefold())
-
-
 def _count(value: object) -> int:
     if is_absent(value):
         return 0
     return len(value) if isinstance(value, (tuple, list)) else 1
-
-
-def _read_pixels(text: str) -> tuple[int, Certainty] | None:
-    if sides := _WIDTH_BY_HEIGHT.fullmatch(text.strip()):
-        return int(sides.group(1)) * int(sides.group(2)), "exact"
-    if lines := _LINES.fullmatch(text.strip()):
-        short = int(lines.group(1))
-        return short * math.ceil(short * Decimal(_WIDEST[0]) / _WIDEST[1]), "bound"
-    if kilo := _KILO.fullmatch(text.strip()):
-        return math.ceil((int(kilo.group(1)) * 1024) ** 2 * _KILO_SLACK), "bound"
-    return None

@@ -23,7 +23,7 @@ class Price:
     Args:
         kind: how sure it is.
         amount_usd: the expected cost; `None` under "unknown".
-        ceiling_usd: the most it can be; `None` where nothing bounds it.
+        ceiling_usd: the most it can be; `None` if nothing bounds it.
         note: how it was found, without a full stop.
     """
 
@@ -34,7 +34,7 @@ class Price:
 
 
 def price_of(entry: PriceEntry, size: RunSize) -> Price:
-    """What a price entry comes to for a run."""
+    """Return what a price entry comes to for a run."""
     method = _METHODS.get(entry.method)
     if method is None:
         return unknown(f"{entry.method} is not a price method known here")
@@ -42,12 +42,12 @@ def price_of(entry: PriceEntry, size: RunSize) -> Price:
 
 
 def unknown(note: str) -> Price:
-    """A price that cannot be known before the run."""
+    """Return a price that cannot be known before the run."""
     return Price("unknown", None, None, note)
 
 
 def per_second(rate_usd: Decimal, size: RunSize) -> Price:
-    """A price by seconds of processing, or Wiro's own guess where it states no seconds."""
+    """Return a price by seconds of processing, or Wiro's own guess if it states no seconds."""
     limit = size.facts.longest_run_seconds
     ceiling = None if limit is None else rate_usd * limit
     seconds = size.model.computing_seconds
@@ -77,14 +77,6 @@ def _cpo(entry: PriceEntry, size: RunSize) -> Price:
     # A run without outputs is billed once.
     amount = entry.price * max(1, count)
     return _counted(amount, certainty, f"{_usd(entry.price)} a file, {count} expected")
-
-
-def _cpt(entry: PriceEntry, size: RunSize) -> Price:
-    limit = size.facts.token_limit
-    if limit is None:
-        return unknown("billed by tokens (cpt), which are counted after the run")
-    amount = entry.price * limit
-    return Price("bound", amount, amount, f"{_usd(entry.price)} a token, {limit} at most")
 
 
 def _cp_pixel(entry: PriceEntry, size: RunSize) -> Price:
@@ -132,6 +124,10 @@ def _cp_video_seconds(entry: PriceEntry, size: RunSize) -> Price:
     return _sure(amount, note) if count == 1 else _counted(amount, certainty, note)
 
 
+def _tokens(_entry: PriceEntry, _size: RunSize) -> Price:
+    return unknown("billed by tokens (cpt), which are counted after the run")
+
+
 def _after_the_run(entry: PriceEntry, _size: RunSize) -> Price:
     return unknown(f"billed by what happens in the run ({entry.method})")
 
@@ -154,7 +150,7 @@ _METHODS: Mapping[str, Callable[[PriceEntry, RunSize], Price]] = {
     "cpr": _cpr,
     "cps": _cps,
     "cpo": _cpo,
-    "cpt": _cpt,
+    "cpt": _tokens,
     "cp-pixel": _cp_pixel,
     "cp-audiosecondslength": _cp_audio_seconds,
     "cp-promptlength": _cp_prompt_length,

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from wiro_dagster.api.types import ModelDetail, PriceEntry
+from wiro_dagster.catalogue.ordered import text_of
 from wiro_dagster.catalogue.values import find_number
 from wiro_dagster.pricing.facts import RunFacts, RunSize
 from wiro_dagster.pricing.methods import Price, QuoteKind, per_second, price_of, unknown
@@ -21,12 +22,12 @@ class Quote:
     """What a run is expected to cost.
 
     Args:
-        amount_usd: the expected cost; under "bound" the most it can be; `None` where unknown.
+        amount_usd: the expected cost; under "bound" the most it can be; `None` if it is unknown.
         ceiling_usd: what a budget must have room for: no price that applies comes out higher.
-            `None` where nothing bounds the cost. Never under `amount_usd`.
+            `None` if nothing bounds the cost. Never under `amount_usd`.
         kind: "exact" = so says the price list; "estimate" = it rests on a guess; "bound" = at most
             this; "unknown" = not knowable before the run.
-        method: Wiro's name of the price method; `None` where there is no price list.
+        method: Wiro's name of the price method; `None` if there is no price list.
         note: how it was found, as a sentence.
     """
 
@@ -40,7 +41,7 @@ class Quote:
 def quote(
     model: ModelDetail, inputs: Mapping[str, Any], facts: RunFacts = _NOTHING_STATED
 ) -> Quote:
-    """Prices a run before it is ordered.
+    """Price a run before it is ordered.
 
     The estimate is that of the most specific entry that applies, the ceiling that of the highest
     one. Only successful runs are billed, so a run may also cost nothing.
@@ -87,7 +88,7 @@ def _quote_without_entry(model: ModelDetail, size: RunSize) -> Quote:
 
 
 def _rank(priced: tuple[PriceEntry, Price]) -> tuple[int, bool, Decimal]:
-    # Among entries that are equally specific the one that is dearest, or unknown, is believed.
+    # Of equally specific entries the dearest counts, or one that is unknown.
     entry, price = priced
     return len(entry.inputs), price.amount_usd is None, price.amount_usd or Decimal(0)
 
@@ -99,7 +100,7 @@ def _applies(entry: PriceEntry, size: RunSize) -> bool:
 def _is_met(name: str, wanted: str, size: RunSize) -> bool:
     if wanted.startswith(_QUANTITY):
         return find_number(wanted.removeprefix(_QUANTITY)) == size.count_files(name)
-    given = size.text_of(name)
+    given = text_of(size.inputs, name)
     if given == wanted:
         return True
     number = find_number(wanted)

@@ -1,0 +1,116 @@
+"""`wiro-dagster prompts`: checks prompt files without an account and without a network."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+from wiro_dagster.catalogue import Catalogue, ModelSchema, terminal_text
+from wiro_dagster.catalogue.suggestions import did_you_mean, find_slug
+from wiro_dagster.cli.account import add_project_models, model_folder_option
+from wiro_dagster.errors import InputError
+from wiro_dagster.prompts import PromptFile, PromptProblem, load_prompt_file
+
+_DEFAULT_PROMPT_FILE = Path("examples/prompts.yaml")
+
+
+def _absolute(
+    _context: click.Context, _option: click.Parameter, folders: tuple[Path, ...]
+) -> tuple[Path, ...]:
+    """Folders of a command start from the working directory, those of a collection do not."""
+    return tuple(folder.absolute() for folder in folders)
+
+
+allowed_folders_option = click.option(
+    "--allowed-folder",
+    "allowed_folders",
+    multiple=True,
+    callback=_absolute,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="A folder beside the prompt file's own from which prompts may take files. Repeatable.",
+)
+
+
+class _OfflineCatalogue(Catalogue):
+    """Takes models that only Wiro knows as they are, with a note."""
+
+    def find_schema(self, slug: str) -> ModelSchema | None:
+        """Return the schema of a model, one that allows everything if only Wiro could know it."""
+        found, known = super().find_schema(slug), find_slug(slug)
+        if found is not None or known is None:
+            return found
+        note = (
+            "it is not in the catalogue, so its inputs are not checked here."
+            f"{did_you_mean(known, self.slugs)} Add it with: wiro-dagster models add {known}"
+        )
+        return ModelSchema(known, None, "prompt", notes=(note,))
+
+
+def find_prompt_file() -> Path:
+    """Return the prompt file that `definitions.py` uses."""
+    return Path(os.environ.get("WIRO_PROMPT_FILE") or _DEFAULT_PROMPT_FILE)
+
+
+def plain(text: str) -> Text:
+    """Return text of others for a table: neither its brackets nor its escapes are styles."""
+    return Text(terminal_text(text))
+
+
+@click.group()
+def prompts() -> None:
+    """Checks prompt files. Nothing is ordered."""
+
+
+@prompts.command()
+@click.argument("prompt_file", required=False, type=click.Path(path_type=Path))
+@model_folder_option
+@allowed_folders_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(
+    prompt_file: Path | None,
+    model_folder: Path | None,
+    allowed_folders: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Checks PROMPT_FILE without an account and without a network.
+
+    Without PROMPT_FILE it is the one that WIRO_PROMPT_FILE names, else examples/prompts.yaml.
+    Models are checked as far as the package and the project know them. The exit status is 0 if all
+    prompts can be ordered, and 1 if there are problems.
+    """
+    file = prompt_file or find_prompt_file()
+    catalogue = add_project_models(_OfflineCatalogue.builtin(), model_folder)
+    try:
+        found = load_prompt_file(file, catalogue, allowed_folders=allowed_folders)
+    except InputError as error:
+        problems = (PromptProblem(str(file), None, None, text) for text in error.problems)
+        found = PromptFile({}, tuple(problems))
+    _print_json(file, found) if as_json else _print(found)
+    if found.problems:
+        raise click.exceptions.Exit(1)
+
+
+def _print(found: PromptFile) -> None:
+    for note in found.notes:
+        click.echo(f"Note: {terminal_text(note)}", err=True)
+    for problem in found.problems:
+        click.echo(str(problem), err=True)
+    if found.problems:
+        click.echo(f"{len(found.problems)} problems. {len(found.prompts)} prompts can be ordered.")
+    else:
+        click.echo(f"All {len(found.prompts)} prompts can be ordered.")
+
+
+def _print_json(file: Path, found: PromptFile) -> None:
+    content = {
+        "file": str(file),
+        "prompts": list(found.prompts),
+        "problems": [asdict(problem) for problem in found.problems],
+        "notes": list(found.notes),
+    }
+    click.echo(json.dumps(content, indent=2))
