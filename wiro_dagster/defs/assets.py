@@ -107,7 +107,7 @@ def build_video_asset(collection: VideoCollection) -> dg.AssetsDefinition:
         placed = _place_orders(context, reporter, prompts)
         reporter.record_missing(placed.orders)
         _log_checks(context, reporter, prompts)
-        wait = VideoWait(context, reporter, placed.orders)
+        wait = VideoWait(context, reporter, list(placed.placements.values()))
         if len(context.partition_keys) == 1:
             yield from wait.deliver_result()
         else:

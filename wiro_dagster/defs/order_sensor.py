@@ -13,7 +13,9 @@ from wiro_dagster.defs.event_log import find_reported_tasks
 from wiro_dagster.defs.order_checks import (
     LISTED_ORDERS,
     account_check,
+    books_check,
     budget_check,
+    moving_check,
     orders_check,
 )
 from wiro_dagster.defs.order_cursor import OrderCursor
@@ -21,6 +23,7 @@ from wiro_dagster.defs.report import AssetEvent, Reporter
 from wiro_dagster.defs.video_checks import evaluate_video_checks
 from wiro_dagster.ledger import Order, OrderState
 from wiro_dagster.orders import OrderDesk, TickReport
+from wiro_dagster.orders.standing import list_standing
 
 _DAEMON_TIMEOUT_SECONDS = 60.0
 _TICK_SHARE = 2 / 3
@@ -35,6 +38,8 @@ _PROGRESS_PER_TICK = 10
 _PROGRESS_PAUSE_SECONDS = 60.0
 _HELD_PAUSE_SECONDS = 300.0
 """How often a changed number of held orders leads to an evaluation of `within_budget`."""
+
+_NAMED_IN_CURSOR = 20
 
 _REPORTED_STATES: tuple[OrderState, ...] = ("stored", "failed", "cancelled", "uncollected")
 
@@ -67,6 +72,7 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
         before = OrderCursor.from_text(context.cursor)
         # The daemon writes a tick's events before its cursor, so what the cursor names is written.
         desk.context.ledger.mark_lease_reported(before.lease)
+        show_missing(reporter)
         report = desk.tick(deadline)
         for notice in report.notices:
             context.log.warning(notice)
@@ -158,7 +164,33 @@ def find_news(
         held = ledger.list_held(collection.ledger_name, limit=LISTED_ORDERS)
         checks.append(budget_check(held, count, collection.order_key))
         after = replace(after, held=count, held_told_at=now)
+    standing = list_standing(desk.context)
+    ids = tuple(order.id for order in standing[:_NAMED_IN_CURSOR])
+    if ids != before.standing:
+        checks.append(moving_check(standing, now, collection.order_key))
+        after = replace(after, standing=ids)
+    books = books_check(desk.context, collection.order_key)
+    if books.description != before.books:
+        checks.append(books)
+        after = replace(after, books=books.description)
     return checks, after
+
+
+def show_missing(reporter: Reporter) -> None:
+    """Show owned videos again that the event log does not have, once for each process.
+
+    That happens if DAGSTER_HOME is new, or its database was restored from a backup. It is free.
+    """
+    collection, ledger = reporter.collection, reporter.desk.context.ledger
+
+    def find_missing() -> bool:
+        delivered = ledger.list_delivered(collection.ledger_name)
+        shown = reporter.instance.get_materialized_partitions(collection.video_key)
+        ledger.show_again([order_id for key, order_id in delivered.items() if key not in shown])
+        return True
+
+    home = id(reporter.instance)
+    collection.cache.get(("shown", collection.ledger_name, ledger.engine.url, home), find_missing)
 
 
 def build_progress(reporter: Reporter) -> list[dg.AssetObservation]:

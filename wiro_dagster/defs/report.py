@@ -33,7 +33,7 @@ from wiro_dagster.defs.metadata import (
 from wiro_dagster.errors import InputError, StoreError
 from wiro_dagster.ledger import Order, Placement
 from wiro_dagster.orders import OrderDesk
-from wiro_dagster.orders.describe import describe_state
+from wiro_dagster.orders.describe import describe_placement, describe_state
 from wiro_dagster.prompts import Prompt
 
 AssetEvent = dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation
@@ -142,9 +142,15 @@ class Reporter:
                 placed.left += 1
                 continue
             try:
-                placed.placements[prompt.id] = self.desk.place(prompt.id, prompt)
+                placement = self.desk.place(prompt.id, prompt)
             except (InputError, StoreError) as error:
                 placed.failures[prompt.id] = str(error)
+                continue
+            if placement.outcome == "billed_failure":
+                # Only the user pays for it once more, never a retry or a schedule.
+                placed.failures[prompt.id] = describe_placement(placement)
+            else:
+                placed.placements[prompt.id] = placement
         return placed
 
     def place_and_record(self, prompts: Sequence[Prompt], *, deadline: float = math.inf) -> Placed:

@@ -12,7 +12,7 @@ from wiro_dagster.api.progress import ProgressEvent, ProgressFeed
 from wiro_dagster.defs.order_checks import orders_check
 from wiro_dagster.defs.report import Reporter
 from wiro_dagster.defs.video_checks import evaluate_video_checks
-from wiro_dagster.ledger import Order, ProblemKind
+from wiro_dagster.ledger import Order, Placement, ProblemKind
 from wiro_dagster.orders.describe import describe_problem, describe_state
 
 
@@ -25,14 +25,14 @@ class VideoWait:
     Args:
         context: of the run's step.
         reporter: writes the run's events.
-        orders: what the run waits for.
+        placements: what the run waits for, and whether it ordered it itself.
     """
 
     def __init__(
         self,
         context: dg.AssetExecutionContext,
         reporter: Reporter,
-        orders: list[Order],
+        placements: list[Placement],
     ) -> None:
         self._context = context
         self._reporter = reporter
@@ -40,7 +40,10 @@ class VideoWait:
         self._timing = reporter.collection.timing
         self._desk = reporter.desk
         self._ledger = reporter.desk.context.ledger
-        self._pending = {order.id for order in orders}
+        self._pending = {placement.order.id for placement in placements}
+        # Only what this run itself has ordered is ever cancelled with it.
+        self._own = {placed.order.id for placed in placements if placed.outcome == "placed"}
+        self._owned_before = {p.order.id for p in placements if p.outcome == "owned"}
         self._logged: dict[int, str] = {}
         self._problem: ProblemKind | None = None
         self._feed = reporter.collection.open_progress(context.resources)
@@ -51,19 +54,30 @@ class VideoWait:
     def deliver_result(self) -> Iterator[dg.MaterializeResult[Any]]:
         """Wait for one order and yield its video as the step's result."""
         for order in self._wait():
-            yield self._reporter.video_result(order)
+            if self._may_report(order):
+                yield self._reporter.video_result(order)
             self._note(order)
 
     def deliver_events(self) -> None:
         """Wait for several orders and log each video as it arrives."""
         for order in self._wait():
-            self._log_video(order)
+            if self._may_report(order):
+                self._log_video(order)
             self._note(order)
 
     def repeat_events(self) -> None:
         """Log the videos again: a result for the whole step has replaced them as the newest."""
         for order in self._delivered:
             self._log_video(order)
+
+    def _may_report(self, order: Order) -> bool:
+        """Whether the order is still ours to report: a frozen run may find it reported."""
+        until = self._ledger.clock() + self._timing.heartbeat_seconds
+        is_new = order.state == "stored" or order.id in self._owned_before
+        is_ours = is_new and self._ledger.hold_report(order, self._context.run_id, until=until)
+        if not is_ours:
+            self._context.log.info(f"{order.name}: reported in the meantime.")
+        return is_ours
 
     def _log_video(self, order: Order) -> None:
         for event in self._reporter.build_videos([order]):
@@ -192,7 +206,7 @@ class VideoWait:
         asked = run is not None and run.status == dg.DagsterRunStatus.CANCELING
         if not asked or self._collection.on_terminate == "leave":
             return
-        for order_id in self._pending:
+        for order_id in self._pending & self._own:
             self._ledger.request_stop(
                 order_id, state="cancelled", reason="Its run was terminated (on_terminate=cancel)."
             )

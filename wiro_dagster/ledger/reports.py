@@ -116,6 +116,42 @@ class Reports(Database):
                 .values(waiter_run_id=run_id, waiter_until=until)
             )
 
+    def hold_report(self, order: Order, run_id: str, *, until: float) -> bool:
+        """Reserve an owned order for a run to report. False if another process reports it."""
+        now = self.clock()
+        is_free = orders.c.lease.is_(None) | (orders.c.due_at <= now)
+        is_mine = (orders.c.waiter_run_id == run_id) | orders.c.waiter_until.is_(None)
+        with self.writing() as connection:
+            result = connection.execute(
+                sa.update(orders)
+                .where(orders.c.id == order.id, orders.c.state == order.state)
+                .where(is_free, is_mine | (orders.c.waiter_until <= now))
+                .values(waiter_run_id=run_id, waiter_until=until)
+            )
+        return result.rowcount == 1
+
+    def list_delivered(self, collection: str) -> dict[str, int]:
+        """Return the ids of delivered orders that stand for their partition, by partition."""
+        query = sa.select(orders.c.partition, orders.c.id).where(
+            orders.c.collection == collection,
+            orders.c.state == "delivered",
+            orders.c.superseded_by.is_(None),
+        )
+        with self.reading() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def show_again(self, order_ids: Collection[int]) -> None:
+        """Report delivered orders once more, because the event log does not have them."""
+        if not order_ids:
+            return
+        step = TRANSITIONS["show_again"]
+        with self.writing() as connection:
+            connection.execute(
+                sa.update(orders)
+                .where(orders.c.id.in_(order_ids), orders.c.state.in_(step.sources))
+                .values(state=step.target, moved_at=self.clock(), due_at=self.clock(), lease=None)
+            )
+
     def release_waiter(self, run_id: str) -> None:
         """Hand the orders that a run waited for back to the sensor."""
         with self.writing() as connection:
