@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+
 import pytest
 import requests
 
@@ -21,6 +24,15 @@ SPOILT = ("html", "broken_json", "empty", "unrecognised", "code_0")
 def _(target: Target) -> None:
     answer = target.wire.call("Tool/List", limit="1")
     assert (answer["result"], answer["errors"]) == (True, [])
+
+
+@case("envelope", "a Date header in GMT", needs="read")
+def _(target: Target) -> None:
+    date = target.wire.post("Tool/List", {"limit": "1"}).headers["date"]
+    stated = parsedate_to_datetime(date)
+    assert stated.utcoffset() == timedelta(0)
+    if target.emulator is not None:
+        assert stated.timestamp() == int(target.emulator.now())
 
 
 @case("envelope", "an unknown endpoint: 404", needs="read")

@@ -160,6 +160,10 @@ class State:
             columns = self.connection.execute(f"PRAGMA table_info({table})").fetchall()
             if all(column["name"] != name for column in columns):
                 self.connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
+        # Task/List counts and pages through it; the rows themselves are large.
+        self.connection.execute(
+            "CREATE INDEX IF NOT EXISTS tasks_listed ON tasks (account, number, listed_at)"
+        )
 
     def start_task_numbers(self) -> None:
         """Make a fresh state's first task id look like one of the real service."""
