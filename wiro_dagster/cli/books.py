@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from wiro_dagster.cli.account import build_catalogue, open_client
-from wiro_dagster.cli.project import find_ledger_url
+from wiro_dagster.cli.ledger_option import create_ledger, ledger_option, open_ledger
 from wiro_dagster.ledger import Ledger, OrderRequest
 from wiro_dagster.orders import OrderContext
 from wiro_dagster.orders.audit import Audit, audit
@@ -21,13 +21,6 @@ from wiro_dagster.orders.evidence import Rebuild, rebuild
 from wiro_dagster.orders.models import Models
 from wiro_dagster.prompts import inputs_to_json, load_prompt_file
 from wiro_dagster.resources.places import build_video_store
-
-ledger_option = click.option(
-    "--ledger",
-    "url",
-    envvar="WIRO_LEDGER_URL",
-    help="SQLAlchemy URL. Default: the ledger under DAGSTER_HOME, else that of make dev.",
-)
 
 
 @click.command("audit")
@@ -41,7 +34,7 @@ def audit_command(url: str | None, *, as_json: bool, accepted: tuple[str, ...]) 
 
     The exit status is 0 if every task is explained and every cost is equal, and 1 if not.
     """
-    with _open_context(url) as context:
+    with _open_context(open_ledger(url)) as context:
         if accepted:
             found = audit(context)
             context.ledger.note_strays(context.account, found.list_strays())
@@ -65,7 +58,7 @@ def rebuild_command(url: str | None, collection: str, *, force: bool) -> None:
 
     The exit status is 0 if the ledger may buy again, and 1 if the evidence is in doubt.
     """
-    with _open_context(url, collection=collection) as context:
+    with _open_context(create_ledger(url), collection=collection) as context:
         found = rebuild(context, _list_requests(context), force=force)
         behind = context.ledger.identity().behind
     click.echo(_describe_rebuild(found))
@@ -75,9 +68,8 @@ def rebuild_command(url: str | None, collection: str, *, force: bool) -> None:
 
 
 @contextmanager
-def _open_context(url: str | None, *, collection: str = "video") -> Iterator[OrderContext]:
+def _open_context(ledger: Ledger, *, collection: str = "video") -> Iterator[OrderContext]:
     """Open what the environment names, with the settings of `definitions.py`."""
-    ledger = Ledger(url or find_ledger_url())
     store = build_video_store(os.environ.get("WIRO_VIDEO_STORE") or "videos")
     with open_client() as client:
         key_hash = hashlib.sha256(os.environ["WIRO_API_KEY"].encode()).hexdigest()[:16]

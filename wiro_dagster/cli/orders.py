@@ -1,72 +1,105 @@
-"""`wiro-dagster orders`: what is under way, and what a person can decide about it."""
+"""`wiro-dagster orders`: what is under way, and what can be decided about it."""
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
-from typing import get_args
+from decimal import Decimal
+from typing import Any, get_args
 
 import click
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
-from wiro_dagster.cli.project import find_ledger_url
+from wiro_dagster.cli.ledger_option import (
+    describe_ledger,
+    ledger_option,
+    open_ledger,
+    with_ledger,
+)
+from wiro_dagster.cli.tables import (
+    Column,
+    build_table,
+    json_option,
+    limit_option,
+    print_table,
+    wide_option,
+)
 from wiro_dagster.ledger import Ledger, Order, OrderState
 from wiro_dagster.orders.describe import describe_state
 
 _WATCH_SECONDS = 1.0
 _ALL: tuple[OrderState, ...] = get_args(OrderState)
+_COLUMNS = (
+    Column("order", justify="right"),
+    Column("partition"),
+    Column("state"),
+    Column("USD", justify="right"),
+    Column("collection", is_wide=True),
+    Column("model", is_wide=True),
+    Column("task", is_wide=True),
+    Column("quote, USD", justify="right", is_wide=True),
+    Column("since", is_wide=True),
+    Column("what happens"),
+)
 
 
 @click.group(invoke_without_command=True)
-@click.option(
-    "--ledger",
-    "url",
-    envvar="WIRO_LEDGER_URL",
-    help="SQLAlchemy URL. Default: the ledger under DAGSTER_HOME, else that of make dev.",
-)
+@ledger_option
 @click.option("--state", "states", multiple=True, type=click.Choice(_ALL), help="Only these.")
 @click.option("--partition", "partitions", multiple=True, help="Only these.")
-@click.option("--watch", is_flag=True, help="Go on showing them until Ctrl-C.")
+@limit_option
+@wide_option
+@json_option
+@click.option("--watch", is_flag=True, help="Keep showing them until Ctrl-C.")
 @click.pass_context
 def orders(
     context: click.Context,
     url: str | None,
     states: Sequence[OrderState],
     partitions: Sequence[str],
+    limit: int | None,
+    wide: bool,
+    as_json: bool,
     watch: bool,
 ) -> None:
-    """Lists the ledger's orders, newest last; subcommands act on them."""
-    ledger = Ledger(url or find_ledger_url())
-    context.obj = ledger
+    """List the ledger's orders, newest last. Subcommands act on single orders."""
+    context.obj = url
     if context.invoked_subcommand is not None:
         return
+    ledger = open_ledger(url)
 
-    def table() -> Table:
+    def find() -> list[Order]:
         found = ledger.list_orders(states=states or None, partitions=partitions or None)
-        return _orders_table(found)
+        return found[-limit:] if limit else found
 
-    console = Console()
-    if not watch:
-        console.print(table())
+    if as_json:
+        click.echo(json.dumps([_to_json(order) for order in find()], indent=2))
         return
-    with Live(table(), console=console) as live:
+    click.echo(describe_ledger(url))
+    if watch:
+        _watch(find, wide=wide)
+    print_table(_COLUMNS, map(_row, find()), wide=wide)
+
+
+def _watch(find: Callable[[], list[Order]], *, wide: bool) -> None:
+    with Live(console=Console(), auto_refresh=False) as live:
         while True:
+            live.update(build_table(_COLUMNS, map(_row, find()), wide=wide), refresh=True)
             time.sleep(_WATCH_SECONDS)
-            live.update(table())
 
 
 @orders.command()
 @click.argument("order_ids", type=int, nargs=-1, required=True)
-@click.pass_obj
-def recover(ledger: Ledger, order_ids: Sequence[int]) -> None:
-    """Tries again to fetch the files of orders that are paid for but uncollected."""
+@with_ledger
+def recover(order_ids: Sequence[int], *, ledger: Ledger) -> None:
+    """Download the files of orders again that are paid for but uncollected."""
     for order_id in order_ids:
         order = ledger.get(order_id)
         if ledger.recover(order_id):
-            click.echo(f"{order.name}: the next tick of the sensor fetches its files again.")
+            click.echo(f"{order.name}: the next tick of the sensor downloads its files again.")
         else:
             click.echo(f"{order.name} is {order.state}: there is nothing to recover.")
 
@@ -74,46 +107,50 @@ def recover(ledger: Ledger, order_ids: Sequence[int]) -> None:
 @orders.command()
 @click.argument("order_id", type=int)
 @click.argument("task_id")
-@click.pass_obj
-def adopt(ledger: Ledger, order_id: int, task_id: str) -> None:
-    """Says that TASK_ID is what became of an order whose answer was lost."""
+@with_ledger
+def adopt(order_id: int, task_id: str, *, ledger: Ledger) -> None:
+    """Assign TASK_ID to an order whose answer was lost."""
     order = ledger.get(order_id)
     outcome = ledger.note_task(order, task_id, due_at=ledger.clock())
     if outcome == "taken":
-        raise click.ClickException(f"Task {task_id} belongs to another order already.")
+        raise click.ClickException(f"Task {task_id} already belongs to another order.")
     if outcome == "extra":
         click.echo(
             f"{order.name} has task {order.task_id}; task {task_id} is kept on the books as an "
             "order of its own."
         )
         return
-    click.echo(f"{order.name}: follows task {task_id} from the next tick on.")
+    click.echo(f"{order.name} follows task {task_id} from the next tick on.")
 
 
 @orders.command()
 @click.argument("order_id", type=int)
-@click.pass_obj
-def abandon(ledger: Ledger, order_id: int) -> None:
-    """Gives an order up: dropped where nothing was sent, cancelled at Wiro where a task runs.
+@with_ledger
+def abandon(order_id: int, *, ledger: Ledger) -> None:
+    """Abandon an order: drop it if nothing was sent, cancel it at Wiro if its task runs.
 
     An order whose answer was lost ends without another look. If it was bought after all, its video
-    is lost: look at Wiro's own list of tasks first.
+    is lost: check Wiro's own list of tasks first.
     """
     order = ledger.get(order_id)
     if order.state == "unknown":
         if not ledger.abandon_unknown(order):
-            raise click.ClickException(f"{order.name} has moved on meanwhile. Look at it again.")
-        click.echo(f"{order.name} is given up.")
+            raise click.ClickException(
+                f"{order.name} has changed in the meantime. Check its state again."
+            )
+        click.echo(f"{order.name} is abandoned.")
         return
-    if not ledger.request_stop(order_id, state="cancelled", reason="Given up by a person."):
-        raise click.ClickException(f"{order.name} is {order.state}: it has ended already.")
-    click.echo(f"{order.name}: is cancelled with the next tick.")
+    if not ledger.request_stop(order_id, state="cancelled", reason="Abandoned by the user."):
+        raise click.ClickException(
+            f"{order.name} is {order.state}: it has ended, or is being cancelled."
+        )
+    click.echo(f"{order.name} is cancelled with the next tick.")
 
 
 @orders.command()
 @click.argument("order_id", type=int)
-@click.pass_obj
-def resend(ledger: Ledger, order_id: int) -> None:
+@with_ledger
+def resend(order_id: int, *, ledger: Ledger) -> None:
     """Submit an order of unknown outcome once more. If it was bought, it is paid for twice."""
     order = ledger.get(order_id)
     if order.state != "unknown" or not ledger.send_again(order):
@@ -126,8 +163,8 @@ def resend(ledger: Ledger, order_id: int) -> None:
 @orders.command()
 @click.argument("order_id", type=int)
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.pass_obj
-def reorder(ledger: Ledger, order_id: int, *, yes: bool) -> None:
+@with_ledger
+def reorder(order_id: int, *, yes: bool, ledger: Ledger) -> None:
     """Let a video be ordered again that was billed and brought nothing."""
     order = ledger.get(order_id)
     if not order.is_billed_failure:
@@ -142,18 +179,47 @@ def reorder(ledger: Ledger, order_id: int, *, yes: bool) -> None:
     click.echo(f"{order.name}: materialize video_order to order it again.")
 
 
-def _orders_table(found: Sequence[Order]) -> Table:
-    table = Table("order", "partition", "model", "state", "task", "quote", "cost, USD", "since", "")
-    for order in found:
-        table.add_row(
-            str(order.id),
-            f"{order.collection}: {order.partition}",
-            order.model_slug,
-            order.state,
-            order.task_id or "",
-            "" if order.quote_usd is None else f"{order.quote_usd:f}",
-            "" if order.cost_usd is None else f"{order.cost_usd:f}",
-            f"{datetime.fromtimestamp(order.created_at, tz=timezone.utc):%Y-%m-%d %H:%M:%S}",
-            describe_state(order),
-        )
-    return table
+def _row(order: Order) -> list[str]:
+    return [
+        str(order.id),
+        order.partition,
+        order.state,
+        _describe_price(order),
+        order.collection,
+        order.model_slug,
+        order.task_id or "",
+        _amount(order.quote_usd),
+        _time(order.created_at),
+        describe_state(order),
+    ]
+
+
+def _describe_price(order: Order) -> str:
+    if order.cost_usd is not None:
+        return _amount(order.cost_usd)
+    return "?" if order.quote_usd is None else f"quote {order.quote_usd:f}"
+
+
+def _to_json(order: Order) -> dict[str, Any]:
+    return {
+        "order": order.id,
+        "collection": order.collection,
+        "partition": order.partition,
+        "model": order.model_slug,
+        "state": order.state,
+        "task_id": order.task_id,
+        "quote_usd": _amount(order.quote_usd) or None,
+        "cost_usd": _amount(order.cost_usd) or None,
+        "created_at": order.created_at,
+        "progress_percent": order.progress_percent,
+        "error": order.error,
+        "description": describe_state(order),
+    }
+
+
+def _amount(amount: Decimal | None) -> str:
+    return "" if amount is None else f"{amount:f}"
+
+
+def _time(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, tz=timezone.utc):%Y-%m-%d %H:%M:%S}"

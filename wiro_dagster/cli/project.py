@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from wiro_dagster.emulator import Emulator
+from wiro_dagster.resources.ledger_place import default_ledger_url
 
 _API_PORT = 8377
 _FILES_PORT = 8378
@@ -67,11 +68,19 @@ class ProjectFolder:
 
 
 def find_ledger_url() -> str:
-    """The ledger that `definitions.py` uses: under DAGSTER_HOME, else that of the demo."""
-    home = os.environ.get("DAGSTER_HOME")
-    if home:
-        return f"sqlite:///{Path(home) / 'wiro_ledger.db'}"
-    return ProjectFolder(Path(".wiro").absolute()).ledger_url
+    """Return the ledger of the project in this folder.
+
+    It is under DAGSTER_HOME if that is set. Else it is that of the demo and of `wiro-dagster dev`,
+    or that of the definitions if only theirs exists.
+    """
+    of_definitions = default_ledger_url(Path.cwd())
+    if os.environ.get("DAGSTER_HOME"):
+        return of_definitions
+    of_demo = Path(".wiro").absolute() / "dagster_home" / "wiro_ledger.db"
+    path_of_definitions = Path(of_definitions.removeprefix("sqlite:///"))
+    if path_of_definitions.exists() and not of_demo.exists():
+        return of_definitions
+    return f"sqlite:///{of_demo}"
 
 
 def emulator_environment(emulator: Emulator) -> dict[str, str]:

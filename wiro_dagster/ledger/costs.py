@@ -68,9 +68,7 @@ def _query(grouping: CostGrouping, since: float | None, collection: str | None) 
     table = submissions.c
     is_open = table.cost_usd.is_(None) & ~table.has_ended
     is_unstated = table.cost_usd.is_(None) & table.has_ended
-    owned = sa.select(orders.c.id).where(
-        orders.c.id == table.order_id, orders.c.state.in_(OWNED), orders.c.task_id == table.task_id
-    )
+    is_owned = orders.c.state.in_(OWNED) & (orders.c.task_id == table.task_id)
     columns: dict[CostGrouping, list[Any]] = {
         # Whole days since 1970, in UTC.
         "day": [sa.cast(sa.func.floor(table.claimed_at / SECONDS_A_DAY), sa.Integer)],
@@ -87,7 +85,7 @@ def _query(grouping: CostGrouping, since: float | None, collection: str | None) 
         sa.select(
             *group,
             sa.func.count().label("orders"),
-            sa.func.sum(sa.case((owned.exists(), 1), else_=0)).label("owned"),
+            sa.func.sum(sa.case((is_owned, 1), else_=0)).label("owned"),
             add_up(sa.func.coalesce(table.cost_usd, table.ceiling_usd), ~is_open).label("spent"),
             add_up(table.ceiling_usd, is_open).label("committed"),
             sa.func.sum(sa.case((is_unstated, 1), else_=0)).label("unknown"),
