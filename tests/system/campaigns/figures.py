@@ -9,9 +9,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from tests.system.campaigns.workshop import fetch_sha256, spent_by_ledger, stored_sha256
+from tests.system.campaigns.workshop import (
+    fetch_sha256,
+    list_book_errors,
+    spent_by_ledger,
+    stored_sha256,
+)
 from wiro_dagster.emulator import EmulatorControl
-from wiro_dagster.ledger import FREE_TO_REPEAT, Order
+from wiro_dagster.ledger import Ledger, Order
 
 
 @dataclass(frozen=True)
@@ -23,14 +28,15 @@ class Figures:
         reordered: how often one that had failed or was cancelled was ordered again.
         tasks: how many runs the emulator accepted; each may be billed.
         duplicates: accepted runs beyond one for each order that was sent.
-        lost: tasks that no order knows, videos that Wiro made and we do not own, and orders that
-            never came to rest.
+        lost: tasks that no order has, videos that were paid for and that we do not own, and orders
+            that never came to rest.
         owned: orders whose video is stored and reported.
         ended_otherwise: orders that ended without a video, by state.
         spent_usd: according to the ledger.
         billed_usd: according to the emulator.
         files_compared: stored files whose sha256 was compared with the emulator's file.
         files_different: those of them that differ.
+        book_errors: tasks that the books do not hold, or hold at another cost.
     """
 
     prompts: int
@@ -44,6 +50,7 @@ class Figures:
     billed_usd: Decimal
     files_compared: int
     files_different: int
+    book_errors: tuple[str, ...]
 
     @property
     def is_right(self) -> bool:
@@ -52,6 +59,7 @@ class Figures:
             self.duplicates == 0
             and self.lost == 0
             and self.spent_usd == self.billed_usd
+            and not self.book_errors
             and self.files_different == 0
             and self.owned + sum(self.ended_otherwise.values()) >= self.prompts
         )
@@ -69,22 +77,22 @@ class Figures:
             ("spent, by the emulator", f"{self.billed_usd:f} USD"),
             ("files compared by sha256", self.files_compared),
             ("files that differ", self.files_different),
+            ("errors in the books", "; ".join(self.book_errors[:5]) or "none"),
         )
         return "\n".join(f"{name:>30}: {value}" for name, value in rows)
 
 
-def compare(
-    emulator: EmulatorControl, orders: Sequence[Order], folder: Path, *, prompts: int
-) -> Figures:
-    """Holds our books and files against the emulator's.
+def compare(emulator: EmulatorControl, ledger: Ledger, folder: Path, *, prompts: int) -> Figures:
+    """Hold our books and files against the emulator's.
 
     Args:
         emulator: without faults by now.
-        orders: all of the ledger.
+        ledger: of the campaign.
         folder: of the store.
         prompts: how many videos were ordered.
     """
-    tasks = {task["id"]: task for task in emulator.tasks()}
+    orders = ledger.list_orders()
+    tasks = {task["id"]: task for task in emulator.tasks() if task["origin"] != "foreign"}
     by_task = {order.task_id: order for order in orders if order.task_id}
     owned = [order for order in orders if order.state == "delivered"]
     others = Counter(str(order.state) for order in orders if order.state != "delivered")
@@ -105,10 +113,11 @@ def compare(
         + restless,
         owned=len(owned),
         ended_otherwise=dict(others),
-        spent_usd=spent_by_ledger(list(orders)),
+        spent_usd=spent_by_ledger(ledger),
         billed_usd=emulator.spent_usd(),
         files_compared=compared,
         files_different=different,
+        book_errors=tuple(list_book_errors(ledger, emulator)),
     )
 
 
@@ -123,23 +132,17 @@ def _count_duplicates(tasks: dict[str, Any], orders: Sequence[Order]) -> int:
 
 
 def _list_asked(orders: Sequence[Order]) -> list[Order]:
-    """Orders that were placed: the first of each video, and those after one that ended without it.
+    """Return the orders that somebody placed, without those that only hold a surplus task.
 
-    Any other order of the same video stands for a task that nobody wanted.
+    A surplus task's order is superseded from the start, by the older order that it was made for.
     """
-    asked: list[Order] = []
-    latest: dict[tuple[str, str], Order] = {}
-    for order in sorted(orders, key=lambda order: order.id):
-        video = (order.partition, order.fingerprint)
-        before = latest.get(video)
-        if before is None or before.state in FREE_TO_REPEAT:
-            asked.append(order)
-            latest[video] = order
-    return asked
+    return [
+        order for order in orders if order.superseded_by is None or order.superseded_by > order.id
+    ]
 
 
 def _is_lost(task: dict[str, Any], order: Order | None) -> bool:
     if order is None:
         return True
-    has_video = task["status"] == "task_postprocess_end" and task["outputs"]
-    return bool(has_video) and order.state != "delivered"
+    is_paid = task["has_ended"] and Decimal(task["cost_usd"]) > 0
+    return bool(is_paid and task["outputs"]) and order.state != "delivered"

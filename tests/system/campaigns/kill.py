@@ -34,11 +34,16 @@ import yaml
 from tests.support.dagster_dev import ROOT, DagsterDev, free_port
 from tests.support.postgres import chosen_database
 from tests.system.campaigns.figures import Figures, compare
+from tests.system.campaigns.operator import Operator
 from wiro_dagster.emulator import EMULATOR_API_KEY, EMULATOR_API_SECRET, Emulator
 from wiro_dagster.ledger import Ledger
 
 _MARK = "WIRO_CAMPAIGN"
 _BATCH = 5
+_LAST = "last"
+_PATIENCE_SECONDS = 60.0
+"""How long the product may decide by itself at the end, before its user does."""
+
 _END_SECONDS = 900.0
 _DAEMON_START_SECONDS = 8.0
 _DAGSTER_YAML = {
@@ -82,6 +87,7 @@ class KillFigures:
     killed: dict[str, int]
     shown: int
     shown_twice: int
+    decisions: dict[str, int]
     seconds: float
 
     @property
@@ -99,6 +105,7 @@ class KillFigures:
             f"{'videos shown in Dagster':>30}: {self.shown}\n"
             f"{'shown twice':>30}: {self.shown_twice}\n"
             f"{'killed':>30}: {self.killed}\n"
+            f"{'decided by the user':>30}: {self.decisions or 'nothing'}\n"
             f"{'took':>30}: {self.seconds:.0f} s"
         )
 
@@ -184,7 +191,7 @@ class Services:
 
 
 def kill(pid: int) -> None:
-    """SIGKILL, where the process is still there."""
+    """SIGKILL, if the process is still there."""
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
 
@@ -239,7 +246,9 @@ def run_kills(kills: Kills) -> KillFigures:
         ) as emulator,
     ):
         folder = Path(name)
-        prompts = [{"id": key, "prompt": f"A film about {key}"} for key in partitions]
+        # The last one is ordered when all others are: a younger task is what lets Wiro's list
+        # prove that a lost POST made none.
+        prompts = [{"id": key, "prompt": f"A film about {key}"} for key in (*partitions, _LAST)]
         content = {"defaults": {"model": "minimax/hailuo-2-3"}, "prompts": prompts}
         (folder / "prompts.yaml").write_text(yaml.safe_dump(content))
         url = kills.ledger_url or f"sqlite:///{folder / 'ledger.db'}"
@@ -247,19 +256,22 @@ def run_kills(kills: Kills) -> KillFigures:
         with running_services(folder, emulator, url) as services:
             dev = DagsterDev(f"http://127.0.0.1:{services.web_port}", services.home / "daemon.log")
             dev.wait_for(
-                lambda: len(dev.partition_keys("video")) >= kills.orders,
+                lambda: len(dev.partition_keys("video")) > kills.orders,
                 seconds=180,
                 what="the partitions",
             )
             launch = dev.launch_run if kills.ask_by == "run" else dev.launch_backfill
             buyer = Buyer(dev, ledger, launch, kills.ask_again_seconds)
             killed = _kill_at_random(kills, services, buyer, partitions)
-            _run_to_the_end(ledger, services, buyer, partitions)
+            operator = Operator(ledger, emulator)
+            _run_to_the_end(ledger, services, buyer, [*partitions, _LAST], operator)
             shown = _count_shown(services.home)
-        figures = compare(emulator, ledger.list_orders(), folder / "videos", prompts=kills.orders)
+        figures = compare(emulator, ledger, folder / "videos", prompts=kills.orders + 1)
         ledger.close()
     twice = sum(count - 1 for count in shown.values())
-    return KillFigures(figures, dict(killed), len(shown), twice, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    decisions = dict(operator.decisions)
+    return KillFigures(figures, dict(killed), len(shown), twice, decisions, seconds)
 
 
 @dataclass
@@ -312,17 +324,20 @@ def _kill_at_random(
 
 
 def _run_to_the_end(
-    ledger: Ledger, services: Services, buyer: Buyer, partitions: list[str]
+    ledger: Ledger, services: Services, buyer: Buyer, wanted: list[str], operator: Operator
 ) -> None:
-    """Waits until every order is at rest; what a killed run never placed is ordered again."""
+    """Wait until every order is at rest; what a killed run never placed is ordered again."""
     deadline = time.monotonic() + _END_SECONDS
+    decide_at = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < deadline:
         services.start()
-        buyer.insist(partitions)
+        buyer.insist(wanted)
         orders = ledger.list_orders()
-        is_all = len({order.partition for order in orders}) == len(partitions)
+        is_all = len({order.partition for order in orders}) == len(wanted)
         if is_all and all(order.due_at is None for order in orders):
             return
+        if is_all and time.monotonic() > decide_at:
+            operator.decide()
         time.sleep(1)
 
 

@@ -15,17 +15,18 @@ from wiro_dagster import (
     WiroResource,
     build_video_definitions,
 )
+from wiro_dagster.orders.policy import Timing
 
-POLICY = OrderPolicy(
-    first_poll_seconds=1.0,
-    poll_minimum_seconds=1.0,
-    poll_maximum_seconds=3.0,
+TIMING = Timing(
+    first_look_seconds=1.0,
+    sweep_pause_seconds=1.0,
+    look_maximum_seconds=3.0,
     lease_seconds=10.0,
-    first_look_seconds=0.5,
-    look_again_seconds=2.0,
-    resubmit_after_seconds=12.0,
+    recover_first_seconds=0.5,
+    recover_pause_seconds=2.0,
     pause_seconds=1.0,
 )
+POLICY = OrderPolicy(resubmit_after_seconds=12.0, timing=TIMING)
 
 collection = VideoCollection(prompt_file=Path(os.environ["WIRO_PROMPT_FILE"]), policy=POLICY)
 

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 from urllib.request import ProxyHandler, build_opener
 
+import sqlalchemy as sa
+
 from wiro_dagster.api.auth import Credentials
 from wiro_dagster.api.client import WiroClient
 from wiro_dagster.emulator import EmulatorControl
 from wiro_dagster.emulator.settings import EMULATOR_API_KEY, EMULATOR_API_SECRET
 from wiro_dagster.ledger import Ledger, Order, Placement
 from wiro_dagster.ledger.budget import BudgetLimits
+from wiro_dagster.ledger.schema import submissions
 from wiro_dagster.orders import OrderContext, OrderDesk, OrderPolicy, TickReport
 from wiro_dagster.orders.models import Models
 from wiro_dagster.prompts import Prompt
@@ -140,9 +143,34 @@ def stored_sha256(folder: Path, order: Order) -> list[str]:
     ]
 
 
-def spent_by_ledger(orders: list[Order]) -> Decimal:
-    """What the ledger says was charged."""
-    return sum((order.cost_usd or Decimal(0) for order in orders), Decimal(0))
+def spent_by_ledger(ledger: Ledger) -> Decimal:
+    """Return what Wiro charged by the ledger's books: the stated costs of all submissions."""
+    costs = (record.cost_usd for record in ledger.list_submissions())
+    return sum((cost for cost in costs if cost is not None), Decimal(0))
+
+
+def committed_by_ledger(ledger: Ledger) -> Decimal:
+    """Return what the budget counts: stated costs, and the ceilings of all other submissions."""
+    counted = sa.func.coalesce(submissions.c.cost_usd, submissions.c.ceiling_usd)
+    query = sa.select(sa.func.sum(counted, type_=submissions.c.cost_usd.type))
+    with ledger.reading() as connection:
+        found = connection.execute(query.where(submissions.c.outcome != "nothing")).scalar()
+    return found or Decimal(0)
+
+
+def list_book_errors(ledger: Ledger, emulator: EmulatorControl) -> list[str]:
+    """Hold the books against the emulator's own: each task in one submission, at its true cost."""
+    records = {str(record.task_id): record for record in ledger.list_submissions(with_task=True)}
+    errors = []
+    for task in emulator.tasks():
+        if task["origin"] == "foreign":
+            continue
+        record, cost = records.pop(task["id"], None), Decimal(task["cost_usd"])
+        if record is None:
+            errors.append(f"task {task['id']} ({cost} USD) is in no submission")
+        elif task["has_ended"] and (record.cost_usd or Decimal(0)) != cost:
+            errors.append(f"task {task['id']} cost {cost} USD; the books say {record.cost_usd}")
+    return errors + [f"task {task_id} is on the books and is not ours" for task_id in records]
 
 
 _NO_FAULT = "moved"  # the emulator spoils no download that was redirected already

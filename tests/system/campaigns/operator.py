@@ -1,0 +1,48 @@
+"""The person who runs a campaign: decides what the product leaves to its user."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from wiro_dagster.emulator import EmulatorControl
+from wiro_dagster.ledger import Ledger, Order
+
+
+class Operator:
+    """Looks at the emulator's own books and decides about orders whose answers were lost.
+
+    Args:
+        ledger: of the campaign.
+        emulator: whose books hold the truth.
+    """
+
+    def __init__(self, ledger: Ledger, emulator: EmulatorControl) -> None:
+        self._ledger = ledger
+        self._emulator = emulator
+        self.decisions: Counter[str] = Counter()
+
+    def decide(self) -> None:
+        """Adopt the task of each order of unknown outcome, or send the order again."""
+        unknown = self._ledger.list_orders(states=["unknown"])
+        made = self._emulator.tasks_by_callback() if unknown else {}
+        for order in unknown:
+            tasks = self._find_tasks(order, made)
+            for task_id in tasks:
+                self._ledger.note_task(order, task_id, due_at=self._ledger.clock())
+            if tasks or self._ledger.send_again(order):
+                self.decisions["adopt" if tasks else "resend"] += 1
+
+    def recover(self) -> None:
+        """Look again at orders whose files could not be fetched while all went wrong."""
+        for order in self._ledger.list_orders(states=["uncollected"]):
+            if self._ledger.recover(order.id):
+                self.decisions["recover"] += 1
+
+    def _find_tasks(self, order: Order, made: dict[str, list[str]]) -> list[str]:
+        markers = {record.marker for record in self._ledger.list_submissions(order_id=order.id)}
+        return [
+            task_id
+            for url, task_ids in made.items()
+            if any(marker in url for marker in markers)
+            for task_id in task_ids
+        ]
