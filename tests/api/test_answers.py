@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wiro_dagster.api.answers import Answer, find_envelope, find_failure, redact, shorten
-from wiro_dagster.api.concurrency import read_concurrency_limit
+from wiro_dagster.api.answers import Answer, find_envelope, redact, shorten
+from wiro_dagster.api.refusals import find_failure, read_concurrency_limit
 from wiro_dagster.api.runs import list_url_secrets, read_submission
 from wiro_dagster.api.types import Submission
 from wiro_dagster.errors import (

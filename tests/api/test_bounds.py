@@ -16,7 +16,7 @@ from wiro_dagster.api.bounds import (
     find_word,
     read_printed,
 )
-from wiro_dagster.api.task_wire import find_task
+from wiro_dagster.api.types import find_task
 
 
 @pytest.mark.parametrize(

@@ -404,10 +404,10 @@ def test_a_model_is_found_by_its_slug(server: ScriptedServer, client: WiroClient
 
 
 def test_models_are_searched(server: ScriptedServer, client: WiroClient) -> None:
-    """Search and categories go along; entries without a slug are left out."""
+    """The search goes along; entries without a slug are left out."""
     tools = [{"slugowner": "a", "slugproject": "b", "categories": ["video"]}, {"title": "?"}]
     server.script(build_json_reply({"result": True, "total": 40, "tool": tools}))
-    total, models = client.list_models("tram", start=20, limit=10, categories=["video"])
+    total, models = client.list_models("tram", start=20, limit=10)
     assert total == 40
     assert [(model.slug, model.categories) for model in models] == [("a/b", ("video",))]
     assert server.received[0].fields == {
@@ -416,7 +416,6 @@ def test_models_are_searched(server: ScriptedServer, client: WiroClient) -> None
         "hideworkflows": True,
         "summary": True,
         "search": "tram",
-        "categories": ["video"],
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wiro_dagster.api.percentage import find_percentage
+from wiro_dagster.api.wire import find_percentage
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from wiro_dagster.api.model_wire import read_model
+from wiro_dagster.api.models import read_model
 from wiro_dagster.catalogue import ModelSchema, schema_from_model_detail
 
 SLUG = "acme/model"

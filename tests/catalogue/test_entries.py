@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wiro_dagster.api.model_wire import read_model
+from wiro_dagster.api.models import read_model
 from wiro_dagster.catalogue import (
     Catalogue,
     ModelSchema,

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from tests.conftest import Clock
-from wiro_dagster.api.model_wire import read_model
-from wiro_dagster.api.types import ModelDetail
+from wiro_dagster.api.models import ModelDetail, read_model
 from wiro_dagster.catalogue import CachedModel, Catalogue, MemorySchemaCache
 from wiro_dagster.errors import InputError, NotFound, ServiceUnreachable
 
@@ -24,7 +22,7 @@ DETAIL = read_model(
         "categories": ["text-to-video"],
     },
 )
-CHANGED = replace(DETAIL, parameters=())
+CHANGED = DETAIL.model_copy(update={"parameters": ()})
 
 
 class Wiro:
@@ -100,7 +98,7 @@ def test_wiro_is_asked_for_other_models_only_and_once(clock: Clock) -> None:
 
 def test_prices_come_from_wiro_for_the_package_s_models_too(clock: Clock) -> None:
     """The package states inputs, never prices."""
-    wiro = Wiro(replace(DETAIL, slug="minimax/hailuo-2-3"))
+    wiro = Wiro(DETAIL.model_copy(update={"slug": "minimax/hailuo-2-3"}))
     catalogue = Catalogue.builtin(wiro, clock=clock)
     detail = catalogue.find_detail("minimax/hailuo-2-3")
     assert detail is not None
@@ -143,7 +141,7 @@ def test_a_change_is_remembered_with_what_was_before(clock: Clock) -> None:
     catalogue.get_schema("acme/model")
     seen_at = clock.now
     clock.advance(2)
-    wiro.details["acme/model"] = replace(CHANGED, title="Only the title is new")
+    wiro.details["acme/model"] = CHANGED.model_copy(update={"title": "Only the title is new"})
     catalogue.get_schema("acme/model")
     change = Catalogue.builtin(None, cache).find_change("acme/model")
     assert change is not None

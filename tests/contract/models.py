@@ -152,8 +152,8 @@ def _(target: Target) -> None:
 @case("/Tool/List", "categories, owner, summary, workflows hidden")
 def _(target: Target) -> None:
     assert target.control
-    _, found = target.client.list_models(categories=["text-to-speech"])
-    assert [model.slug for model in found] == ["openbmb/voxcpm"]
+    found = target.wire.call("Tool/List", categories=["text-to-speech"])["tool"]
+    assert [tool["slugproject"] for tool in found] == ["voxcpm"]
     owned = target.wire.call("Tool/List", slugowner="openbmb", summary=True)["tool"]
     assert [tool["slugproject"] for tool in owned] == ["voxcpm"]
     assert "parameters" not in owned[0]

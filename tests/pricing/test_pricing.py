@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wiro_dagster.api.model_wire import read_model
-from wiro_dagster.api.types import ModelDetail
+from wiro_dagster.api.models import ModelDetail, read_model
 from wiro_dagster.catalogue import LocalFileInput
 from wiro_dagster.pricing import Quote, RunFacts, quote
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from wiro_dagster.api.model_wire import read_model
-from wiro_dagster.api.types import ModelDetail
+from wiro_dagster.api.models import ModelDetail, read_model
 from wiro_dagster.catalogue import (
     Catalogue,
     InputOption,

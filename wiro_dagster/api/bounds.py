@@ -1,13 +1,15 @@
-"""What a value from Wiro may be, each bound stated once.
+"""What a value from Wiro may be: each bound stated once, and a type for the wire models.
 
-Whatever lies outside counts as not stated (None): one odd number must not stop a ledger, whose
+Whatever lies outside counts as not stated (None). One odd number must not stop a ledger, whose
 columns hold only so much, or pass for a cost. Texts are cut.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
 
 from wiro_dagster.api.wire import find_decimal, find_name, find_text, find_whole
 
@@ -15,13 +17,13 @@ LARGEST_USD = Decimal(1_000_000)
 EARLIEST_TIME = 946_684_800.0
 """2000-01-01 in unix seconds."""
 LATEST_TIME = 4_102_444_800.0
-"""2100-01-01 in unix seconds; times in milliseconds lie far beyond it."""
+"""2100-01-01 in unix seconds. Times in milliseconds lie far beyond it."""
 LONGEST_SECONDS = 31_536_000.0
 """A year, for lengths of time."""
 LARGEST_SIZE_BYTES = 10**15
 LONGEST_ID = 255
 LONGEST_WORD = 255
-LONGEST_TEXT = 20_000
+LONGEST_PRINTED = 20_000
 """For what a model printed."""
 LONGEST_AMOUNT_TEXT = 60
 LARGEST_ANSWER_BYTES = 8_000_000
@@ -30,9 +32,7 @@ LARGEST_ANSWER_BYTES = 8_000_000
 def find_money(value: Any) -> Decimal | None:
     """Return an amount of 0 to 1,000,000 USD; None for anything else."""
     amount = find_decimal(value)
-    if amount is None or not 0 <= amount <= LARGEST_USD:
-        return None
-    return amount
+    return amount if amount is not None and 0 <= amount <= LARGEST_USD else None
 
 
 def find_time(value: Any) -> float | None:
@@ -50,7 +50,7 @@ def find_length(value: Any) -> float | None:
 
 
 def find_size(value: Any) -> int | None:
-    """Return a size in bytes; None for anything that no file has."""
+    """Return a size in bytes, at most a petabyte; None for anything else."""
     size_bytes = find_whole(value)
     return size_bytes if size_bytes is not None and size_bytes <= LARGEST_SIZE_BYTES else None
 
@@ -64,24 +64,24 @@ def find_id(value: Any) -> str | None:
 
 
 def find_word(value: Any) -> str | None:
-    """Return one short line, cut to 255 characters; None if nothing is left."""
+    """Return a short text, cut to 255 characters; None if there is none."""
     text = find_name(value)
     return None if text is None else cut(text, LONGEST_WORD)
 
 
 def read_word(value: Any) -> str:
-    """Return one short line, cut to 255 characters, or an empty text."""
+    """Return a short text, cut to 255 characters, or an empty one."""
     return find_word(value) or ""
 
 
 def read_printed(value: Any) -> str:
-    """Return what a model printed: its end, since that says most."""
+    """Return what a model printed, cut to its end: the last lines say the most."""
     text = find_text(value) or ""
-    return text if len(text) <= LONGEST_TEXT else "…" + text[1 - LONGEST_TEXT :]
+    return text if len(text) <= LONGEST_PRINTED else "…" + text[1 - LONGEST_PRINTED :]
 
 
 def find_stated_amount(value: Any) -> str | None:
-    """Return an amount as Wiro stated it, for messages only; None if it stated none."""
+    """Return an amount as Wiro wrote it, for messages only; None if it wrote none."""
     text = find_name(value)
     return None if text is None else cut(text, LONGEST_AMOUNT_TEXT)
 
@@ -89,3 +89,15 @@ def find_stated_amount(value: Any) -> str | None:
 def cut(text: str, limit: int) -> str:
     """Return a text of at most so many characters; a cut one ends with an ellipsis."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+Id = Annotated[str, BeforeValidator(find_id)]
+MaybeId = Annotated[str | None, BeforeValidator(find_id)]
+MaybeMoney = Annotated[Decimal | None, BeforeValidator(find_money)]
+MaybeTime = Annotated[float | None, BeforeValidator(find_time)]
+MaybeLength = Annotated[float | None, BeforeValidator(find_length)]
+MaybeSize = Annotated[int | None, BeforeValidator(find_size)]
+MaybeWord = Annotated[str | None, BeforeValidator(find_word)]
+MaybeText = Annotated[str | None, BeforeValidator(find_name)]
+Word = Annotated[str, BeforeValidator(read_word)]
+Printed = Annotated[str, BeforeValidator(read_printed)]

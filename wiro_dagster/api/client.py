@@ -9,41 +9,34 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from wiro_dagster.api.answers import find_envelope, find_failure
+from wiro_dagster.api.answers import find_envelope, get_objects, refuse_shape
 from wiro_dagster.api.auth import Credentials
 from wiro_dagster.api.bodies import Body, JsonBody, MultipartBody, build_body
 from wiro_dagster.api.download import Download, Downloader
 from wiro_dagster.api.hosts import AllowedHosts
-from wiro_dagster.api.model_wire import find_summary, read_model
+from wiro_dagster.api.models import ModelDetail, ModelSummary, choose_model, find_summary
+from wiro_dagster.api.refusals import find_failure
 from wiro_dagster.api.runs import RunExtras, list_url_secrets, read_submission
-from wiro_dagster.api.task_wire import read_page
 from wiro_dagster.api.transport import Transport
 from wiro_dagster.api.types import (
     LocalFile,
-    ModelDetail,
-    ModelSummary,
     Submission,
     Task,
     TaskPage,
     UploadedFile,
+    choose_task,
+    find_model,
+    find_page,
+    read_total,
 )
-from wiro_dagster.api.wire import (
-    find_list,
-    find_name,
-    find_whole,
-    read_objects,
-    read_slug,
-    read_text,
-)
-from wiro_dagster.errors import InputError, NotFound, OutcomeUnknown
+from wiro_dagster.errors import InputError, NotFound
 
-RUN_PATH = "Run/"
 DEFAULT_BASE_URL = "https://api.wiro.ai/v1"
 DEFAULT_CDN_HOSTS = ("*.wiro.ai",)
 
@@ -52,10 +45,10 @@ _LARGEST_PAGE = 100
 
 
 class WiroClient:
-    """Calls Wiro's API. One client may be shared by threads.
+    """Calls Wiro's API. Threads may share one client.
 
-    Every call has a deadline. Calls other than `submit` are repeated after faults that may pass;
-    after that, `OutcomeUnknown` and `NothingAccepted` mean "try again".
+    Every call has a deadline. Calls other than `submit` are repeated after faults that may pass.
+    If they fail all the same, `OutcomeUnknown` and `NothingAccepted` mean "try again".
 
     Args:
         credentials: of the project.
@@ -71,7 +64,7 @@ class WiroClient:
             its outcome unknown.
         read_attempts: how often a repeatable call is made in all.
         longest_wait_seconds: how long a repeatable call sleeps in one go, for example because a
-            429 asks for it; where that is not enough it raises.
+            429 asks for it. If that is not enough, the call raises.
         pool_size: connections kept open; as many as there are threads.
         run_headers: sent with every run, and only there. `{marker}` in a value stands for the
             run's marker; without a marker that header is left out.
@@ -81,7 +74,7 @@ class WiroClient:
         sleep: waits for that many seconds.
 
     Raises:
-        ConfigurationError: an argument is out of range.
+        ConfigurationError: an argument is malformed or out of range.
     """
 
     def __init__(
@@ -103,9 +96,9 @@ class WiroClient:
         wall_clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        http_hosts = AllowedHosts("allow_http_hosts", allow_http_hosts)
         self._credentials = credentials
         self._extras = RunExtras(run_headers or {}, run_fields or {})
-        http_hosts = AllowedHosts("allow_http_hosts", allow_http_hosts)
         self._transport = Transport(
             credentials,
             base_url=base_url,
@@ -163,7 +156,7 @@ class WiroClient:
         marker: str | None = None,
         confirm: Callable[[], bool] | None = None,
     ) -> Submission:
-        """Ask Wiro to run a model, once: this costs money and is never repeated from here.
+        """Ask Wiro to run a model, once: this costs money, so it is never repeated from here.
 
         Args:
             model_slug: `owner/project`.
@@ -177,66 +170,52 @@ class WiroClient:
                 request. If it returns False, nothing is sent.
 
         Raises:
-            InputError: the slug or an input cannot be sent; nothing was.
-            RequestRefused: Wiro said no; nothing was created.
-            NothingAccepted: nothing was created, and the same call may go through later. It is
+            InputError: the slug or an input cannot be sent. Nothing was sent.
+            RequestRefused: Wiro said no. Nothing was created.
+            NothingAccepted: nothing was created, and the same call may succeed later. It is
                 `SubmissionWithdrawn` if `confirm` returned False.
-            OutcomeUnknown: a billable task may exist: look for it before submitting again.
+            OutcomeUnknown: a billable task may exist. Look for it before submitting again.
         """
         _check_slug(model_slug)
-        options = {"callbackUrl": callback_url, "projectid": project_id}
-        given = {name: value for name, value in options.items() if value is not None}
         extra = self._extras.fill_fields(marker)
         for name in extra.keys() & inputs.keys():
             raise InputError(f"{name}: this input is also set by run_fields. Remove one of them.")
-        body = build_body({**inputs, **given, **extra})
-        secrets = self._list_secrets(marker)
-        if callback_url is not None:
-            secrets += list_url_secrets(callback_url)
+        options = {"callbackUrl": callback_url, "projectid": project_id}
+        given = {name: value for name, value in options.items() if value is not None}
         call = f"a run of {model_slug}"
         answer = self._transport.submit(
-            RUN_PATH + model_slug,
-            body,
+            model_slug,
+            build_body({**inputs, **given, **extra}),
             call=call,
             confirm=confirm,
             headers=self._extras.fill_headers(marker),
         )
-        return read_submission(call, answer, secrets)
+        hidden = [] if callback_url is None else list_url_secrets(callback_url)
+        return read_submission(call, answer, [*self._list_secrets(marker), *hidden])
 
     def get_task(self, task_id: str | None = None, *, token: str | None = None) -> Task:
         """Return a task as it is now.
 
         Args:
             task_id: the task.
-            token: the task's token, instead of its id or for when Wiro does not know the id.
+            token: the task's token, instead of its id or in case Wiro does not know the id.
 
         Raises:
-            NotFound: there is none; right after a submission it may not be listed yet.
+            NotFound: there is none. Right after a submission it may not be listed yet.
         """
         if task_id is not None:
             try:
-                return self._get_task({"taskid": task_id}, token, task_id)
+                page = self._get_page("Task/Detail", {"taskid": task_id}, token)
+                return choose_task(page, lambda task: task.id == task_id, f"task {task_id}")
             except NotFound:
                 if token is None:
                     raise
         if token is None:
             raise InputError("get_task needs a task id or a token")
-        return self._get_task({"tasktoken": token}, token, task_id)
-
-    def _get_task(self, query: Mapping[str, str], token: str | None, task_id: str | None) -> Task:
-        page = read_page(self._read("Task/Detail", JsonBody(query), self._list_secrets(token)))
-        if page is None:
-            raise _refuse_shape("Task/Detail", "tasklist")
-        name = "with that token" if task_id is None else task_id
-        if not page.tasks:
-            raise NotFound(f"Wiro knows no task {name}. Check its id and the API key.")
-        for task in page.tasks:
-            if task.id == task_id or (task_id is None and task.token == token):
-                return task
-        # An answer may leave the token out. If it names one task only, that is the one.
-        if task_id is None and len(page.tasks) == 1 and not page.tasks[0].token:
-            return page.tasks[0]
-        raise OutcomeUnknown(f"Wiro answered about another task than {name}. Read again.")
+        page = self._get_page("Task/Detail", {"tasktoken": token}, token)
+        # An answer may leave the token out. If it holds one task only, that is the one.
+        allowed = (token, "") if len(page.tasks) == 1 else (token,)
+        return choose_task(page, lambda task: task.token in allowed, "a task with that token")
 
     def list_tasks(
         self, *, model_name: str | None = None, start: int = 0, limit: int = _LARGEST_PAGE
@@ -248,38 +227,30 @@ class WiroClient:
             start: how many tasks to skip.
             limit: how many to return, 100 at most.
         """
-        fields = self._read(
-            "Task/List",
-            JsonBody(
-                {
-                    "type": "model",
-                    "sort": "id",
-                    "order": "DESC",
-                    "start": str(start),
-                    "limit": str(min(limit, _LARGEST_PAGE)),
-                    **({} if model_name is None else {"modelName": model_name}),
-                }
-            ),
-        )
-        page = read_page(fields, skipped=start)
-        if page is None:
-            raise _refuse_shape("Task/List", "tasklist")
-        return page
+        query = {
+            "type": "model",
+            "sort": "id",
+            "order": "DESC",
+            "start": str(start),
+            "limit": str(min(limit, _LARGEST_PAGE)),
+            **({} if model_name is None else {"modelName": model_name}),
+        }
+        return self._get_page("Task/List", query, skipped=start)
 
     def cancel_task(self, task_id: str) -> None:
-        """Cancel a task that is in the queue. Confirm by reading it: it may have started.
+        """Cancel a task that is in the queue. Then read it: it may have started meanwhile.
 
         Raises:
-            RequestRefused: it is not in the queue; `NotFound` where Wiro says so by code 1.
+            RequestRefused: it is not in the queue; `NotFound` if Wiro says so by code 1.
         """
         self._read("Task/Cancel", JsonBody({"taskid": task_id}))
 
     def kill_task(self, task_id: str, token: str | None = None) -> None:
-        """Stop a task that is running. Confirm by reading it: it may have ended.
+        """Stop a task that is running. Then read it: it may have ended meanwhile.
 
         Args:
             task_id: the task.
-            token: the task's token, for when Wiro does not know the id.
+            token: the task's token, in case Wiro does not know the id.
 
         Raises:
             RequestRefused: it is not running; `NotFound` if Wiro says so by code 1.
@@ -289,48 +260,27 @@ class WiroClient:
         except NotFound:
             if not token:
                 raise
-            self._read(
-                "Task/Kill", JsonBody({"socketaccesstoken": token}), self._list_secrets(token)
-            )
+            self._read("Task/Kill", JsonBody({"socketaccesstoken": token}), token)
 
     def delete_task_files(self, task_token: str) -> None:
         """Delete the files of an ended task at Wiro; its record stays. May be called again."""
-        self._read(
-            "Task/InputOutputDelete",
-            JsonBody({"tasktoken": task_token}),
-            self._list_secrets(task_token),
-        )
+        self._read("Task/InputOutputDelete", JsonBody({"tasktoken": task_token}), task_token)
 
     def get_model(self, model_slug: str) -> ModelDetail:
         """Return a model's inputs and prices.
 
         Raises:
-            InputError: the slug is none.
+            InputError: the slug is malformed.
             NotFound: there is no such model for this key.
         """
         _check_slug(model_slug)
         owner, project = model_slug.split("/")
-        fields = self._read("Tool/Detail", JsonBody({"slugowner": owner, "slugproject": project}))
-        if find_list(fields.get("tool")) is None:
-            raise _refuse_shape("Tool/Detail", "tool")
-        tools = read_objects(fields["tool"])
-        if not tools:
-            raise NotFound(f"Wiro knows no model {model_slug}. Check the slug on its page.")
-        matching = [
-            tool
-            for tool in tools
-            if read_slug(tool.get("slugowner"), tool.get("slugproject")) == model_slug
-        ]
-        # The only one there is counts, even where it is spelled in another way.
-        return read_model(model_slug, (matching or tools)[0])
+        query = JsonBody({"slugowner": owner, "slugproject": project})
+        tools = get_objects("Tool/Detail", self._read("Tool/Detail", query), "tool")
+        return choose_model(model_slug, tools)
 
     def list_models(
-        self,
-        search: str | None = None,
-        *,
-        start: int = 0,
-        limit: int = 20,
-        categories: Sequence[str] = (),
+        self, search: str | None = None, *, start: int = 0, limit: int = 20
     ) -> tuple[int, tuple[ModelSummary, ...]]:
         """Return how many models there are in all, and one page of them.
 
@@ -338,7 +288,6 @@ class WiroClient:
             search: text to look for.
             start: how many models to skip.
             limit: how many to return.
-            categories: only models of these.
         """
         query = {
             "start": str(start),
@@ -346,30 +295,29 @@ class WiroClient:
             "hideworkflows": True,
             "summary": True,
             **({"search": search} if search else {}),
-            **({"categories": list(categories)} if categories else {}),
         }
         fields = self._read("Tool/List", JsonBody(query))
-        if find_list(fields.get("tool")) is None:
-            raise _refuse_shape("Tool/List", "tool")
-        found = (find_summary(tool) for tool in read_objects(fields["tool"]))
+        found = map(find_summary, get_objects("Tool/List", fields, "tool"))
         models = tuple(model for model in found if model is not None)
-        return _read_total(fields, start + len(models)), models
+        return read_total(fields, start + len(models)), models
 
     def upload_file(self, path: Path, folder_id: str | None = None) -> UploadedFile:
-        """Upload a file of at most 100 MB, streamed from disk, into a folder at Wiro.
+        """Upload a file of at most 100 MB, streamed from disk.
+
+        Args:
+            path: the file.
+            folder_id: the folder at Wiro to keep it in.
 
         Raises:
-            InputError: it cannot be read, is empty, or is too large; nothing was sent.
+            InputError: it cannot be read, is empty, or is too large. Nothing was sent.
         """
         query = {} if folder_id is None else {"folderid": folder_id}
-        item = self._read_first("File/Upload", MultipartBody({**query, "file": LocalFile(path)}))
-        return UploadedFile(
-            id=read_text(item["id"]),
-            name=read_text(item.get("name")) or path.name,
-            url=find_name(item.get("url")),
-            content_type=find_name(item.get("contenttype")),
-            size_bytes=find_whole(item.get("size")),
-        )
+        fields = self._read("File/Upload", MultipartBody({**query, "file": LocalFile(path)}))
+        for item in get_objects("File/Upload", fields, "list"):
+            uploaded = find_model(UploadedFile, {**item, "name": item.get("name") or path.name})
+            if uploaded is not None:
+                return uploaded
+        raise refuse_shape("File/Upload", "list")
 
     def download(
         self, url: str, *, max_bytes: int | None = None, longest_seconds: float = 1800.0
@@ -379,49 +327,39 @@ class WiroClient:
         Args:
             url: on one of the client's CDN hosts, also after redirects.
             max_bytes: the largest file to accept.
-            longest_seconds: for the whole file.
+            longest_seconds: for the whole file, from connecting to its last byte.
 
         Returns:
-            A context manager that gives a `Download`; it and its chunks raise `DownloadError`.
+            A context manager that gives a `Download`. Both it and its chunks raise
+            `DownloadError`.
         """
         return self._downloader.open(url, max_bytes=max_bytes, longest_seconds=longest_seconds)
 
-    def _read(
-        self, path: str, body: Body, secrets: Iterable[str] | None = None
-    ) -> Mapping[str, Any]:
+    def _get_page(
+        self, path: str, query: Mapping[str, str], secret: str | None = None, skipped: int = 0
+    ) -> TaskPage:
+        page = find_page(self._read(path, JsonBody(query), secret), skipped=skipped)
+        if page is None:
+            raise refuse_shape(path, "tasklist")
+        return page
+
+    def _read(self, path: str, body: Body, secret: str | None = None) -> Mapping[str, Any]:
         """Call a repeatable endpoint and return the fields of its positive answer."""
         answer = self._transport.read(path, body, call=path)
-        envelope = find_envelope(answer.body, self._list_secrets() if secrets is None else secrets)
+        envelope = find_envelope(answer.body, self._list_secrets(secret))
         failure = find_failure(path, answer, envelope)
         if failure is not None:
             raise failure
         return envelope.fields if envelope is not None else {}
 
-    def _read_first(self, path: str, body: Body) -> Mapping[str, Any]:
-        """Call an endpoint that answers with a `list` of one, and return that one."""
-        for item in read_objects(self._read(path, body).get("list")):
-            if find_name(item.get("id")) is not None:
-                return item
-        raise _refuse_shape(path, "list")
-
     def _list_secrets(self, *further: str | None) -> list[str]:
-        credentials = self._credentials
-        secrets = (credentials.api_key, credentials.api_secret, *further)
+        secrets = (self._credentials.api_key, self._credentials.api_secret, *further)
         return [secret for secret in secrets if secret]
-
-
-def _read_total(fields: Mapping[str, Any], seen: int) -> int:
-    total = find_whole(fields.get("total"))
-    return seen if total is None else total
-
-
-def _refuse_shape(call: str, name: str) -> OutcomeUnknown:
-    return OutcomeUnknown(f"Wiro's answer to {call} has no usable {name!r}. Read again.")
 
 
 def _check_slug(model_slug: str) -> None:
     if not _SLUG.fullmatch(model_slug):
         raise InputError(
-            f"{model_slug!r} is no model slug: it looks like minimax/hailuo-2-3, as in the "
-            "address of the model's page"
+            f"{model_slug!r} is not a model slug. A slug looks like minimax/hailuo-2-3, as in the "
+            "address of the model's page."
         )

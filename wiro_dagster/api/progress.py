@@ -10,15 +10,14 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from wiro_dagster.api.answers import shorten
 from wiro_dagster.api.hosts import AllowedHosts, check_service_url
-from wiro_dagster.api.wire import find_decimal, find_name, find_object, find_truth
+from wiro_dagster.api.wire import find_name, find_object, find_truth, read_percentage
 from wiro_dagster.errors import ConfigurationError, WiroError
 
 _LAST_STATUSES = frozenset({"task_postprocess_end", "task_cancel"})
@@ -231,19 +230,13 @@ def find_event(frame: str | bytes, task_token: str) -> ProgressEvent | None:
     if find_name(fields.get("tasktoken")) not in (None, task_token):
         return None
     message = fields.get("message")
+    progress = find_object(message) or {}
     return ProgressEvent(
         status=status,
-        percentage=_find_percentage(find_object(message)),
+        percentage=read_percentage(progress.get("percentage")),
         message=_find_message(message),
         is_last=status in _LAST_STATUSES or find_truth(fields.get("terminal")) is True,
     )
-
-
-def _find_percentage(progress: Mapping[str, Any] | None) -> float | None:
-    if progress is None:
-        return None
-    percentage = find_decimal(progress.get("percentage"))
-    return None if percentage is None else float(min(max(percentage, Decimal(0)), Decimal(100)))
 
 
 def _find_message(message: Any) -> str | None:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from wiro_dagster.api.answers import Answer, find_envelope, find_failure
+from wiro_dagster.api.answers import Answer, find_envelope
 from wiro_dagster.api.bounds import find_id
+from wiro_dagster.api.refusals import find_failure
 from wiro_dagster.api.types import Submission
 from wiro_dagster.api.wire import find_name, read_text
 from wiro_dagster.errors import ConfigurationError, OutcomeUnknown

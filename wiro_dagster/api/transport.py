@@ -98,7 +98,7 @@ class Transport:
 
     def submit(
         self,
-        path: str,
+        model_slug: str,
         body: Body,
         *,
         call: str,
@@ -108,7 +108,7 @@ class Transport:
         """Send a run, once.
 
         Args:
-            path: below the base URL, without a slash in front.
+            model_slug: `owner/project`.
             body: to send.
             call: what is called, for error messages.
             confirm: see `Exchange`.
@@ -123,9 +123,8 @@ class Transport:
         self._slow_down.wait(longest_seconds=_LONGEST_SUBMIT_WAIT_SECONDS)
         exchange = self._open_exchange(body, self._submit_timeout_seconds, confirm)
         with open_session() as session:
-            return self._post(
-                session, exchange, path, body, call, {**headers, "Connection": "close"}
-            )
+            headers = {**headers, "Connection": "close"}
+            return self._post(session, exchange, f"Run/{model_slug}", body, call, headers)
 
     def read(self, path: str, body: Body, *, call: str) -> Answer:
         """Send a request that creates nothing, again after faults that may pass.

@@ -1,22 +1,51 @@
-"""What Wiro answers, translated once: every value here is frozen and typed.
+"""Tasks and files as Wiro answers them, translated once: every value here is frozen and typed.
 
 Money is `Decimal` USD, times are unix seconds, durations are seconds, sizes are bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from wiro_dagster.api.percentage import find_percentage
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from wiro_dagster.api.bounds import (
+    Id,
+    MaybeId,
+    MaybeLength,
+    MaybeMoney,
+    MaybeSize,
+    MaybeText,
+    MaybeTime,
+    MaybeWord,
+    Printed,
+    Word,
+    find_stated_amount,
+)
+from wiro_dagster.api.wire import (
+    find_list,
+    find_name,
+    find_object,
+    find_percentage,
+    find_text,
+    find_whole,
+    read_slug,
+    read_text,
+)
+from wiro_dagster.errors import NotFound, OutcomeUnknown
 
 TaskState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 TERMINAL_STATUSES = frozenset({"task_postprocess_end", "task_cancel"})
 """The statuses after which a task no longer runs. Its outputs and cost may still be missing."""
+
+_CALLBACK_INPUTS = ("callbackUrl", "callbackurl")
+_OPTION_INPUTS = frozenset({*_CALLBACK_INPUTS, "projectid"})
+"""Sent beside the inputs, and echoed among them."""
 
 _REASON_LIMIT = 500
 
@@ -27,7 +56,7 @@ class LocalFile:
 
     path: Path
     content_type: str | None = None
-    """Guessed from the name where it is not given."""
+    """Guessed from the name if it is not given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,63 +68,103 @@ class Submission:
     """Opens the task's WebSocket and deletes its files. A secret."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutputFile:
+class WireModel(BaseModel):
+    """A frozen value read from Wiro's JSON. Fields that it does not name are ignored."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True, protected_namespaces=())
+
+
+_Model = TypeVar("_Model", bound=WireModel)
+
+
+def read_each(kind: type[_Model], items: Iterable[Any]) -> tuple[_Model, ...]:
+    """Return the items that can be read, without the others."""
+    return tuple(model for item in items if (model := find_model(kind, item)) is not None)
+
+
+def find_model(kind: type[_Model], item: Any) -> _Model | None:
+    """Return an item as a model; None if it lacks what the model needs, such as an id."""
+    try:
+        return kind.model_validate(item)
+    except ValidationError:
+        return None
+
+
+def _find_content(value: Any) -> str | None:
+    """Return a language model's text; anything structured is kept as JSON text."""
+    if not isinstance(value, (dict, list)):
+        return find_text(value)
+    try:
+        return json.dumps(value, ensure_ascii=True)
+    except RecursionError:
+        return None
+
+
+class OutputFile(WireModel):
     """One result of a task: a file on Wiro's CDN, or text of a language model."""
 
-    id: str | None
-    name: str
-    url: str | None
+    id: MaybeId = None
+    name: Word = ""
+    url: MaybeText = None
     """Public to anyone who has it, for a limited time."""
-    content_type: str | None
-    size_bytes: int | None
+    content_type: MaybeWord = Field(default=None, validation_alias="contenttype")
+    size_bytes: MaybeSize = Field(default=None, validation_alias="size")
     """As Wiro announces it; not measured."""
-    content: str | None = None
+    content: Annotated[str | None, BeforeValidator(_find_content)] = None
     """Text, for language models; there is no file then."""
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+def _read_outputs(value: Any) -> tuple[OutputFile, ...]:
+    outputs = read_each(OutputFile, find_list(value) or ())
+    return tuple(item for item in outputs if item.url is not None or item.content is not None)
+
+
+class Task(WireModel):
     """One task as Task/Detail or Task/List shows it."""
 
-    id: str
-    status: str
+    id: Id
+    status: Word = ""
     """Wiro's own word, also one that is not documented."""
-    state: TaskState
-    """How the task stands: by its status first, then by its exit code.
-
-    A task that has ended without an exit code is still "running" here: how it ended is not known.
-    """
-    exit_code: str | None
+    exit_code: MaybeWord = Field(default=None, validation_alias="pexit")
     """None if Wiro does not state it, or leaves it empty."""
-    inputs: Mapping[str, Any]
+    inputs: Mapping[str, Any] = {}
     """The inputs as they were sent."""
-    outputs: tuple[OutputFile, ...]
-    cost_usd: Decimal | None
+    outputs: Annotated[tuple[OutputFile, ...], BeforeValidator(_read_outputs)] = ()
+    cost_usd: MaybeMoney = Field(default=None, validation_alias="totalcost")
     """What was charged. None if Wiro states no amount from 0 to 1,000,000 USD."""
-    created_at: float | None
-    started_at: float | None
-    ended_at: float | None
-    elapsed_seconds: float | None
-    queue_seconds: float | None
-    """From creation to start; free of charge."""
-    debug_error: str
-    debug_output: str
-    callback_url: str | None = field(repr=False)
-    """May carry a secret of the caller's."""
-    model_slug: str | None
-    """`owner/project`."""
-    token: str = field(repr=False)
-    """The same token as `Submission.task_token`. A secret."""
-    stated_cost: str | None = None
+    stated_cost: Annotated[str | None, BeforeValidator(find_stated_amount)] = Field(
+        default=None, validation_alias="totalcost"
+    )
     """The cost as Wiro wrote it, cut, for messages: it may be no amount at all."""
-    other_fields: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """What Wiro sent beside the fields above, untranslated."""
+    created_at: MaybeTime = Field(default=None, validation_alias="createtime")
+    started_at: MaybeTime = Field(default=None, validation_alias="starttime")
+    ended_at: MaybeTime = Field(default=None, validation_alias="endtime")
+    elapsed_seconds: MaybeLength = Field(default=None, validation_alias="elapsedseconds")
+    debug_error: Printed = Field(default="", validation_alias="debugerror")
+    debug_output: Printed = Field(default="", validation_alias="debugoutput")
+    callback_url: MaybeText = Field(default=None, repr=False)
+    """As it was sent with the run. It may carry a secret of the caller's."""
+    model_slug: MaybeText = None
+    """`owner/project`."""
+    token: Annotated[str, BeforeValidator(read_text)] = Field(
+        default="", validation_alias="socketaccesstoken", repr=False
+    )
+    """The same token as `Submission.task_token`. A secret."""
 
     @property
-    def has_error_status(self) -> bool:
-        """Whether Wiro shows `task_error`, which may still recover."""
-        return self.status == "task_error"
+    def state(self) -> TaskState:
+        """How the task stands, by its status first and then by its exit code.
+
+        Statuses that are not terminal, `task_error` and words never seen before included, are
+        those of a task that may still run and be billed. A task that has ended without an exit
+        code counts as running, too: nobody knows yet how it ended, so it has to be read again.
+        """
+        if self.status == "task_cancel":
+            # Cancelled tasks have been shown with exit code "0".
+            return "cancelled"
+        if self.status == "task_postprocess_end" and self.exit_code is not None:
+            return "succeeded" if self.exit_code == "0" else "failed"
+        return "queued" if self.status == "task_queue" else "running"
 
     @property
     def is_ended(self) -> bool:
@@ -106,20 +175,45 @@ class Task:
         return self.status in TERMINAL_STATUSES
 
     @property
+    def has_error_status(self) -> bool:
+        """Whether Wiro shows `task_error`, which may still recover."""
+        return self.status == "task_error"
+
+    @property
+    def queue_seconds(self) -> float | None:
+        """From creation to start; free of charge."""
+        if self.created_at is None or self.started_at is None:
+            return None
+        return max(0.0, self.started_at - self.created_at)
+
+    @property
     def progress_percent(self) -> float | None:
-        """How far it is, 0 to 100; None where its output does not tell."""
+        """How far it is, 0 to 100; None if its output does not say."""
         return find_percentage(self.debug_output)
 
     @property
     def failure_reason(self) -> str:
-        """What Wiro says went wrong, at most 500 characters; empty where it says nothing."""
+        """What Wiro says went wrong, at most 500 characters; empty if it says nothing."""
         reason = self.debug_error.strip() or self.debug_output.strip()
         # The last lines of a stack trace say more than the first.
         return reason if len(reason) <= _REASON_LIMIT else "…" + reason[1 - _REASON_LIMIT :]
 
 
-@dataclass(frozen=True, slots=True)
-class TaskPage:
+def find_task(fields: Any) -> Task | None:
+    """Return a task from its wire form; None if it has no usable id."""
+    if not isinstance(fields, Mapping):
+        return None
+    sent = find_object(fields.get("parameters")) or {}
+    callbacks = (fields.get("callbackurl"), *(sent.get(name) for name in _CALLBACK_INPUTS))
+    gathered = {
+        "inputs": {name: value for name, value in sent.items() if name not in _OPTION_INPUTS},
+        "callback_url": next((url for url in map(find_name, callbacks) if url), None),
+        "model_slug": read_slug(fields.get("modelslugowner"), fields.get("modelslugproject")),
+    }
+    return find_model(Task, {**fields, **gathered})
+
+
+class TaskPage(WireModel):
     """One page of Task/List, newest first."""
 
     total: int
@@ -129,90 +223,56 @@ class TaskPage:
     """Entries without a usable id. A page with any of them proves no absence."""
 
 
-@dataclass(frozen=True, slots=True)
-class PriceEntry:
-    """One line of a model's price list."""
+def find_page(fields: Mapping[str, Any], *, skipped: int = 0) -> TaskPage | None:
+    """Return the tasks of an answer, in its order.
 
-    inputs: Mapping[str, str]
-    """Applies where all of these equal the run's inputs; empty = applies always."""
-    price: Decimal
-    method: str
-    """Wiro's `priceMethod`, for example `cpr` (per run)."""
-    price_extra: Decimal | None = None
-    price_input: Decimal | None = None
+    Args:
+        fields: of the answer.
+        skipped: how many tasks come before it, in case it states no total.
 
-
-@dataclass(frozen=True, slots=True)
-class ParameterOption:
-    """One choice of a `select`."""
-
-    label: str
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One input that a model declares."""
-
-    id: str
-    type: str
-    """Wiro's word, for example `text`, `select`, `range`, `fileinput`."""
-    label: str
-    required: bool
-    default: str | None
-    options: tuple[ParameterOption, ...]
-    minimum: Decimal | None
-    maximum: Decimal | None
-    step: Decimal | None
-    note: str
-    placeholder: str
+    Returns:
+        None if there is no list of tasks, or nothing in it is one. That is not the same as an
+        empty list, which says that there are none.
+    """
+    items = find_list(fields.get("tasklist"))
+    if items is None:
+        return None
+    tasks = tuple(task for task in map(find_task, items) if task is not None)
+    if items and not tasks:
+        return None
+    return TaskPage(
+        total=read_total(fields, skipped + len(items)),
+        tasks=tasks,
+        unreadable=len(items) - len(tasks),
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class ParameterGroup:
-    """A titled group of a model's inputs."""
+def choose_task(page: TaskPage, is_meant: Callable[[Task], bool], name: str) -> Task:
+    """Return the task of an answer that was asked for.
 
-    title: str
-    items: tuple[Parameter, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelDetail:
-    """One model as Tool/Detail shows it."""
-
-    slug: str
-    """`owner/project`."""
-    title: str | None
-    parameters: tuple[ParameterGroup, ...] | None
-    """None where Wiro declares none: inputs cannot be validated."""
-    prices: tuple[PriceEntry, ...] | None
-    """None where there is no price list, or it cannot be read."""
-    price_problem: str | None
-    """Why the price list cannot be read; None where it can, or there is none."""
-    cost_per_second_usd: Decimal | None
-    approximate_cost_usd: Decimal | None
-    """Wiro's own guess for one run."""
-    computing_seconds: float | None
-    """Wiro's own guess for one run."""
-    categories: tuple[str, ...]
+    Raises:
+        NotFound: the answer holds no task.
+        OutcomeUnknown: it is about other tasks.
+    """
+    for task in page.tasks:
+        if is_meant(task):
+            return task
+    if page.tasks:
+        raise OutcomeUnknown(f"Wiro answered about another task than {name}. Read again.")
+    raise NotFound(f"Wiro does not know {name}. Check its id and the API key.")
 
 
-@dataclass(frozen=True, slots=True)
-class ModelSummary:
-    """One model as Tool/List shows it."""
-
-    slug: str
-    title: str | None
-    description: str
-    categories: tuple[str, ...]
+def read_total(fields: Mapping[str, Any], seen: int) -> int:
+    """Return how many items there are in all: as stated, or as many as were seen."""
+    total = find_whole(fields.get("total"))
+    return seen if total is None else total
 
 
-@dataclass(frozen=True, slots=True)
-class UploadedFile:
+class UploadedFile(WireModel):
     """A file that the account keeps at Wiro."""
 
-    id: str
-    name: str
-    url: str | None
-    content_type: str | None
-    size_bytes: int | None
+    id: Id
+    name: Word
+    url: MaybeText = None
+    content_type: MaybeWord = Field(default=None, validation_alias="contenttype")
+    size_bytes: MaybeSize = Field(default=None, validation_alias="size")

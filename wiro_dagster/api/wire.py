@@ -24,6 +24,10 @@ _DURATION = re.compile(
 )
 _RANGE = re.compile(r"(?<=[\w.])\s*(?:-|\u2013|\bto\b)\s*")
 
+_PROGRESS_CHARACTERS = 4000
+_BAR = re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d+)?)\s*%\s*\|")
+_STEPS = re.compile(r"\bsteps?\s*:?\s*(\d{1,9})\s*(?:/|of)\s*(\d{1,9})\b", re.IGNORECASE)
+
 
 def parse_json(source: bytes | str, *, exact_numbers: bool = False) -> Any:
     """Return what a JSON text holds.
@@ -69,15 +73,15 @@ def read_text(value: Any) -> str:
 
 
 def find_name(value: Any) -> str | None:
-    """Return a scalar as text without the space around it; None where nothing is left."""
+    """Return a scalar as text without the space around it; None if nothing is left."""
     return read_text(value).strip() or None
 
 
 def find_decimal(value: Any) -> Decimal | None:
-    """Return a finite number, as a number or as text; None for anything else."""
+    """Return a finite number, given as a number or as text; None for anything else."""
     if isinstance(value, (str, int, float, Decimal)) and not isinstance(value, bool):
         try:
-            # Python's own numbers may hold underscores; nobody else's do.
+            # Python reads underscores in numbers; nobody else writes them.
             number = Decimal(str(value).strip().replace("_", "x"))
         except (InvalidOperation, ValueError):
             return None
@@ -98,7 +102,7 @@ def find_seconds(value: Any) -> float | None:
     """Return a length of time: `60`, "60 seconds", "1 minute", "1-2 min" (its longer end).
 
     Returns:
-        Seconds; None for zero, and for anything that is no length of time.
+        Seconds; None for zero, and for anything that is not a length of time.
     """
     text = read_text(value).strip().lower().lstrip("~≈ ")
     rest = _RANGE.split(text)[-1]
@@ -113,7 +117,7 @@ def find_seconds(value: Any) -> float | None:
 
 
 def find_truth(value: Any) -> bool | None:
-    """Return a truth in any of its spellings; None where it is neither true nor false."""
+    """Return a truth in any of its spellings; None if it is neither true nor false."""
     text = find_text(value)
     word = None if text is None else text.strip().lower()
     if word in _TRUE_WORDS:
@@ -130,7 +134,7 @@ def find_object(value: Any) -> Mapping[str, Any] | None:
 def find_list(value: Any) -> Sequence[Any] | None:
     """Return a list, also one inside a JSON string; None for anything else."""
     unpacked = _unpack(value)
-    return unpacked if isinstance(unpacked, list) else None
+    return unpacked if isinstance(unpacked, (list, tuple)) else None
 
 
 def read_objects(value: Any) -> list[Mapping[str, Any]]:
@@ -148,11 +152,44 @@ def read_words(value: Any) -> tuple[str, ...]:
 
 
 def read_slug(owner: Any, project: Any) -> str | None:
-    """Return `owner/project`; None where either half is missing."""
+    """Return `owner/project`; None if either half is missing."""
     owner_name, project_name = find_name(owner), find_name(project)
     if owner_name is None or project_name is None:
         return None
     return f"{owner_name}/{project_name}"
+
+
+def read_percentage(value: Any) -> float | None:
+    """Return a percentage, moved into 0 to 100; None for anything that is not a number."""
+    number = find_decimal(value)
+    return None if number is None else float(min(max(number, Decimal(0)), Decimal(100)))
+
+
+def find_percentage(output: str) -> float | None:
+    """Return how far a task is by the newest line of its output that says so; None if none does.
+
+    Wiro states a percentage on its WebSocket only. A model's output may hold the same messages as
+    JSON, a progress bar, or a count of steps. A bare `83 %` says nothing: it may be the load of a
+    machine.
+    """
+    # A progress bar writes over itself, so carriage returns end lines, too.
+    for line in reversed(re.split(r"[\r\n]+", output[-_PROGRESS_CHARACTERS:])):
+        percentage = _read_progress_line(line)
+        if percentage is not None:
+            return percentage
+    return None
+
+
+def _read_progress_line(line: str) -> float | None:
+    message = find_object(line) if "percentage" in line else None
+    if message is not None:
+        return read_percentage(message.get("percentage"))
+    if bars := _BAR.findall(line):
+        return read_percentage(bars[-1])
+    if steps := _STEPS.findall(line):
+        done, total = map(int, steps[-1])
+        return None if total == 0 else read_percentage(100 * done / total)
+    return None
 
 
 def _unpack(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from pydantic import TypeAdapter
 
-from wiro_dagster.api.types import ModelDetail
+from wiro_dagster.api.models import ModelDetail
 from wiro_dagster.catalogue.detail import schema_from_model_detail
 from wiro_dagster.catalogue.schema import ModelSchema
 

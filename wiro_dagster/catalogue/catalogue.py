@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from wiro_dagster.api.types import ModelDetail
+from wiro_dagster.api.models import ModelDetail
 from wiro_dagster.catalogue.cache import CachedModel, MemorySchemaCache, SchemaCache
 from wiro_dagster.catalogue.entries import load_builtin_entries, load_entries
 from wiro_dagster.catalogue.schema import ModelSchema

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from wiro_dagster.api.types import ModelDetail, Parameter
+from wiro_dagster.api.models import ModelDetail, Parameter
 from wiro_dagster.catalogue.reading import read_value
 from wiro_dagster.catalogue.schema import ModelSchema, OutputKind, find_prompt_input
 from wiro_dagster.catalogue.spec import FILE_TYPES, INPUT_TYPES, InputOption, InputSpec

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from wiro_dagster.api.types import ModelDetail, PriceEntry
+from wiro_dagster.api.models import ModelDetail, PriceEntry
 from wiro_dagster.catalogue import (
     Catalogue,
     InputSpec,

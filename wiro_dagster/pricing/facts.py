@@ -10,7 +10,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any, Literal
 
-from wiro_dagster.api.types import ModelDetail
+from wiro_dagster.api.models import ModelDetail
 from wiro_dagster.catalogue import FileInput, schema_from_model_detail
 from wiro_dagster.catalogue.file_values import is_url
 from wiro_dagster.catalogue.ordered import folded, list_texts, ordered_resolution, ordered_seconds

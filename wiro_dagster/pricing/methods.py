@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from wiro_dagster.api.types import PriceEntry
+from wiro_dagster.api.models import PriceEntry
 from wiro_dagster.catalogue.values import number_text
 from wiro_dagster.pricing.facts import Certainty, RunSize
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from wiro_dagster.api.types import ModelDetail, PriceEntry
+from wiro_dagster.api.models import ModelDetail, PriceEntry
 from wiro_dagster.catalogue.ordered import text_of
 from wiro_dagster.catalogue.values import find_number
 from wiro_dagster.pricing.facts import RunFacts, RunSize

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from wiro_dagster.api.types import ModelDetail
+from wiro_dagster.api.models import ModelDetail
 from wiro_dagster.catalogue import Catalogue, LocalFileInput
 from wiro_dagster.errors import MediaError
 from wiro_dagster.media import probe_media
