@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from wiro_dagster.errors import ApiError, DownloadError, StoreError
@@ -25,7 +25,7 @@ def renew_outputs(context: OrderContext, order: Order) -> Order:
         return order  # the URLs that we have may still work
     if not task.outputs:
         return order
-    return replace(order, outputs=tuple(asdict(output) for output in task.outputs))
+    return replace(order, outputs=tuple(output.model_dump() for output in task.outputs))
 
 
 def note_stored(context: OrderContext, order: Order, files: Sequence[Mapping[str, Any]]) -> None:

@@ -8,7 +8,7 @@ needs no second look: the bytes will speak for themselves.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -65,7 +65,7 @@ def judge_task(
         is_open = task.cost_usd is None or not task.exit_code
         if is_paid or (is_open and waited >= policy.timing.settle_seconds):
             # Files that were paid for are fetched, whatever the status is called.
-            files = [asdict(output) for output in task.outputs]
+            files = [output.model_dump() for output in task.outputs]
             fetched = {**seen, "outputs": files, "due_at": now, "error": None, "attempts": 0}
             return Judgement("succeed", fetched, _cost_of_success(order, task, now, policy))
     patience = policy.timing.settle_seconds
@@ -113,7 +113,7 @@ def _without_video(
         return Judgement("fail", seen, _cost_of_success(order, task, now, policy))
     # Failed and cancelled runs are free unless Wiro states a cost.
     cost = Cost(task.cost_usd if task.cost_usd is not None else Decimal(0), has_ended=True)
-    files = [asdict(output) for output in task.outputs]
+    files = [output.model_dump() for output in task.outputs]
     is_cancelled = task.state == "cancelled" and order.stop_state != "failed"
     return Judgement("cancel" if is_cancelled else "fail", {**seen, "outputs": files}, cost)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
@@ -87,5 +86,5 @@ class Uploads:
             uploaded = self._client.upload_file(path, folder_id)
             # What was written to while it was sent must not stand for the bytes of before.
             check_unchanged(file)
-            self._records.keep(file.sha256, KeptUpload(asdict(uploaded), self._clock()))
+            self._records.keep(file.sha256, KeptUpload(uploaded.model_dump(), self._clock()))
         return uploaded
