@@ -171,7 +171,16 @@ class MediaError(WiroError):
 
 
 class StoreError(WiroError):
-    """The video store cannot be reached, is full, or lost a file."""
+    """The video store cannot be reached, is full, or lost a file.
+
+    Args:
+        is_configuration: a person has to change something at the store first: it refuses the
+            credentials, or the bucket is missing. Nothing needs to be given up meanwhile.
+    """
+
+    def __init__(self, message: str, *, is_configuration: bool = False) -> None:
+        self.is_configuration = is_configuration
+        super().__init__(message)
 
 
 class LedgerError(WiroError):

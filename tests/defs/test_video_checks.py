@@ -16,9 +16,9 @@ from tests.support.project import Project
 from wiro_dagster.catalogue import read_local_file
 from wiro_dagster.errors import ConfigurationError
 from wiro_dagster.ledger import Order
-from wiro_dagster.media import probe_media
-from wiro_dagster.orders.findings import Findings, inspect_delivery
-from wiro_dagster.orders.verdicts import VideoChecks, judge_order
+from wiro_dagster.media import inspect
+from wiro_dagster.orders.findings import Findings, find_out
+from wiro_dagster.orders.verdicts import VideoChecks, find_unseen, judge_order
 from wiro_dagster.prompts import inputs_to_json
 
 CAT = {"id": "cat", "prompt": "A cat on a windowsill"}
@@ -44,9 +44,9 @@ BARE = Order(
 
 def deliver(path: Path, inputs: dict[str, Any] | None = None, **changes: Any) -> Order:
     """An order whose video is this file."""
-    facts = probe_media(path, "video/mp4").to_json()
+    seen = inspect(path, "video/mp4")
+    facts, findings = seen.facts.to_json(), find_out(seen, inputs or {}).to_json()
     size_bytes = path.stat().st_size
-    findings = inspect_delivery(path, inputs or {}).to_json()
     order = dataclasses.replace(
         BARE,
         inputs=inputs or {},
@@ -197,15 +197,29 @@ def test_other_bytes_than_announced_name_both(tmp_path: Path) -> None:
     assert verdict == f"{stored} bytes are stored; Wiro announced 5."
 
 
-def test_a_file_that_does_not_decode_is_named_and_never_raises(tmp_path: Path) -> None:
+def test_a_file_that_does_not_decode_is_named(tmp_path: Path) -> None:
     """What is paid for is owned in any case; the check says what is wrong with it."""
     path = film(tmp_path)
-    order = deliver(path)
     path.write_bytes(path.read_bytes()[:700])
-    findings = inspect_delivery(path, {})
-    assert findings == Findings.from_json(findings.to_json())
-    broken = dataclasses.replace(order, files=({**order.files[0], "findings": findings.to_json()},))
-    assert judge_order(broken, VideoChecks())["playable"].startswith("It cannot be played")
+    order = deliver(path)
+    findings = order.files[0]["findings"]
+    assert Findings.from_json(findings).to_json() == findings
+    assert judge_order(order, VideoChecks())["playable"].startswith("It does not decode")
+
+
+def test_what_was_not_looked_at_is_neither_right_nor_wrong(tmp_path: Path) -> None:
+    """The checks that need decoding make no verdict, and it is told why."""
+    seen = inspect(film(tmp_path), "video/mp4", verify="bytes")
+    file = {
+        "size_bytes": 5,
+        "media": seen.facts.to_json(),
+        "findings": find_out(seen, {}).to_json(),
+    }
+    order = dataclasses.replace(
+        BARE, inputs={"duration": "2"}, outputs=({"size_bytes": 5},), files=(file,)
+    )
+    assert judge_order(order, VideoChecks()) == {"size": ""}
+    assert find_unseen(order) == seen.unseen
 
 
 @pytest.mark.parametrize(

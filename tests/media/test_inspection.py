@@ -1,7 +1,8 @@
-"""Rules of `inspect_video`: black and standing pictures are found, with frame and number."""
+"""Rules of `inspect`: black and frozen pictures are found, with frame and number."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,14 +10,28 @@ from PIL import Image
 
 from tests.support.media_samples import moving, write_film, write_sound
 from wiro_dagster.errors import MediaError
-from wiro_dagster.media import aspect_ratio_of_image, inspect_video
+from wiro_dagster.media import (
+    FrameMeasures,
+    Inspection,
+    MediaFacts,
+    aspect_ratio_of_image,
+    inspect,
+)
+from wiro_dagster.media.container import open_media
+from wiro_dagster.media.decoding import PixelBudget, read_tracks
 
 VIDEO_BLACK = 16
 
 
+def measure(path: Path) -> FrameMeasures:
+    measures = inspect(path, "video/mp4").measures
+    assert measures is not None
+    return measures
+
+
 def test_a_film_that_moves_is_neither_black_nor_frozen(tmp_path: Path) -> None:
     """A sound film gives nothing to complain of."""
-    seen = inspect_video(write_film(tmp_path / "film.mp4", seconds=2))
+    seen = measure(write_film(tmp_path / "film.mp4", seconds=2))
     assert (seen.frame_count, seen.duration_seconds) == (48, 2.0)
     assert (seen.sampled_count, seen.black_count, seen.black_share) == (24, 0, 0)
     assert (seen.first_black_frame, seen.first_black_seconds) == (None, None)
@@ -30,7 +45,7 @@ def test_a_black_stretch_is_found_with_its_first_frame(tmp_path: Path) -> None:
         seconds=2,
         luma=lambda index, x, y: VIDEO_BLACK if 24 <= index < 36 else moving(index, x, y),
     )
-    seen = inspect_video(path)
+    seen = measure(path)
     assert seen.first_black_frame == 24
     assert seen.first_black_seconds == pytest.approx(1.0)
     assert seen.black_share == pytest.approx(0.25)
@@ -43,7 +58,7 @@ def test_a_dark_film_with_lights_is_not_black(tmp_path: Path) -> None:
         tmp_path / "night.mp4",
         luma=lambda index, x, y: 200 if (x + index) % 16 < 2 and y % 9 < 3 else VIDEO_BLACK,
     )
-    assert inspect_video(path).black_count == 0
+    assert measure(path).black_count == 0
 
 
 def test_the_longest_standing_stretch_is_found(tmp_path: Path) -> None:
@@ -53,7 +68,7 @@ def test_the_longest_standing_stretch_is_found(tmp_path: Path) -> None:
         shown = 6 if 6 <= index < 12 else 24 if 24 <= index < 42 else index
         return moving(shown, x, y)
 
-    seen = inspect_video(write_film(tmp_path / "film.mp4", seconds=2, luma=luma))
+    seen = measure(write_film(tmp_path / "film.mp4", seconds=2, luma=luma))
     assert seen.frozen_start_frame == 24
     assert seen.frozen_start_seconds == pytest.approx(1.0)
     assert seen.frozen_seconds == pytest.approx(18 / 24)
@@ -63,7 +78,7 @@ def test_the_longest_standing_stretch_is_found(tmp_path: Path) -> None:
 def test_a_film_of_one_picture_is_frozen_throughout(tmp_path: Path) -> None:
     """A stretch that lasts to the end counts up to the end."""
     path = write_film(tmp_path / "film.mp4", luma=lambda _, x, y: moving(0, x, y))
-    seen = inspect_video(path)
+    seen = measure(path)
     assert (seen.frozen_start_frame, seen.frozen_share) == (0, 1.0)
 
 
@@ -72,14 +87,55 @@ def test_a_slow_pan_is_not_frozen(tmp_path: Path) -> None:
     path = write_film(
         tmp_path / "film.mp4", seconds=2, luma=lambda index, x, y: (x * 3 + y + index) % 200 + 20
     )
-    assert inspect_video(path).frozen_seconds < 0.5
+    assert measure(path).frozen_seconds < 0.5
 
 
-def test_sound_cannot_be_inspected_as_a_film(tmp_path: Path) -> None:
-    """A file without pictures is an error, not a black film."""
+def test_sound_has_no_frames(tmp_path: Path) -> None:
+    """A file without pictures is neither black nor frozen, and has no shape."""
     path = write_sound(tmp_path / "sound", codec="pcm_s16le", file_format="wav")
+    seen = inspect(path, "audio/wav")
+    assert (seen.measures, seen.ratio, seen.preview, seen.poster) == (None, None, None, None)
     with pytest.raises(MediaError, match="no pictures"):
-        inspect_video(path)
+        aspect_ratio_of_image(path)
+
+
+def test_a_film_is_measured_up_to_its_damage_and_beyond(tmp_path: Path) -> None:
+    """What decodes is shown; the first damage is named."""
+    path = write_film(tmp_path / "film.mp4", width=160, height=90, seconds=2)
+    whole = path.read_bytes()
+    middle = (whole.index(b"mdat") + whole.index(b"moov")) // 2
+    path.write_bytes(whole[:middle] + b"\xff" * 400 + whole[middle + 400 :])
+    seen = inspect(path, "video/mp4")
+    assert seen.problem
+    assert seen.measures
+    assert seen.measures.frame_count > 10
+    assert seen.preview
+
+
+def test_switched_off_nothing_is_decoded(tmp_path: Path) -> None:
+    """The first bytes tell the kind; the rest is not looked at."""
+    path = write_film(tmp_path / "film.mp4")
+    seen = inspect(path, "video/mp4", verify="bytes")
+    assert (seen.facts, seen.content_type) == (MediaFacts("video"), "video/mp4")
+    assert (seen.problem, seen.measures, seen.preview) == (None, None, None)
+    assert "verify" in str(seen.unseen)
+
+
+def test_a_file_of_too_many_pixels_is_looked_at_in_part(tmp_path: Path) -> None:
+    """The budget is stated once; the frames until then count, and the rest is told."""
+    path = write_film(tmp_path / "film.mp4", width=16, height=16, seconds=2)
+    with open_media(path) as container:
+        tracks = read_tracks(container, lambda _frame: None, PixelBudget(30 * 100_000))
+    assert tracks.unseen == "it is too large: 30 frames were looked at"
+    assert tracks.problem is None
+    assert tracks.film
+    assert tracks.film.count == 30
+
+
+def test_an_inspection_survives_json(tmp_path: Path) -> None:
+    """Another process may have made it."""
+    seen = inspect(write_film(tmp_path / "film.mp4"), "video/mp4")
+    assert Inspection.from_json(json.loads(json.dumps(seen.to_json()))) == seen
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpeg", "webp", "gif"])

@@ -6,21 +6,35 @@ import base64
 import io
 import itertools
 import random
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 from PIL import Image
 
-from tests.support.media_samples import moving, write_film, write_sound
-from wiro_dagster.errors import MediaError
-from wiro_dagster.media import make_poster, make_preview, preview_markdown
+from tests.support.media_samples import turn, write_coloured_film, write_film
+from wiro_dagster.media import inspect, preview_markdown
+from wiro_dagster.media.pictures import Album
 
 
 def _open(webp: bytes) -> Any:
     image = Image.open(io.BytesIO(webp))
     image.load()
     return image
+
+
+def make_preview(path: Path, *, max_bytes: int = 18_000) -> bytes:
+    preview = inspect(path, preview_bytes=max_bytes).preview
+    assert preview is not None
+    return preview
+
+
+def make_poster(path: Path) -> bytes:
+    poster = inspect(path).poster
+    assert poster is not None
+    return poster
 
 
 def _noise(index: int, x: int, y: int) -> int:
@@ -40,16 +54,16 @@ def noisy_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_preview_moves_for_ever_and_fits(film: Path) -> None:
-    """An animated WebP of at most 24,000 bytes, small, endless, with different pictures."""
+    """An animated WebP, at most 24,000 bytes as a data URI, endless, with different pictures."""
     webp = make_preview(film)
-    assert len(webp) <= 24_000
+    assert len(base64.b64encode(webp)) <= 24_000
     image = _open(webp)
-    assert (image.format, image.size, image.info["loop"]) == ("WEBP", (160, 90), 0)
+    assert (image.format, image.size, image.info["loop"]) == ("WEBP", (320, 180), 0)
     pictures = set()
     for index in range(image.n_frames):
         image.seek(index)
         pictures.add(image.convert("RGB").tobytes())
-    assert image.n_frames >= 8
+    assert image.n_frames >= 4
     assert len(pictures) == image.n_frames
 
 
@@ -71,7 +85,7 @@ def test_the_same_film_gives_the_same_preview(film: Path) -> None:
     assert make_preview(film) == make_preview(film)
 
 
-@pytest.mark.parametrize("max_bytes", [24_000, 10_000, 3_000, 1_000])
+@pytest.mark.parametrize("max_bytes", [18_000, 10_000, 3_000, 1_000])
 def test_a_preview_of_noise_fits_too(noisy_film: Path, max_bytes: int) -> None:
     """Size and quality give way until the preview fits."""
     webp = make_preview(noisy_film, max_bytes=max_bytes)
@@ -79,16 +93,67 @@ def test_a_preview_of_noise_fits_too(noisy_film: Path, max_bytes: int) -> None:
     assert _open(webp).n_frames > 1
 
 
-def test_too_little_room_is_an_error(film: Path) -> None:
-    """Nothing is returned that would not fit."""
-    with pytest.raises(MediaError, match="20 are allowed"):
-        make_preview(film, max_bytes=20)
+def test_a_preview_is_320_pixels_wide(tmp_path: Path) -> None:
+    """Upright or lying, plain or rich: quality and frames give way first."""
+    for width, height in ((640, 360), (360, 640)):
+        path = write_film(
+            tmp_path / "film.mp4",
+            width=width,
+            height=height,
+            seconds=0.3,
+            luma=lambda index, x, y: (x * y // 500 + index * 9) % 200 + 20,
+        )
+        image = _open(make_preview(path))
+        assert image.width == 320
+        assert image.width / image.height == pytest.approx(width / height, abs=0.01)
 
 
-def test_an_upright_film_keeps_its_shape(tmp_path: Path) -> None:
-    """The longer side is limited, whichever it is."""
-    path = write_film(tmp_path / "film.mp4", width=180, height=320, seconds=0.3)
-    assert _open(make_preview(path)).size == (90, 160)
+def test_too_little_room_gives_no_preview(film: Path) -> None:
+    """Nothing is returned that would not fit, and nothing fails."""
+    seen = inspect(film, preview_bytes=20)
+    assert (seen.preview, seen.problem) == (None, None)
+
+
+def test_small_pictures_are_not_enlarged(tmp_path: Path) -> None:
+    """A film of 64 by 36 pixels stays as it is."""
+    assert _open(make_preview(write_film(tmp_path / "film.mp4"))).size == (64, 36)
+
+
+@pytest.mark.parametrize("quarter_turns", [1, 2, 3])
+def test_a_turned_film_stands_upright(tmp_path: Path, quarter_turns: int) -> None:
+    """A phone stores a film lying and notes how it is to be turned."""
+    path = write_film(
+        tmp_path / "film.mp4",
+        width=64,
+        height=48,
+        luma=lambda index, x, y: 220 if x < 20 and y < 20 else 30 + index % 4,
+    )
+    path.write_bytes(turn(path.read_bytes(), 64, 48, quarter_turns))
+    seen = inspect(path)
+    sides = (48, 64) if quarter_turns % 2 else (64, 48)
+    assert (seen.facts.width, seen.facts.height) == sides
+    assert seen.ratio == pytest.approx(sides[0] / sides[1])
+    assert seen.preview
+    image = _open(seen.preview).convert("L")
+    assert image.size == sides
+    corners = [(5, 5), (image.width - 6, 5), (image.width - 6, image.height - 6)]
+    corners.append((5, image.height - 6))
+    levels = [image.getpixel(corner) for corner in corners]
+    # The bright corner, top left in the file, has gone round clockwise.
+    assert levels.index(max(levels)) == quarter_turns
+
+
+@pytest.mark.parametrize("space", [8, 10, 14])
+def test_colours_that_nobody_converts_have_a_preview_all_the_same(
+    tmp_path: Path, space: int
+) -> None:
+    """YCgCo, BT.2020 with constant luminance, ICtCp, in 10 bits: a little off in colour."""
+    path = write_coloured_film(tmp_path / "film.mp4", colour_space=space)
+    seen = inspect(path, "video/mp4")
+    assert seen.problem is None
+    assert seen.measures
+    assert seen.preview
+    assert seen.poster
 
 
 def test_a_very_short_film_has_a_preview(tmp_path: Path) -> None:
@@ -108,7 +173,7 @@ def test_an_image_has_a_still_preview(tmp_path: Path, suffix: str) -> None:
     image = _open(webp)
     assert image.n_frames == 1
     assert image.width / image.height == pytest.approx(1.5, abs=0.02)
-    assert len(webp) <= 24_000
+    assert len(webp) <= 18_000
 
 
 def test_transparency_stays(tmp_path: Path) -> None:
@@ -119,8 +184,8 @@ def test_transparency_stays(tmp_path: Path) -> None:
     assert image.getpixel((30, 30))[3] == 0
 
 
-def test_an_animation_that_ffmpeg_cannot_read_has_a_still(tmp_path: Path) -> None:
-    """The first picture of an animated WebP stands for it."""
+def test_an_animated_webp_has_a_preview(tmp_path: Path) -> None:
+    """FFmpeg cannot read it; Pillow does."""
     frames = [Image.new("RGB", (64, 36), (80 * step, 0, 90)) for step in range(3)]
     path = tmp_path / "animation.webp"
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=100)
@@ -137,25 +202,18 @@ def test_a_poster_is_a_still_from_the_middle(tmp_path: Path) -> None:
     assert image.convert("L").getpixel((5, 5)) > 150
 
 
-def test_sound_has_no_preview(tmp_path: Path) -> None:
-    """Asking for a picture of sound is an error."""
-    path = write_sound(tmp_path / "sound", codec="pcm_s16le", file_format="wav")
-    with pytest.raises(MediaError, match="no pictures"):
-        make_preview(path)
-
-
-def test_a_long_film_takes_little_memory(tmp_path: Path) -> None:
-    """However many frames there are, only a few small ones are kept."""
-    from wiro_dagster.media.sampling import sample_frames
-
-    path = write_film(tmp_path / "film.mp4", seconds=20, width=16, height=16, luma=moving)
-    kept = sample_frames(path, most=10, longest_side=16)
-    times = [frame.time for frame in kept]
-    assert 5 <= len(kept) <= 10
-    assert times[0] == 0
-    gaps = {round(later - earlier, 3) for earlier, later in itertools.pairwise(times)}
-    assert len(gaps) == 1
-    assert times[-1] > 10
+def test_a_long_film_takes_little_memory() -> None:
+    """However many frames there are, only a few small ones are kept, evenly spread."""
+    album = Album()
+    for index in range(5000):
+        frame = av.VideoFrame(16, 16, "yuv420p")
+        frame.pts, frame.time_base = index, Fraction(1, 24)
+        album.see(frame)
+        assert len(album._kept) <= 16
+    numbers = [frame.pts for frame in album._kept]
+    gaps = {later - earlier for earlier, later in itertools.pairwise(numbers)}
+    assert (numbers[0], len(gaps)) == (0, 1)
+    assert numbers[-1] > 4000
 
 
 def test_markdown_shows_the_picture_by_itself() -> None:

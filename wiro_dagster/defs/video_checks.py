@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.ledger import Ledger
 from wiro_dagster.ledger.schema import orders
-from wiro_dagster.orders.verdicts import VideoChecks, judge_order
+from wiro_dagster.orders.verdicts import VideoChecks, find_unseen, judge_order
 
 _NAMED_FAILURES = 3
 _LISTED_FAILURES = 200
@@ -33,21 +33,25 @@ _NAMES = {
     "size": "size_as_announced",
 }
 _RULES = {
-    "playable": "Every frame of a video decodes, to the last.",
-    "duration": "A video or a sound is as long as it was ordered.",
-    "resolution": "A video or an image is as large as it was ordered.",
-    "black": "A video is not black.",
-    "frozen": "A video does not stand still.",
-    "aspect_ratio": "A video has the shape of its first image.",
+    "playable": "Every file decodes to its end, and is what it was announced as.",
+    "duration": "Videos and sounds are as long as ordered.",
+    "resolution": "Videos and images are as large as ordered.",
+    "black": "Videos are not black.",
+    "frozen": "Videos do not freeze.",
+    "aspect_ratio": "Videos have the shape of their first image.",
     "cost": "Nothing cost more than its quote.",
-    "size": "Of every file as many bytes are stored as Wiro announced.",
+    "size": "Every stored file is as long as Wiro announced.",
 }
+_NEED_DECODING = frozenset(
+    {"playable", "duration", "resolution", "black", "frozen", "aspect_ratio"}
+)
 
 
 @dataclass(frozen=True)
 class _Judged:
     partition: str
     verdicts: Mapping[str, str]
+    unseen: str | None
 
 
 # Verdicts on a video do not change, and a collection may have many thousands: each is judged once
@@ -108,7 +112,14 @@ def _evaluation(
 ) -> dg.AssetCheckEvaluation:
     made = [video for video in judged if check in video.verdicts]
     failing = {video.partition: video.verdicts[check] for video in made if video.verdicts[check]}
+    unseen = {
+        video.partition: video.unseen
+        for video in judged
+        if video.unseen and check in _NEED_DECODING and check not in video.verdicts
+    }
     metadata: dict[str, Any] = {"wiro/videos": len(made), "wiro/failing": len(failing)}
+    if unseen:
+        metadata["wiro/not_looked_at"] = len(unseen)
     if failing:
         newest = dict(list(failing.items())[-_LISTED_FAILURES:])
         metadata["wiro/failures"] = dg.MetadataValue.json(newest)
@@ -118,18 +129,26 @@ def _evaluation(
         check_name=_NAMES[check],
         passed=not failing,
         severity=dg.AssetCheckSeverity.WARN if severity == "warn" else dg.AssetCheckSeverity.ERROR,
-        description=_describe(len(made), failing),
+        description=_describe(len(made), failing) + _describe_unseen(unseen),
         metadata=metadata,
     )
 
 
 def _describe(made: int, failing: Mapping[str, str]) -> str:
     if not failing:
-        return f"All right: {made}." if made else "Nothing yet that this can be said of."
+        passing = "1 video passes" if made == 1 else f"{made} videos pass"
+        return f"{passing}." if made else "No videos to check yet."
     named = list(failing.items())[-_NAMED_FAILURES:]
     more = f"\nand {len(failing) - len(named)} more" if len(failing) > len(named) else ""
     lines = "".join(f'\n"{partition}": {verdict}' for partition, verdict in named)
     return f"{len(failing)} of {made} fail:{lines}{more}"
+
+
+def _describe_unseen(unseen: Mapping[str, str]) -> str:
+    if not unseen:
+        return ""
+    partition, reason = list(unseen.items())[-1]
+    return f'\nNot looked at: {len(unseen)}, such as "{partition}": {reason}.'
 
 
 def _judge(collection: VideoCollection, ledger: Ledger, changed: Collection[int]) -> list[_Judged]:
@@ -150,7 +169,7 @@ def _judge_orders(
 ) -> Iterator[tuple[int, _Judged]]:
     for start in range(0, len(order_ids), _READ_AT_ONCE):
         for order in ledger.list_orders(ids=order_ids[start : start + _READ_AT_ONCE]):
-            yield order.id, _Judged(order.partition, judge_order(order, checks))
+            yield order.id, _Judged(order.partition, judge_order(order, checks), find_unseen(order))
 
 
 def _list_standing(ledger: Ledger, collection: str) -> list[int]:

@@ -5,19 +5,20 @@ All decoding is done with PyAV, which is imported when a file is first opened, n
 
 from __future__ import annotations
 
-from wiro_dagster.media.facts import MediaFacts, MediaKind
-from wiro_dagster.media.inspection import VideoInspection, aspect_ratio_of_image, inspect_video
-from wiro_dagster.media.preview import make_poster, make_preview, preview_markdown
-from wiro_dagster.media.probe import probe_media
+from wiro_dagster.media.apart import inspect_apart
+from wiro_dagster.media.facts import FrameMeasures, Inspection, MediaFacts, MediaKind
+from wiro_dagster.media.inspection import Verify, aspect_ratio_of_image, inspect, probe_media
+from wiro_dagster.media.pictures import preview_markdown
 
 __all__ = [
+    "FrameMeasures",
+    "Inspection",
     "MediaFacts",
     "MediaKind",
-    "VideoInspection",
+    "Verify",
     "aspect_ratio_of_image",
-    "inspect_video",
-    "make_poster",
-    "make_preview",
+    "inspect",
+    "inspect_apart",
     "preview_markdown",
     "probe_media",
 ]

@@ -1,184 +1,254 @@
-"""Look at a film for what goes wrong in generated video: black pictures, and pictures that stand.
-
-Nothing here judges; it measures, so that a check can say which frame and which number.
-"""
+"""Look at a file once: its facts, what is wrong with it, its measures and both small pictures."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from wiro_dagster.errors import MediaError
-from wiro_dagster.media.animated_webp import is_animated_webp, split_animated_webp
-from wiro_dagster.media.container import read_frames
-from wiro_dagster.media.sampling import display_ratio
+from wiro_dagster.media.container import codec_of, find_video_stream, open_media, prepare
+from wiro_dagster.media.content_type import (
+    HEAD_BYTES,
+    family_of,
+    is_error_page,
+    is_generic,
+    sniff,
+)
+from wiro_dagster.media.decoding import PixelBudget, Tracks, read_tracks
+from wiro_dagster.media.facts import Inspection, MediaFacts, MediaKind
+from wiro_dagster.media.measures import FrameMeter
+from wiro_dagster.media.pictures import POSTER_BYTES, PREVIEW_BYTES, Album
+from wiro_dagster.media.scaling import is_turned, shown_ratio
+from wiro_dagster.media.webp import can_read_animations, is_animated_webp, read_animation
 
 if TYPE_CHECKING:
     from av import VideoFrame
+    from av.container import InputContainer
 
-_WIDTH, _HEIGHT = 64, 36
-_SAMPLES_PER_SECOND = 12.0
-_TIME_ROUNDING_SECONDS = 0.001
+Verify = Literal["frames", "bytes"]
+"""How closely a file is looked at: every frame is decoded, or its bytes are counted and hashed."""
 
-# A picture is black when 98 of 100 places are no brighter than a tenth above video black, as in
-# FFmpeg's blackdetect.
-_BLACK_LEVEL = 38
-_BLACK_SHARE = 0.98
-
-# Encoders let a picture that stands still breathe by a level or two.
-_SAME_LEVELS = 2
-
-
-@dataclass(frozen=True)
-class VideoInspection:
-    """What was measured, on up to twelve pictures a second. Frame numbers count from 0."""
-
-    frame_count: int
-    """All frames that were decoded."""
-    duration_seconds: float
-    sampled_count: int
-    """Frames that were looked at."""
-    black_count: int
-    """Those of them that are black."""
-    first_black_frame: int | None
-    first_black_seconds: float | None
-    frozen_seconds: float
-    """The longest stretch in which nothing moves."""
-    frozen_start_frame: int | None
-    frozen_start_seconds: float | None
-
-    @property
-    def black_share(self) -> float:
-        """Black ones among the frames that were looked at, 0 to 1."""
-        return self.black_count / self.sampled_count
-
-    @property
-    def frozen_share(self) -> float:
-        """The longest standing stretch as a part of the whole length, 0 to 1."""
-        return self.frozen_seconds / self.duration_seconds if self.duration_seconds else 0.0
+_IMAGE_FORMATS = {"gif", "apng", "image2"}
+_IMAGE_BRANDS = {"avif", "avis", "mif1", "msf1"}
+_ARTICLE: dict[MediaKind, str] = {
+    "video": "a video",
+    "image": "an image",
+    "audio": "sound only",
+    "file": "no media",
+}
+_SOUND_TYPES = {
+    "video/mp4": "audio/mp4",
+    "video/quicktime": "audio/mp4",
+    "video/webm": "audio/webm",
+    "video/x-matroska": "audio/x-matroska",
+    "video/ogg": "audio/ogg",
+}
+_FILM_TYPES = {"audio/mp4": "video/mp4", "audio/ogg": "video/ogg"}
+_FORMAT_TYPES = {
+    "mp3": "audio/mpeg",
+    "aac": "audio/aac",
+    "mpegts": "video/mp2t",
+    "mpeg": "video/mpeg",
+    "mov,mp4,m4a,3gp,3g2,mj2": "video/mp4",
+}
 
 
-def inspect_video(path: Path) -> VideoInspection:
-    """Measure a film for black and standing pictures.
+def inspect(
+    path: Path,
+    content_type: str | None = None,
+    *,
+    verify: Verify = "frames",
+    preview_bytes: int = PREVIEW_BYTES,
+    poster_bytes: int = POSTER_BYTES,
+) -> Inspection:
+    """Decode all of a file in one pass, and report everything that the pass shows.
+
+    Whatever is in the file, this returns: what is wrong with it is told in `problem`.
+
+    Args:
+        path: the file; its name does not matter.
+        content_type: what it was announced as. Types that are neither picture, film nor sound need
+            only be non-empty; without a type the file's first bytes decide.
+        verify: "bytes" decodes nothing.
+        preview_bytes: the most the preview may take. As a data URI it takes a third more.
+        poster_bytes: the most the poster may take.
 
     Raises:
-        MediaError: the file does not decode, or has no pictures.
+        OSError: the file cannot be read.
     """
-    reel = _Reel()
-    still = _StillRuns()
-    black_count = 0
-    first_black: _Sample | None = None
-    for frame in read_frames(path):
-        sample = reel.take(frame)
-        if sample is None:
-            continue
-        still.see(sample)
-        if _is_black(sample.picture):
-            black_count += 1
-            first_black = first_black or sample
-    if not reel.frame_count:
-        raise MediaError("It has no pictures.")
-    still.end(reel.end_seconds)
-    return VideoInspection(
-        frame_count=reel.frame_count,
-        duration_seconds=reel.end_seconds,
-        sampled_count=reel.sampled_count,
-        black_count=black_count,
-        first_black_frame=first_black.frame if first_black else None,
-        first_black_seconds=first_black.seconds if first_black else None,
-        frozen_seconds=still.longest_seconds,
-        frozen_start_frame=still.longest_start.frame if still.longest_start else None,
-        frozen_start_seconds=still.longest_start.seconds if still.longest_start else None,
-    )
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    claimed, found = family_of(content_type), family_of(sniff(head))
+    bare = Inspection(MediaFacts(found or "file"), sniff(head))
+    if not head:
+        return replace(bare, problem="It is empty.")
+    if is_error_page(head, content_type):
+        return replace(bare, problem="It is a web page or text, not media: an error, probably.")
+    if not (claimed or (is_generic(content_type) and found)):
+        return replace(bare, facts=MediaFacts("file"))
+    if verify == "bytes":
+        return replace(bare, unseen='decoding is switched off (verify is "bytes")')
+    look = _Look(path, bare)
+    try:
+        seen = look.animation() if is_animated_webp(head) else look.film()
+    except MediaError as error:
+        seen = replace(bare, problem=str(error))
+    except Exception as error:  # also what a decoder does with a file that nobody foresaw
+        seen = replace(bare, problem=f"It does not decode: {type(error).__name__}: {error}")
+    seen = _add_pictures(seen, look.album, preview_bytes, poster_bytes)
+    return _check_kind(seen, content_type)
+
+
+def probe_media(path: Path, content_type: str | None = None) -> MediaFacts:
+    """Decode all of a file and return what it holds.
+
+    Raises:
+        MediaError: the file is damaged or cut, cannot be decoded or looked at, or is not the kind
+            of thing that was announced.
+    """
+    seen = inspect(path, content_type)
+    reason = seen.problem or (seen.unseen and f"It was not looked at: {seen.unseen}.")
+    if reason:
+        announced = f"announced as {content_type}" if content_type else "with no announced type"
+        size_bytes = path.stat().st_size
+        raise MediaError(f"The file of {size_bytes} bytes, {announced}, is not usable. {reason}")
+    return seen.facts
 
 
 def aspect_ratio_of_image(path: Path) -> float:
-    """Width by height of an image as it is shown: turned as its camera says.
+    """Return width by height of an image as it is shown: turned as its camera says.
 
     Raises:
         MediaError: the file does not decode, or has no pictures.
     """
-    if is_animated_webp(path):
-        canvas = split_animated_webp(path.read_bytes())
-        return canvas.width / canvas.height
-    for frame in read_frames(path):
-        ratio = display_ratio(frame)
-        return 1 / ratio if frame.rotation % 180 else ratio
+    with path.open("rb") as file:
+        is_animation = is_animated_webp(file.read(HEAD_BYTES))
+    if is_animation:
+        for frame, _ in read_animation(path) if can_read_animations() else ():
+            return shown_ratio(frame)
+        raise MediaError("It is an animated WebP, which only Pillow reads. Install pillow.")
+    with open_media(path) as container:
+        stream = find_video_stream(container)
+        if stream is not None:
+            prepare(stream)
+            for frame in container.decode(stream):
+                return shown_ratio(frame)
     raise MediaError("It has no pictures.")
 
 
-@dataclass(frozen=True)
-class _Sample:
-    frame: int
-    seconds: float
-    picture: bytes
+@dataclass
+class _Look:
+    """One pass over one file."""
+
+    path: Path
+    bare: Inspection
+    album: Album | None = None
+
+    def film(self) -> Inspection:
+        """Look at anything that FFmpeg reads."""
+        with open_media(self.path) as container:
+            is_image = _is_image(container)
+            stream = find_video_stream(container)
+            self.album = album = Album(stream.frames if stream else 0)
+            meter = None if is_image else FrameMeter()
+            tracks = read_tracks(container, partial(_see, meter, album), PixelBudget())
+            facts = _facts_of(tracks, is_image=is_image) or self.bare.facts
+            first = tracks.film.first_frame if tracks.film else None
+            return replace(
+                self.bare,
+                facts=facts,
+                content_type=_fit(self.bare.content_type, facts.kind)
+                or _FORMAT_TYPES.get(container.format.name),
+                problem=tracks.problem,
+                unseen=tracks.unseen,
+                measures=meter.measures() if meter else None,
+                ratio=shown_ratio(first) if first is not None else None,
+            )
+
+    def animation(self) -> Inspection:
+        """Look at an animated WebP, which FFmpeg does not read."""
+        if not can_read_animations():
+            return replace(self.bare, unseen="animated WebP needs Pillow, which is not installed")
+        self.album = Album()
+        budget = PixelBudget()
+        count, seconds, unseen = 0, 0.0, None
+        first: VideoFrame | None = None
+        for frame, shown_seconds in read_animation(self.path):
+            if not budget.spend(frame.width, frame.height):
+                unseen = f"it is too large: {count} frames were looked at"
+                break
+            self.album.see(frame)
+            first = first or frame
+            count += 1
+            seconds += shown_seconds
+        if first is None:
+            return replace(self.bare, problem="It is an animation without pictures.")
+        return replace(
+            self.bare,
+            facts=MediaFacts("image", round(seconds, 6), first.width, first.height, count, "webp"),
+            unseen=unseen,
+            ratio=shown_ratio(first),
+        )
 
 
-class _Reel:
-    """Counts frames and time, and shrinks the frames that are looked at."""
-
-    def __init__(self) -> None:
-        self.frame_count = 0
-        self.sampled_count = 0
-        self.end_seconds = 0.0
-        self._start_seconds: float | None = None
-        self._next_seconds = 0.0
-
-    def take(self, frame: VideoFrame) -> _Sample | None:
-        """A sample of the frame; None where it comes too soon after the one before."""
-        # A frame without a time follows the one before it.
-        seconds = self.end_seconds
-        if frame.time is not None:
-            self._start_seconds = frame.time if self._start_seconds is None else self._start_seconds
-            seconds = frame.time - self._start_seconds
-        number = self.frame_count
-        self.frame_count += 1
-        self.end_seconds = seconds + float((frame.duration or 0) * (frame.time_base or 0))
-        if seconds < self._next_seconds:
-            return None
-        self._next_seconds = seconds + 1 / _SAMPLES_PER_SECOND - _TIME_ROUNDING_SECONDS
-        self.sampled_count += 1
-        return _Sample(number, seconds, _small_gray(frame))
+def _see(meter: FrameMeter | None, album: Album, frame: VideoFrame) -> None:
+    if meter is not None:
+        meter.see(frame)
+    album.see(frame)
 
 
-class _StillRuns:
-    """Finds the longest run of samples that look like the first of their run."""
-
-    def __init__(self) -> None:
-        self.longest_seconds = 0.0
-        self.longest_start: _Sample | None = None
-        self._start: _Sample | None = None
-        self._samples = 0
-
-    def see(self, sample: _Sample) -> None:
-        # Compared with the first of the run, so that a slow pan does not pass for a still.
-        if self._start is not None and _look_alike(self._start.picture, sample.picture):
-            self._samples += 1
-            return
-        self.end(sample.seconds)
-        self._start = sample
-        self._samples = 1
-
-    def end(self, seconds: float) -> None:
-        if self._start is None or self._samples == 1:
-            return
-        if seconds - self._start.seconds > self.longest_seconds:
-            self.longest_seconds = seconds - self._start.seconds
-            self.longest_start = self._start
+def _facts_of(tracks: Tracks, *, is_image: bool) -> MediaFacts | None:
+    first = tracks.first
+    if first is None:
+        return None
+    codec, seconds = codec_of(first.stream), round(first.seconds, 6)
+    if tracks.film is None:
+        return MediaFacts("audio", seconds, codec=codec)
+    kind: MediaKind = "image" if is_image else "video"
+    frame = first.first_frame
+    if frame is None:
+        return MediaFacts(kind, codec=codec)
+    sides = (frame.height, frame.width) if is_turned(frame) else (frame.width, frame.height)
+    length = None if is_image and first.count == 1 else seconds
+    return MediaFacts(kind, length, *sides, first.count, codec)
 
 
-def _small_gray(frame: VideoFrame) -> bytes:
-    small = frame.reformat(width=_WIDTH, height=_HEIGHT, format="gray", interpolation="AREA")
-    plane = small.planes[0]
-    rows, line_bytes = bytes(plane), plane.line_size
-    return b"".join(rows[at * line_bytes : at * line_bytes + _WIDTH] for at in range(_HEIGHT))
+def _add_pictures(
+    seen: Inspection, album: Album | None, preview_bytes: int, poster_bytes: int
+) -> Inspection:
+    if album is None:
+        return seen
+    # The poster first: from it the album learns how large a preview will be.
+    poster = _try(partial(album.poster, poster_bytes))
+    return replace(seen, poster=poster, preview=_try(partial(album.preview, preview_bytes)))
 
 
-def _is_black(picture: bytes) -> bool:
-    dark = sum(1 for level in picture if level <= _BLACK_LEVEL)
-    return dark >= _BLACK_SHARE * len(picture)
+def _try(make: Callable[[], bytes | None]) -> bytes | None:
+    try:
+        return make()
+    except Exception:  # a video without pictures of it is a video all the same
+        return None
 
 
-def _look_alike(one: bytes, other: bytes) -> bool:
-    return one == other or all(abs(a - b) <= _SAME_LEVELS for a, b in zip(one, other, strict=True))
+def _check_kind(seen: Inspection, content_type: str | None) -> Inspection:
+    family = family_of(content_type)
+    if seen.problem or seen.unseen or family in (None, seen.facts.kind):
+        return seen
+    held = f"{_ARTICLE[seen.facts.kind]} ({seen.facts.codec})"
+    return replace(seen, problem=f"It was announced as {content_type}; it holds {held}.")
+
+
+def _fit(content_type: str | None, kind: MediaKind) -> str | None:
+    if kind == "audio":
+        return _SOUND_TYPES.get(content_type or "", content_type)
+    return _FILM_TYPES.get(content_type or "", content_type) if kind == "video" else content_type
+
+
+def _is_image(container: InputContainer) -> bool:
+    name = container.format.name
+    if name.endswith("_pipe") or name in _IMAGE_FORMATS:
+        return True
+    return container.metadata.get("major_brand") in _IMAGE_BRANDS

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from wiro_dagster.errors import (
@@ -15,10 +16,10 @@ from wiro_dagster.errors import (
     StoreError,
 )
 from wiro_dagster.ledger import Order
-from wiro_dagster.media import make_poster, make_preview
+from wiro_dagster.media import inspect, inspect_apart
 from wiro_dagster.orders.collected import note_not_collected, note_stored, renew_outputs
 from wiro_dagster.orders.context import OrderContext
-from wiro_dagster.orders.findings import inspect_delivery
+from wiro_dagster.orders.findings import find_out
 from wiro_dagster.orders.lease import LeaseKeeper
 from wiro_dagster.store import (
     FileSource,
@@ -28,16 +29,12 @@ from wiro_dagster.store import (
     store_download,
     store_text,
 )
+from wiro_dagster.store.delivery import Look
 
-_PICTURED_KINDS = ("video", "image")
-_PREVIEW_BYTES = 18_000
-"""As a data URI a third more: the 24 KB that an event may carry."""
-_POSTER_BYTES = 12_000
-"""A gallery carries one for each video."""
 
 
 def collect_order(context: OrderContext, leases: LeaseKeeper, order: Order) -> str | None:
-    """Fetches, verifies and stores all files of one order, and notes how that went.
+    """Fetch, inspect and store all files of one order, and note how that went.
 
     Args:
         context: the collection's orders.
@@ -45,7 +42,7 @@ def collect_order(context: OrderContext, leases: LeaseKeeper, order: Order) -> s
         order: in state `finished`, claimed by us.
 
     Returns:
-        What a person should know of it, `None` where all went well.
+        What a person should know of it, `None` if all went well.
     """
     try:
         if order.files and is_in_store(context, order):
@@ -57,8 +54,6 @@ def collect_order(context: OrderContext, leases: LeaseKeeper, order: Order) -> s
             _collect_output(context, leases, order, index, output)
             for index, output in enumerate(order.outputs)
         ]
-        for index, file in enumerate(files):
-            file.update(_look_at(context, order, index, file))
     except (DownloadError, MediaError, StoreError, OSError) as error:
         return note_not_collected(context, order, error)
     except LedgerError:
@@ -72,7 +67,7 @@ def collect_order(context: OrderContext, leases: LeaseKeeper, order: Order) -> s
 
 
 def is_in_store(context: OrderContext, order: Order) -> bool:
-    """Whether the files that were stored for an order are still there.
+    """Tell whether the files that were stored for an order are still there.
 
     Raises:
         StoreError: the store cannot tell.
@@ -82,7 +77,7 @@ def is_in_store(context: OrderContext, order: Order) -> bool:
 
 
 def _delete_at_wiro(context: OrderContext, order: Order) -> str | None:
-    """Deletes a task's files at Wiro, where ours are stored; its record stays there."""
+    """Delete a task's files at Wiro once ours are stored; its record stays there."""
     try:
         context.client.delete_task_files(context.client.get_task(str(order.task_id)).token)
     except ApiError as error:
@@ -101,40 +96,42 @@ def _collect_output(
     if output.get("url") is None:
         return store_text(str(output.get("content") or ""), context.store, base).to_json()
     stored = store_download(
-        _WhileClaimed(context, leases, order),
+        _ClaimedSource(context, leases, order),
         output["url"],
         context.store,
         base,
         content_type=output.get("content_type"),
         size_bytes=output.get("size_bytes"),
         max_bytes=context.policy.max_file_bytes,
+        look=_choose_look(context, order),
     )
-    return stored.to_json()
+    return stored.to_json() | _note_findings(context, order, base, stored, is_first=index == 0)
 
 
-def _look_at(
-    context: OrderContext, order: Order, index: int, file: Mapping[str, Any]
+def _choose_look(context: OrderContext, order: Order) -> Look:
+    """Look at a file in this process at first, in one of its own if an earlier try came to grief.
+
+    A file can kill the process that decodes it, with all that the process was at.
+    """
+    look = inspect_apart if order.attempts else inspect
+    return partial(look, verify=context.policy.verify)
+
+
+def _note_findings(
+    context: OrderContext, order: Order, base: str, stored: StoredFile, *, is_first: bool
 ) -> dict[str, Any]:
-    """Measures a video for its checks, and stores small pictures of an order's first file."""
-    stored = StoredFile.from_json(file)
-    if stored.media.kind not in _PICTURED_KINDS:
+    """Return what the checks need of a file; store small pictures of an order's first file."""
+    seen = stored.inspection
+    if seen is None:
         return {}
-    seen: dict[str, Any] = {}
-    pictures: dict[str, bytes] = {}
-    with context.store.local_copy(stored.key) as path:
-        if stored.media.kind == "video":
-            seen["findings"] = inspect_delivery(path, order.inputs).to_json()
-        if index == 0:
-            # A video without pictures of it is a video all the same.
-            with suppress(MediaError):
-                pictures["preview"] = make_preview(path, max_bytes=_PREVIEW_BYTES)
-                pictures["poster"] = make_poster(path, max_bytes=_POSTER_BYTES)
-    base = output_key(order.partition, order.fingerprint, str(order.task_id))
+    noted: dict[str, Any] = {"findings": find_out(seen, order.inputs).to_json()}
+    pictures = {"preview": seen.preview, "poster": seen.poster} if is_first else {}
     for name, picture in pictures.items():
-        key = f"{base}.{name}.webp"
-        _store_bytes(context, key, picture)
-        seen[f"{name}_key"] = key
-    return seen
+        if picture is not None:
+            key = f"{base}.{name}.webp"
+            _store_bytes(context, key, picture)
+            noted[f"{name}_key"] = key
+    return noted
 
 
 def _store_bytes(context: OrderContext, key: str, content: bytes) -> None:
@@ -144,8 +141,8 @@ def _store_bytes(context: OrderContext, key: str, content: bytes) -> None:
         context.store.commit(staged, key, content_type="image/webp", sha256=sha256)
 
 
-class _WhileClaimed:
-    """A source of files that gives up when somebody else has taken the order over."""
+class _ClaimedSource:
+    """A source of files that stops when another process has taken the order over."""
 
     def __init__(self, context: OrderContext, leases: LeaseKeeper, order: Order) -> None:
         self._context = context
@@ -154,17 +151,17 @@ class _WhileClaimed:
 
     @contextmanager
     def download(self, url: str) -> Iterator[RemoteFile]:
-        """Opens a URL; see `WiroClient.download`."""
+        """Open a URL; see `WiroClient.download`."""
         source: FileSource = self._context.client
         with source.download(url) as remote:
-            yield _Claimed(remote, self._check)
+            yield _ClaimedFile(remote, self._check)
 
     def _check(self) -> None:
         if not self._leases.is_held(self._order):
             raise DownloadError(f"{self._order.name} has been taken over by another process.")
 
 
-class _Claimed:
+class _ClaimedFile:
     def __init__(self, remote: RemoteFile, check: Callable[[], None]) -> None:
         self._remote = remote
         self._check = check

@@ -1,4 +1,4 @@
-"""What a delivered video shows, measured once while the file is at hand.
+"""What a delivered file shows, measured once while it is at hand.
 
 The findings are kept with the order, so that a check costs a look into the ledger and no decoding.
 """
@@ -8,12 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from wiro_dagster.catalogue import LocalFileInput, check_unchanged
 from wiro_dagster.errors import InputError, MediaError
-from wiro_dagster.media import VideoInspection, aspect_ratio_of_image, inspect_video
+from wiro_dagster.media import FrameMeasures, Inspection, aspect_ratio_of_image
 from wiro_dagster.prompts import inputs_from_json
 
 _PICTURE_NAME = re.compile(r"image|frame|photo|picture", re.IGNORECASE)
@@ -22,48 +21,55 @@ _NO_FIRST_PICTURE_NAME = re.compile(r"last|end|tail|mask|style|reference", re.IG
 
 @dataclass(frozen=True)
 class Findings:
-    """What was measured on one video. What could not be measured is `None`."""
+    """What was seen of one file. What could not be measured is `None`."""
 
-    inspection: VideoInspection | None = None
+    measures: FrameMeasures | None = None
+    """Of a video."""
     problem: str | None = None
-    """Why there is no inspection."""
+    """What is wrong with the file."""
+    unseen: str | None = None
+    """Why it, or the rest of it, was not looked at."""
     ratio: float | None = None
     """Width by height as shown."""
     image_ratio: float | None = None
     """The same of the first image that was sent along."""
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values, for the ledger."""
+        """Return plain values, for the ledger."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Findings:
-        """The reverse of `to_json`; keys of a later version are ignored."""
-        measured = values.get("inspection")
+        """Reverse `to_json`; keys of a later version are ignored."""
+        measured = values.get("measures")
         return cls(
-            inspection=None if measured is None else _inspection_from(measured),
+            measures=None if measured is None else FrameMeasures.from_json(measured),
             problem=values.get("problem"),
+            unseen=values.get("unseen"),
             ratio=values.get("ratio"),
             image_ratio=values.get("image_ratio"),
         )
 
 
-def inspect_delivery(path: Path, inputs: Mapping[str, Any]) -> Findings:
-    """Measures a video that was delivered. Never raises: what is paid for is owned in any case.
+def find_out(seen: Inspection, inputs: Mapping[str, Any]) -> Findings:
+    """Return what the checks need of a delivered file.
 
     Args:
-        path: the video.
+        seen: what looking at it has shown.
         inputs: the order's, plain JSON.
     """
-    try:
-        inspection, ratio = inspect_video(path), aspect_ratio_of_image(path)
-    except Exception as error:  # also what a decoder does with a file that nobody foresaw
-        return Findings(problem=str(error) or type(error).__name__)
-    return Findings(inspection=inspection, ratio=ratio, image_ratio=_measure_first_image(inputs))
+    is_video = seen.facts.kind == "video"
+    return Findings(
+        measures=seen.measures,
+        problem=seen.problem,
+        unseen=seen.unseen,
+        ratio=seen.ratio if is_video else None,
+        image_ratio=_measure_first_image(inputs) if is_video and seen.ratio else None,
+    )
 
 
 def _measure_first_image(inputs: Mapping[str, Any]) -> float | None:
-    """Its ratio; `None` where there is none, it is a URL, or is not any more what was sent."""
+    """Return its ratio; `None` if there is no image, it is a URL, or it has changed since."""
     image = next(_list_first_images(inputs_from_json(inputs)), None)
     if image is None:
         return None
@@ -81,8 +87,3 @@ def _list_first_images(inputs: Mapping[str, Any]) -> Iterator[LocalFileInput]:
         first = value[0] if isinstance(value, tuple) and value else value
         if isinstance(first, LocalFileInput):
             yield first
-
-
-def _inspection_from(values: Mapping[str, Any]) -> VideoInspection:
-    names = VideoInspection.__dataclass_fields__
-    return VideoInspection(**{name: values[name] for name in names})

@@ -30,13 +30,15 @@ _SIDE_SLACK_SHARE = 0.05  # encoders want multiples of 8 or 16
 
 _RATIO_SLACK_SHARE = 0.05
 
+_PLAYABLE_KINDS = {"video", "image", "audio"}
+
 
 @dataclass(frozen=True)
 class VideoChecks:
     """How much each check on `video` matters, and where two of them draw the line.
 
     Args:
-        playable: every frame decodes, to the last.
+        playable: everything in the file decodes, to its end.
         duration: as long as ordered, give or take a tenth (half a second at least); sound too.
         resolution: as large as ordered, give or take a twentieth; images too.
         black: not black.
@@ -120,28 +122,38 @@ def judge_order(order: Order, checks: VideoChecks) -> dict[str, str]:
     return verdicts
 
 
+def find_unseen(order: Order) -> str | None:
+    """Return why a file of an order was not looked at, or not to its end; None if all were."""
+    for file in order.files:
+        unseen = (file.get("findings") or {}).get("unseen")
+        if unseen:
+            return str(unseen)
+    return None
+
+
 def _list_deliveries(order: Order, checks: VideoChecks) -> Iterator[_Delivery]:
     for index, file in enumerate(order.files):
         output = order.outputs[index] if index < len(order.outputs) else {}
         # Text comes in the answer itself: no file was announced.
         announced = None if output.get("content") is not None else output.get("size_bytes")
-        # Only videos are looked at frame by frame.
         findings = Findings.from_json(file.get("findings") or {})
         yield _Delivery(order, file, findings, announced, checks)
 
 
 def _judge_playable(video: _Delivery) -> _Verdict:
-    if video.findings.problem is not None:
-        return f"It cannot be played to its end: {video.findings.problem}"
-    return None if video.findings.inspection is None else ""
+    findings = video.findings
+    if findings.problem is not None:
+        return findings.problem
+    is_seen = findings.unseen is None and video.media.get("kind") in _PLAYABLE_KINDS
+    return "" if is_seen and video.file.get("findings") else None
 
 
 def _judge_duration(video: _Delivery) -> _Verdict:
     ordered = _find_number(video.order.inputs, _DURATION_NAMES, _DURATION)
-    seen = video.findings.inspection
+    seen = video.findings.measures
     is_sound = video.media.get("kind") == "audio"
     found = seen.duration_seconds if seen else video.media.get("duration_seconds")
-    if ordered is None or found is None or not (seen or is_sound):
+    if ordered is None or found is None or not (seen or is_sound) or video.findings.unseen:
         return None
     slack = max(_DURATION_SLACK_SECONDS, ordered * _DURATION_SLACK_SHARE)
     if abs(found - ordered) <= slack:
@@ -174,7 +186,7 @@ def _judge_resolution(video: _Delivery) -> _Verdict:
 
 
 def _judge_black(video: _Delivery) -> _Verdict:
-    found = video.findings.inspection
+    found = video.findings.measures
     if found is None:
         return None
     if found.black_count == 0 or found.black_share < video.checks.black_share:
@@ -187,7 +199,7 @@ def _judge_black(video: _Delivery) -> _Verdict:
 
 
 def _judge_frozen(video: _Delivery) -> _Verdict:
-    found = video.findings.inspection
+    found = video.findings.measures
     if found is None:
         return None
     if found.frozen_share < video.checks.frozen_share:

@@ -38,7 +38,10 @@ def store_error(error: OSError, folder: Path, what: str) -> StoreError:
     if error.errno in _FULL:
         return StoreError(f"{happened} {_free(folder)} Make room there, or use another store.")
     if error.errno in _FORBIDDEN:
-        return StoreError(f"{happened} Give this process's user write access to the folder.")
+        return StoreError(
+            f"{happened} Give this process's user write access to the folder.",
+            is_configuration=True,
+        )
     return StoreError(f"{happened} Check that its drive or share is mounted and writable.")
 
 

@@ -10,8 +10,8 @@ import re
 import unicodedata
 
 from wiro_dagster.errors import StoreError
-from wiro_dagster.media import MediaKind
-from wiro_dagster.media.content_type import essence_of
+from wiro_dagster.media import Inspection, MediaKind
+from wiro_dagster.media.content_type import essence_of, family_of
 
 _READABLE_BYTES = 80
 _KEY_PART_BYTES = 150
@@ -36,6 +36,13 @@ _SUFFIXES = {
     "image/bmp": ".bmp",
     "image/tiff": ".tiff",
     "image/svg+xml": ".svg",
+    "image/heic": ".heic",
+    "image/jxl": ".jxl",
+    "video/mp2t": ".ts",
+    "video/mpeg": ".mpg",
+    "video/ogg": ".ogv",
+    "video/x-flv": ".flv",
+    "video/x-ms-asf": ".wmv",
     "audio/mpeg": ".mp3",
     "audio/mp3": ".mp3",
     "audio/wav": ".wav",
@@ -49,11 +56,19 @@ _SUFFIXES = {
     "audio/x-flac": ".flac",
     "audio/ogg": ".ogg",
     "audio/webm": ".weba",
+    "audio/x-matroska": ".mka",
+    "audio/aiff": ".aiff",
+    "audio/amr": ".amr",
+    "audio/x-caf": ".caf",
     "text/plain": ".txt",
     "text/markdown": ".md",
     "text/csv": ".csv",
     "text/vtt": ".vtt",
     "application/x-subrip": ".srt",
+    "text/html": ".html",
+    "application/xhtml+xml": ".xhtml",
+    "application/xml": ".xml",
+    "text/xml": ".xml",
     "application/json": ".json",
     "application/pdf": ".pdf",
     "application/zip": ".zip",
@@ -62,19 +77,15 @@ _SUFFIXES = {
     "model/obj": ".obj",
 }
 
-# By the start of a codec's name; every table ends with one that fits all.
-_CODEC_SUFFIXES: dict[MediaKind, dict[str, str]] = {
-    "video": {"vp8": ".webm", "vp9": ".webm", "": ".mp4"},
-    "image": {
-        "mjpeg": ".jpg",
-        "webp": ".webp",
-        "gif": ".gif",
-        "av1": ".avif",
-        "": ".png",
-    },
-    "audio": {"pcm": ".wav", "aac": ".m4a", "flac": ".flac", "opus": ".ogg", "": ".mp3"},
-    "file": {"": ".bin"},
+_OCTETS = "application/octet-stream"
+_KIND_SUFFIXES: dict[MediaKind, str] = {
+    "video": ".mp4",
+    "image": ".png",
+    "audio": ".mp3",
+    "file": ".bin",
 }
+# Outputs never have such a name: theirs end in a digest and a task.
+_OWN_PAGE = re.compile(r"([^/]*_)?gallery\.html")
 
 
 def output_key(
@@ -106,10 +117,34 @@ def suffix_for(content_type: str | None) -> str:
     return _SUFFIXES.get(essence_of(content_type), "")
 
 
-def suffix_for_codec(kind: MediaKind, codec: str | None) -> str:
-    """The file name suffix of a file that came without a known content type, from what it holds."""
-    found = (end for start, end in _CODEC_SUFFIXES[kind].items() if (codec or "").startswith(start))
-    return next(found)
+def kept_suffix(content_type: str | None, kind: MediaKind) -> str:
+    """Return the suffix of a file that is kept, by what it holds."""
+    return suffix_for(content_type) or _KIND_SUFFIXES[kind]
+
+
+def kept_type(seen: Inspection, announced: str | None) -> str:
+    """Return the content type that a file is kept as: what it is, not what it was called.
+
+    It is one that we know, or application/octet-stream.
+    """
+    kind, essence = seen.facts.kind, essence_of(announced)
+    fits = essence in _SUFFIXES and family_of(essence) in (None, kind)
+    if kind == "file" and fits and family_of(essence) is None:
+        return essence
+    return seen.content_type or (essence if fits else _OCTETS)
+
+
+def served_type(content_type: str | None) -> str:
+    """Return a content type that is safe in a header: a known one, or application/octet-stream."""
+    essence = essence_of(content_type)
+    if essence not in _SUFFIXES:
+        return _OCTETS
+    return f"{essence}; charset=utf-8" if essence.startswith("text/") else essence
+
+
+def is_own_page(key: str) -> bool:
+    """Tell whether a key is that of a page we wrote: the gallery, whose script may run."""
+    return _OWN_PAGE.fullmatch(key) is not None
 
 
 def check_key(key: str) -> str:

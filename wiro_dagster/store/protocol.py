@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from wiro_dagster.media import MediaFacts
+from wiro_dagster.media import Inspection, MediaFacts
 
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file that is in the store, was read to its end, and is what it claims to be."""
+    """A file that is in the store with all its bytes: it is owned, whatever is wrong with it."""
 
     key: str
     """Its name in the store, relative and safe on every system."""
@@ -23,10 +23,15 @@ class StoredFile:
     sha256: str
     """Of its bytes, 64 hexadecimal digits."""
     content_type: str | None
+    """What it is, not what it was called."""
     media: MediaFacts
+    problem: str | None = None
+    """What is wrong with it, such as damage at its source; None if nothing is."""
+    inspection: Inspection | None = field(default=None, repr=False, compare=False)
+    """All that looking at it has shown; not part of `to_json`."""
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values, for the ledger."""
+        """Return plain values, for the ledger."""
         return {
             "key": self.key,
             "uri": self.uri,
@@ -34,11 +39,12 @@ class StoredFile:
             "sha256": self.sha256,
             "content_type": self.content_type,
             "media": self.media.to_json(),
+            "problem": self.problem,
         }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> StoredFile:
-        """The reverse of `to_json`."""
+        """Reverse `to_json`."""
         return cls(
             key=values["key"],
             uri=values["uri"],
@@ -46,6 +52,7 @@ class StoredFile:
             sha256=values["sha256"],
             content_type=values["content_type"],
             media=MediaFacts.from_json(values["media"]),
+            problem=values.get("problem"),
         )
 
 

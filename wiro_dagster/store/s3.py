@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from wiro_dagster.errors import MediaError, StoreError
+from wiro_dagster.media.content_type import ACTIVE_TYPES, essence_of
 from wiro_dagster.store.disk import STALE_SECONDS, store_error
-from wiro_dagster.store.keys import check_key
+from wiro_dagster.store.keys import check_key, is_own_page, served_type
 from wiro_dagster.store.notes import (
     MAX_NOTE_BYTES,
     NOTES_FOLDER,
@@ -106,9 +107,9 @@ class S3Store:
             self._clear_up()
         extra = {
             **self._upload_options,
-            "ChecksumAlgorithm": "SHA256",
+            **self._checksum_options(),
             "Metadata": {"sha256": sha256},
-            "ContentType": content_type or "application/octet-stream",
+            **_serving_options(key, content_type),
         }
         with s3_errors(f"{key} could not be uploaded to", self._uri(self.prefix)):
             self._client.upload_file(
@@ -242,6 +243,12 @@ class S3Store:
                     return None
                 raise
 
+    def _checksum_options(self) -> dict[str, str]:
+        # Services other than Amazon's may refuse checksums they do not know; boto3 has a switch
+        # for that (AWS_REQUEST_CHECKSUM_CALCULATION).
+        wanted = getattr(self._client.meta.config, "request_checksum_calculation", None)
+        return {} if wanted == "when_required" else {"ChecksumAlgorithm": "SHA256"}
+
     def _transfer(self) -> Any:
         from boto3.s3.transfer import TransferConfig
 
@@ -272,6 +279,14 @@ class S3Store:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _serving_options(key: str, content_type: str | None) -> dict[str, str]:
+    served = served_type(content_type)
+    if essence_of(served) in ACTIVE_TYPES and not is_own_page(key):
+        # Scripts in it would run with the rights of whatever else the bucket's host serves.
+        return {"ContentType": served, "ContentDisposition": "attachment"}
+    return {"ContentType": served}
 
 
 def _remove_stale_folders(parent: Path) -> None:

@@ -9,6 +9,10 @@ from typing import Any
 from wiro_dagster.errors import StoreError
 
 _MISSING = {"404", "NoSuchKey", "NotFound"}
+_CHECKSUMS = (
+    "If the service does not know S3's checksums, set AWS_REQUEST_CHECKSUM_CALCULATION and "
+    "AWS_RESPONSE_CHECKSUM_VALIDATION to when_required."
+)
 _NEXT_STEPS = {
     "NoSuchBucket": "Create the bucket, or correct its name.",
     "AccessDenied": (
@@ -23,6 +27,9 @@ _NEXT_STEPS = {
     "SignatureDoesNotMatch": "Correct the secret key, and the endpoint if there is one.",
     "ExpiredToken": "Renew the session's credentials.",
     "InvalidStorageClass": "Correct the storage class.",
+    "InvalidArgument": _CHECKSUMS,
+    "InvalidRequest": _CHECKSUMS,
+    "NotImplemented": _CHECKSUMS,
     "EntityTooSmall": "Raise the size of the parts to 5 MiB at least.",
     "PermanentRedirect": "Correct the client's region.",
 }
@@ -52,11 +59,23 @@ def s3_errors(what: str, place: str) -> Iterator[None]:
     except (Boto3Error, BotoCoreError, ClientError) as error:
         # upload_file wraps the service's answer in an error of its own, without its code.
         cause = error if isinstance(error, (BotoCoreError, ClientError)) else error.__context__
-        raise StoreError(f"{what} {place}: {_reason_and_step(cause or error)}") from error
+        raise StoreError(
+            f"{what} {place}: {_reason_and_step(cause or error)}",
+            is_configuration=_is_configuration(cause or error),
+        ) from error
     except OSError as error:
         raise StoreError(
             f"{what} {place}: {error.strerror or error}. Check this machine's temporary folder."
         ) from error
+
+
+def _is_configuration(error: BaseException) -> bool:
+    """Tell whether a person must change something before the same call can succeed."""
+    from botocore.exceptions import ClientError, NoCredentialsError, PartialCredentialsError
+
+    if not isinstance(error, ClientError):
+        return isinstance(error, (NoCredentialsError, PartialCredentialsError))
+    return str(error.response.get("Error", {}).get("Code")) in _NEXT_STEPS
 
 
 def _reason_and_step(error: BaseException) -> str:
