@@ -37,7 +37,6 @@ def write_film(
     with av.open(str(path), "w", format=file_format, options=options or {}) as output:
         stream: Any = output.add_stream(codec, rate=fps)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.codec_context.thread_count = 1  # the same film gives the same bytes
         audio: Any = output.add_stream("aac", rate=SAMPLE_RATE) if sound else None
         if audio:
             audio.layout = "mono"

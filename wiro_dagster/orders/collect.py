@@ -32,7 +32,6 @@ from wiro_dagster.store import (
 from wiro_dagster.store.delivery import Look
 
 
-
 def collect_order(context: OrderContext, leases: LeaseKeeper, order: Order) -> str | None:
     """Fetch, inspect and store all files of one order, and note how that went.
 
@@ -113,7 +112,8 @@ def _choose_look(context: OrderContext, order: Order) -> Look:
 
     A file can kill the process that decodes it, with all that the process was at.
     """
-    look = inspect_apart if order.attempts else inspect
+    # This try counts among `deaths` until it ends.
+    look = inspect_apart if order.attempts or order.deaths > 1 else inspect
     return partial(look, verify=context.policy.verify)
 
 
