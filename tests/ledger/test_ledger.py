@@ -4,66 +4,36 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
 
 import pytest
-import sqlalchemy as sa
-from wiro_dagster.ledger.opening import parse_ledger_url
 
 from tests.conftest import Clock
-from wiro_dagster.errors import ConfigurationError, LedgerError
-from wiro_dagster.ledger import Gate, Ledger, Order, OrderRequest
+from tests.support.ledger_orders import (
+    FILES,
+    NO_LIMITS,
+    PRICE,
+    claim_to_submit,
+    failed,
+    finished,
+    read_books,
+    request,
+    running,
+    stored,
+    submitting,
+    uncollected,
+)
+from wiro_dagster.errors import LedgerError
+from wiro_dagster.ledger import Gate, Ledger
 from wiro_dagster.ledger.budget import BudgetLimits
-from wiro_dagster.ledger.schema import SCHEMA_VERSION, metadata, versions
-
-NO_LIMITS = BudgetLimits()
-
-
-def request(partition: str = "cat", fingerprint: str = "f1", **changes: Any) -> OrderRequest:
-    values: dict[str, Any] = {
-        "collection": "video",
-        "partition": partition,
-        "account": "account",
-        "model_slug": "minimax/hailuo-2-3",
-        "inputs": {"prompt": "a cat"},
-        "fingerprint": fingerprint,
-        "quote_usd": Decimal("0.28"),
-        "ceiling_usd": Decimal("0.28"),
-    }
-    return OrderRequest(**{**values, **changes})
-
-
-def submitting(ledger: Ledger, partition: str = "cat", **changes: Any) -> Order:
-    """An order that its submitter has just claimed."""
-    ledger.place(request(partition, **changes))
-    (order,) = Gate(ledger, "account").admit("video", NO_LIMITS, limit=1, lease_seconds=600).orders
-    return order
-
-
-def running(ledger: Ledger, partition: str = "cat", **changes: Any) -> Order:
-    """An order whose task is known, claimed for a poll."""
-    order = submitting(ledger, partition, **changes)
-    assert ledger.record_task(order, f"task-{order.id}", due_at=ledger.clock())
-    (claimed,) = ledger.claim("video", ["running"], limit=1, lease_seconds=60)
-    return claimed
-
-
-def stored(ledger: Ledger, partition: str = "cat", **changes: Any) -> Order:
-    """An order whose video is owned and not reported yet."""
-    order = running(ledger, partition, **changes)
-    files = [{"key": "k", "size_bytes": 1, "sha256": "s", "uri": "u"}]
-    assert ledger.advance(
-        order, state="stored", files=files, cost_usd=Decimal("0.28"), due_at=ledger.clock()
-    )
-    return ledger.get(order.id)
 
 
 def test_the_same_video_is_ordered_once(ledger: Ledger) -> None:
     """A collection, partition and fingerprint have one live order."""
+    assert not ledger.is_live(request())
     first, second = ledger.place(request()), ledger.place(request())
     assert (first.outcome, second.outcome) == ("placed", "under_way")
     assert first.order.id == second.order.id
+    assert ledger.is_live(request())
 
 
 def test_many_clicks_at_once_place_one_order(ledger: Ledger) -> None:
@@ -74,13 +44,38 @@ def test_many_clicks_at_once_place_one_order(ledger: Ledger) -> None:
     assert [placement.outcome for placement in placed].count("placed") == 1
 
 
-def test_a_failed_order_can_be_placed_again(ledger: Ledger) -> None:
-    """Failed and cancelled orders are not live."""
-    order = running(ledger)
-    assert ledger.advance(order, state="failed", error="no", due_at=None)
+def test_an_order_that_does_not_exist_is_named(ledger: Ledger) -> None:
+    """The message says which order is missing."""
+    with pytest.raises(LedgerError, match="no order 7"):
+        ledger.get(7)
+
+
+def test_a_failed_order_that_was_free_can_be_placed_again(ledger: Ledger) -> None:
+    """Failed and cancelled orders that cost nothing are not live."""
+    order = failed(ledger)
     again = ledger.place(request())
     assert again.outcome == "placed"
     assert again.order.id != order.id
+
+
+@pytest.mark.parametrize("cost", [PRICE, None], ids=["billed", "not stated"])
+def test_a_failed_order_that_may_be_billed_is_ordered_again_only_by_the_user(
+    ledger: Ledger, cost: Decimal | None
+) -> None:
+    """A schedule or a retry never pays twice for what brought nothing."""
+    order = failed(ledger, cost_usd=cost)
+    assert order.is_billed_failure
+    refused = ledger.place(request())
+    assert (refused.outcome, refused.order.id) == ("billed_failure", order.id)
+    assert ledger.free_to_repeat(order.id)
+    assert ledger.place(request()).outcome == "placed"
+
+
+def test_only_an_order_without_a_video_can_be_freed(ledger: Ledger) -> None:
+    """Freeing an order that is under way or owned would pay twice for one video."""
+    order = stored(ledger)
+    assert not ledger.free_to_repeat(order.id)
+    assert not ledger.free_to_repeat(running(ledger, "dog").id)
 
 
 def test_an_owned_video_is_not_ordered_again(ledger: Ledger) -> None:
@@ -95,7 +90,7 @@ def test_a_step_has_one_holder(ledger: Ledger) -> None:
     """Two claims at once never get the same order."""
     for number in range(20):
         order = submitting(ledger, f"p{number}")
-        ledger.record_task(order, f"t{number}", due_at=ledger.clock())
+        ledger.note_task(order, f"t{number}", due_at=ledger.clock())
     with ThreadPoolExecutor(6) as pool:
         batches = pool.map(
             lambda _: ledger.claim("video", ["running"], limit=10, lease_seconds=60), range(6)
@@ -107,51 +102,43 @@ def test_a_step_has_one_holder(ledger: Ledger) -> None:
 
 def test_a_claim_ends_with_its_lease(ledger: Ledger, clock: Clock) -> None:
     """A holder that dies is replaced, and can change nothing afterwards."""
-    dead = running(ledger)
-    assert ledger.claim("video", ["running"], limit=1, lease_seconds=60) == []
+    dead = finished(ledger)
+    assert ledger.claim("video", ["finished"], limit=1, lease_seconds=60) == []
     clock.advance(61)
-    (successor,) = ledger.claim("video", ["running"], limit=1, lease_seconds=60)
-    assert not ledger.advance(dead, state="failed", due_at=None)
-    assert ledger.advance(successor, state="finished", due_at=clock())
+    (successor,) = ledger.claim("video", ["finished"], limit=1, lease_seconds=60)
+    assert not ledger.apply(dead, "lose_files", due_at=None)
+    assert not ledger.renew(dead, 60)
+    assert ledger.apply(successor, "store", files=FILES, due_at=clock())
 
 
 def test_a_renewed_claim_lasts(ledger: Ledger, clock: Clock) -> None:
-    """Whoever still works keeps the order."""
-    order = running(ledger)
+    """The process that still works keeps the order."""
+    order = finished(ledger)
     clock.advance(50)
     assert ledger.renew(order, 60)
     clock.advance(50)
-    assert ledger.claim("video", ["running"], limit=1, lease_seconds=60) == []
+    assert ledger.claim("video", ["finished"], limit=1, lease_seconds=60) == []
 
 
-def test_a_late_answer_is_noted_after_the_lease(ledger: Ledger, clock: Clock) -> None:
-    """The id of a task that was paid for is kept, whoever holds the order by then."""
-    slow = submitting(ledger)
-    clock.advance(601)
-    (lost,) = ledger.claim("video", ["submitting"], limit=1, lease_seconds=60)
-    assert ledger.advance(lost, state="unknown", due_at=clock())
-    assert ledger.record_task(slow, "task-1", due_at=clock())
-    assert ledger.get(slow.id).task_id == "task-1"
+def test_an_earlier_reading_of_a_task_cannot_undo_a_later_one(ledger: Ledger) -> None:
+    """The watch claims nothing, so its steps hold only while the order is as it was read."""
+    order = running(ledger)
+    assert ledger.apply(order, "succeed", due_at=ledger.clock())
+    assert not ledger.apply(order, "fail", error="an old page of the list", due_at=None)
+    assert ledger.get(order.id).state == "finished"
 
 
-def test_two_orders_never_have_one_task(ledger: Ledger) -> None:
-    """Adoption cannot give one task to two orders."""
-    first, second = submitting(ledger, "a"), submitting(ledger, "b")
-    assert ledger.record_task(first, "task-1", due_at=0)
-    with pytest.raises(sa.exc.IntegrityError):
-        ledger.record_task(second, "task-1", due_at=0)
+def test_steps_of_several_orders_are_taken_in_one_transaction(ledger: Ledger) -> None:
+    """None of them has to exist: an empty list changes nothing."""
+    assert ledger.apply_all([]) == []
 
 
 def test_money_is_exact_to_the_last_digit(ledger: Ledger) -> None:
     """Twelve decimals survive the database, and sums of them do."""
     cost = Decimal("0.003510000001")
     for number in range(3):
-        order = running(ledger, f"p{number}")
-        ledger.advance(order, state="failed", cost_usd=cost, due_at=None)
-    limits = BudgetLimits(total_usd=Decimal(1))
-    with ledger.reading() as connection:
-        books = Gate(ledger, "account").books(connection, "video", limits)
-    assert books.total_usd == 3 * cost
+        failed(ledger, f"p{number}", cost_usd=cost)
+    assert read_books(ledger).total_usd == 3 * cost
 
 
 def test_the_budget_is_never_passed_together(ledger: Ledger) -> None:
@@ -169,44 +156,29 @@ def test_the_budget_is_never_passed_together(ledger: Ledger) -> None:
     assert sum(admission.held for admission in admissions) > 0
 
 
-def test_an_order_held_by_the_budget_says_why_and_goes_on_later(
-    ledger: Ledger, clock: Clock
-) -> None:
-    """A held order waits; the next day it is submitted."""
-    ledger.place(request("a", ceiling_usd=Decimal("0.60")))
-    ledger.place(request("b", ceiling_usd=Decimal("0.60")))
-    gate, limits = Gate(ledger, "account"), BudgetLimits(daily_usd=Decimal(1))
-    (order,) = gate.admit("video", limits, limit=5, lease_seconds=600).orders
-    held = ledger.list_orders(partitions=["b"])[0]
-    assert held.hold is not None
-    assert "1 USD daily budget (0.6 USD spent or committed)" in held.hold
-    ledger.record_task(order, "t", due_at=clock())
-    (claimed,) = ledger.claim("video", ["running"], limit=1, lease_seconds=60)
-    ledger.advance(claimed, state="failed", cost_usd=Decimal("0.60"), due_at=None)
-    clock.advance(86400)
-    assert [o.partition for o in gate.admit("video", limits, limit=5, lease_seconds=9).orders] == [
-        "b"
-    ]
-
-
-def test_a_failed_task_frees_its_part_of_the_budget(ledger: Ledger, clock: Clock) -> None:
-    """What Wiro did not bill is not spent."""
-    order = running(ledger, "a", ceiling_usd=Decimal("0.60"))
-    ledger.advance(order, state="failed", cost_usd=Decimal(0), due_at=None)
-    ledger.place(request("b", ceiling_usd=Decimal("0.60")))
-    limits = BudgetLimits(daily_usd=Decimal("0.60"))
-    assert Gate(ledger, "account").admit("video", limits, limit=1, lease_seconds=9).orders
-
-
 def test_a_closed_gate_admits_nothing_until_its_time(ledger: Ledger, clock: Clock) -> None:
     """A pause holds for every submitter of the account, and ends by itself."""
     ledger.place(request())
     gate = Gate(ledger, "account")
     gate.close(until=clock() + 30, reason="Wiro said slow down.")
+    assert not gate.may_submit()
     admission = Gate(ledger, "account").admit("video", NO_LIMITS, limit=1, lease_seconds=60)
     assert (admission.orders, admission.closed_reason) == ((), "Wiro said slow down.")
     clock.advance(31)
+    assert gate.may_submit()
     assert gate.admit("video", NO_LIMITS, limit=1, lease_seconds=60).orders
+
+
+def test_a_shorter_pause_does_not_shorten_a_longer_one(ledger: Ledger, clock: Clock) -> None:
+    """Two refusals overlap: the later end counts, for submissions and for reads."""
+    gate = Gate(ledger, "account")
+    gate.slow_down(until=clock() + 60, reason="long")
+    gate.slow_down(until=clock() + 10, reason="short")
+    gate.close(until=clock() + 20, reason="shorter")
+    clock.advance(30)
+    assert (gate.may_submit(), gate.may_read()) == (False, False)
+    clock.advance(31)
+    assert (gate.may_submit(), gate.may_read()) == (True, True)
 
 
 def test_learned_slots_limit_what_is_under_way(ledger: Ledger, clock: Clock) -> None:
@@ -214,9 +186,12 @@ def test_learned_slots_limit_what_is_under_way(ledger: Ledger, clock: Clock) -> 
     for number in range(5):
         ledger.place(request(f"p{number}"))
     gate = Gate(ledger, "account")
-    gate.learn_slots(2, until=clock() + 30, reason="two at a time")
+    assert gate.learn_slots(2, until=clock() + 30, reason="two at a time")
     assert len(gate.admit("video", NO_LIMITS, limit=5, lease_seconds=60).orders) == 2
     assert gate.admit("video", NO_LIMITS, limit=5, lease_seconds=60).closed_reason
+    assert not gate.learn_slots(None, until=clock() + 30, reason="as many as now")
+    clock.advance(31)
+    assert len(gate.admit("video", NO_LIMITS, limit=5, lease_seconds=60).orders) == 3
 
 
 def test_a_changed_prompt_supersedes_what_was_not_sent(ledger: Ledger) -> None:
@@ -228,6 +203,7 @@ def test_a_changed_prompt_supersedes_what_was_not_sent(ledger: Ledger) -> None:
     latest = ledger.find_latest("video", "cat")
     assert latest is not None
     assert latest.id == new.id
+    assert ledger.find_latest("video", "dog") is None
 
 
 def test_going_back_to_an_earlier_prompt_reuses_its_video(ledger: Ledger) -> None:
@@ -249,15 +225,33 @@ def test_a_superseded_video_is_kept_but_not_reported(ledger: Ledger) -> None:
     assert ledger.get(old.id).state == "delivered"
 
 
+def test_a_superseded_order_that_has_not_ended_is_not_set_aside(ledger: Ledger) -> None:
+    """It is followed to its end, because it costs money."""
+    old = running(ledger, fingerprint="old")
+    ledger.place(request(fingerprint="new"))
+    ledger.set_aside_superseded("video")
+    assert ledger.get(old.id).due_at is not None
+
+
 def test_the_sensor_leaves_orders_alone_that_a_living_run_waits_for(
     ledger: Ledger, clock: Clock
 ) -> None:
     """A run reports its own orders; when it dies, others may."""
     order = stored(ledger)
-    ledger.wait_for([order.id], "run", until=clock() + 60)
+    ledger.register_waiter([order.id], "run", until=clock() + 60)
     assert ledger.claim("video", ["stored"], limit=5, lease_seconds=9, unwaited=True) == []
     clock.advance(61)
     assert ledger.claim("video", ["stored"], limit=5, lease_seconds=9, unwaited=True)
+
+
+def test_a_run_that_ends_hands_its_orders_back(ledger: Ledger, clock: Clock) -> None:
+    """The sensor reports at once what no run waits for any more."""
+    mine, others = stored(ledger, "mine"), stored(ledger, "others")
+    ledger.register_waiter([mine.id], "run", until=clock() + 60)
+    ledger.register_waiter([others.id], "another", until=clock() + 60)
+    ledger.release_waiter("run")
+    claimed = ledger.claim("video", ["stored"], limit=5, lease_seconds=9, unwaited=True)
+    assert [order.id for order in claimed] == [mine.id]
 
 
 def test_stopping_drops_what_was_not_sent(ledger: Ledger) -> None:
@@ -266,87 +260,83 @@ def test_stopping_drops_what_was_not_sent(ledger: Ledger) -> None:
     assert ledger.request_stop(order.id, state="cancelled", reason="enough")
     assert ledger.get(order.id).state == "cancelled"
     assert not ledger.request_stop(order.id, state="cancelled", reason="enough")
+    assert ledger.place(request()).outcome == "placed"
 
 
-def test_an_uncollected_video_is_fetched_again_not_bought_again(ledger: Ledger) -> None:
-    """Asking again for a video that could not be fetched tries the download first."""
-    order = running(ledger)
-    ledger.advance(order, state="uncollected", error="gone", due_at=None)
+def test_an_order_that_was_not_sent_can_end_as_failed(ledger: Ledger) -> None:
+    """The caller says how an order ends that nothing was bought for."""
+    order = ledger.place(request()).order
+    assert ledger.request_stop(order.id, state="failed", reason="the run failed")
+    assert (ledger.get(order.id).state, ledger.get(order.id).error) == ("failed", "the run failed")
+
+
+def test_an_uncollected_video_is_looked_for_again_and_not_bought_again(ledger: Ledger) -> None:
+    """Asking again for a video that could not be fetched reads its task first."""
+    order = uncollected(ledger)
     placement = ledger.place(request())
-    assert (placement.outcome, placement.order.state) == ("taken_up", "finished")
+    assert (placement.outcome, placement.order.state) == ("taken_up", "settling")
+    assert placement.order.id == order.id
 
 
-def test_a_ledger_of_another_version_is_refused(ledger: Ledger, ledger_url: str) -> None:
-    """A newer ledger is left alone, with a message that says what to do."""
-    with ledger.writing() as connection:
-        connection.execute(sa.update(versions).values(version=99))
-    with pytest.raises(LedgerError, match="schema version 99"):
-        Ledger(ledger_url)
+@pytest.mark.parametrize("make", [failed, uncollected], ids=["failed", "uncollected"])
+def test_recovering_reads_the_task_again_and_stands_for_its_video(
+    ledger: Ledger, make: object
+) -> None:
+    """It works from every state that has a task and nothing to do; the video is not bought."""
+    assert callable(make)
+    order = make(ledger)
+    assert ledger.recover(order.id)
+    found = ledger.get(order.id)
+    assert (found.state, found.live_key is not None) == ("settling", True)
+    assert ledger.place(request()).outcome == "under_way"
 
 
-SINCE_VERSION_1 = {
-    "wiro_orders": (
-        "prompt_input",
-        "held_since",
-        "progress_percent",
-        "observed_at",
-        "observed_status",
-        "observed_percent",
-    ),
-    "wiro_gates": ("reads_paused_until", "trouble", "trouble_reason", "trouble_at"),
-}
+def test_there_is_nothing_to_recover_without_a_task_or_before_its_end(ledger: Ledger) -> None:
+    """A dropped order has no task; a running one is followed already."""
+    dropped = ledger.place(request()).order
+    ledger.request_stop(dropped.id, state="cancelled", reason="enough")
+    assert not ledger.recover(dropped.id)
+    assert not ledger.recover(running(ledger, "dog").id)
 
 
-def test_an_earlier_ledger_is_brought_up_to_date(ledger: Ledger, ledger_url: str) -> None:
-    """What it knows of paid videos stays, whoever opens it first."""
+def test_recovering_does_not_take_the_place_of_a_later_order(ledger: Ledger) -> None:
+    """One live order stands for a video: the older one is fetched and not shown."""
+    old = failed(ledger)
+    new = ledger.place(request()).order
+    assert ledger.recover(old.id)
+    assert ledger.get(old.id).live_key is None
+    assert ledger.get(new.id).live_key is not None
+
+
+def test_a_hint_makes_only_a_running_task_due(ledger: Ledger, clock: Clock) -> None:
+    """A callback says that there is news; it cannot wake an order that is at rest."""
     order = running(ledger)
-    with ledger.writing() as connection:
-        connection.execute(sa.text("DROP TABLE wiro_uploads"))
-        for table, columns in SINCE_VERSION_1.items():
-            for column in columns:
-                connection.execute(sa.text(f"ALTER TABLE {table} DROP COLUMN {column}"))
-        connection.execute(sa.update(versions).values(version=1))
-    ledger.close()
-    with ThreadPoolExecutor(4) as pool:
-        opened = list(pool.map(lambda _: Ledger(ledger_url), range(4)))
-    found = opened[0].get(order.id)
-    assert (found.state, found.task_id, found.prompt) == ("running", order.task_id, "a cat")
-    with opened[0].reading() as connection:
-        assert connection.execute(sa.select(versions.c.version)).scalars().all() == [SCHEMA_VERSION]
-        for table in sa.inspect(connection).get_table_names():
-            there = {column["name"] for column in sa.inspect(connection).get_columns(table)}
-            assert there == set(metadata.tables[table].columns.keys())
-    for one in opened:
-        one.close()
+    ledger.put_off_looks([order.id], due_at=clock() + 99)
+    ledger.make_due(order.id)
+    assert ledger.get(order.id).due_at == clock()
+    done = stored(ledger, "dog")
+    ledger.mark_reported([done.id])
+    ledger.make_due(done.id)
+    assert ledger.get(done.id).due_at is None
 
 
-def test_ledgers_open_at_once_on_an_empty_database(ledger_url: str) -> None:
-    """Several processes may start together."""
-    with ThreadPoolExecutor(6) as pool:
-        opened = list(pool.map(lambda _: Ledger(ledger_url), range(6)))
-    assert all(one.list_orders() == [] for one in opened)
-    for one in opened:
-        one.close()
+def test_the_oldest_files_are_fetched_first(ledger: Ledger, clock: Clock) -> None:
+    """Files that have been at Wiro for longest vanish first."""
+    for number in range(4):
+        ledger.apply(running(ledger, f"p{number}"), "end", due_at=clock())
+    for number, order in enumerate(ledger.list_orders()):
+        ledger.apply(order, "succeed", ended_at=1000.0 - number, due_at=clock())
+    claimed = ledger.claim("video", ["finished"], limit=2, lease_seconds=1, oldest_task_first=True)
+    assert sorted(order.partition for order in claimed) == ["p2", "p3"]
 
 
-@pytest.mark.parametrize("url", ["postgresql://user@host/db", "postgres://user@host/db"])
-def test_a_bare_postgresql_url_gets_the_installed_driver(url: str) -> None:
-    """SQLAlchemy's default driver differs between versions; the installed one is taken."""
-    assert parse_ledger_url(url).drivername == "postgresql+psycopg2"
-
-
-@pytest.mark.parametrize(
-    ("url", "words"),
-    [("not a url", "not a SQLAlchemy URL"), ("sqlite://", "forgets what was paid for")],
-)
-def test_a_useless_ledger_url_is_refused(url: str, words: str) -> None:
-    """The message names the variable and the next step."""
-    with pytest.raises(ConfigurationError, match=words):
-        parse_ledger_url(url)
-
-
-def test_an_unreachable_ledger_does_not_show_its_password(tmp_path: Path) -> None:
-    """Errors never hold the secret of the URL."""
-    with pytest.raises(LedgerError) as caught:
-        Ledger("postgresql://user:s3cret@127.0.0.1:9/db")
-    assert "s3cret" not in str(caught.value)
+def test_the_user_may_send_a_lost_order_again(ledger: Ledger) -> None:
+    """The earlier POST stays on the books at its ceiling."""
+    order = submitting(ledger)
+    now = ledger.clock()
+    ledger.apply(order, "lose", lost_since=now, looks=0, due_at=now)
+    assert ledger.send_again(ledger.get(order.id))
+    again = claim_to_submit(ledger)
+    assert (again.id, again.posts) == (order.id, 2)
+    assert again.marker != order.marker
+    assert read_books(ledger).total_usd == 2 * PRICE

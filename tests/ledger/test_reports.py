@@ -8,7 +8,14 @@ import pytest
 import sqlalchemy as sa
 
 from tests.conftest import Clock
-from tests.ledger.test_ledger import NO_LIMITS, request, running, stored, submitting
+from tests.support.ledger_orders import (
+    NO_LIMITS,
+    claim_finished,
+    request,
+    running,
+    stored,
+    submitting,
+)
 from wiro_dagster.ledger import Gate, Ledger
 from wiro_dagster.ledger.budget import BudgetLimits
 from wiro_dagster.ledger.schema import orders
@@ -23,11 +30,9 @@ def test_an_old_cursor_marks_nothing_that_is_yet_to_be_told(ledger: Ledger, cloc
     assert ledger.fetch_again(second)
     ledger.mark_lease_reported(lease)
     assert ledger.get(first.id).state == "delivered"
-    (fetched,) = ledger.claim("video", ["finished"], limit=1, lease_seconds=60)
-    ledger.advance(fetched, state="stored", files=[{"key": "k"}], due_at=clock())
+    ledger.apply(claim_finished(ledger), "store", files=[{"key": "k"}], due_at=clock())
     ledger.fetch_again(ledger.get(first.id))
-    (fetched,) = ledger.claim("video", ["finished"], limit=1, lease_seconds=60)
-    ledger.advance(fetched, state="stored", files=[{"key": "k"}], due_at=clock())
+    ledger.apply(claim_finished(ledger), "store", files=[{"key": "k"}], due_at=clock())
     for old in (lease, "", "unheard of"):
         ledger.mark_lease_reported(old)
     again = ledger.claim("video", ["stored"], limit=5, lease_seconds=60)
@@ -50,9 +55,8 @@ def test_progress_is_told_at_the_start_and_then_once_a_minute_where_it_moves(
     for number in range(7):
         order = running(ledger, f"p{number}")
         queue_seconds = None if number == 6 else 1.0
-        ledger.advance(
-            order, task_status="task_start", queue_seconds=queue_seconds, due_at=clock() + 999
-        )
+        seen = {"task_status": "task_start", "queue_seconds": queue_seconds}
+        ledger.apply(order, "observe", **seen, due_at=clock() + 999)
 
     def tell(limit: int = 4) -> list[str]:
         told = ledger.claim_progress("video", limit=limit, pause_seconds=60)
@@ -70,7 +74,7 @@ def test_progress_is_told_at_the_start_and_then_once_a_minute_where_it_moves(
     clock.advance(61)
     assert tell() == []
     ended = ledger.list_orders(partitions=["p0"])[0]
-    ledger.advance(ended, state="finished", task_status="task_end", due_at=clock())
+    ledger.apply(ended, "succeed", task_status="task_end", due_at=clock())
     assert tell() == []
 
 
@@ -95,31 +99,31 @@ def test_held_orders_are_counted_until_they_go_on(ledger: Ledger, clock: Clock) 
     assert ledger.count_held("video") == 0
 
 
-def test_trouble_of_an_account_ends_with_a_submission_that_began_after_it(
+def test_a_problem_of_an_account_ends_with_a_submission_that_began_after_it(
     ledger: Ledger, clock: Clock
 ) -> None:
     """One that was under way when Wiro refused another proves nothing."""
     gate = Gate(ledger, "account")
     early = submitting(ledger, "early")
     clock.advance(1)
-    gate.close(until=clock() + 60, reason="Insufficient balance.", trouble="balance")
+    gate.close(until=clock() + 60, reason="Insufficient balance.", problem="balance")
     gate.close(until=clock() + 5, reason="Slow down.")
-    ledger.record_task(early, "task-early", due_at=clock())
-    found = gate.find_trouble()
+    ledger.note_task(early, "task-early", due_at=clock())
+    found = gate.find_problem()
     assert found is not None
     assert (found.kind, found.reason) == ("balance", "Insufficient balance.")
-    assert Gate(ledger, "another").find_trouble() is None
+    assert Gate(ledger, "another").find_problem() is None
     clock.advance(61)
     late = submitting(ledger, "late")
-    assert gate.find_trouble() is not None
-    ledger.record_task(late, "task-late", due_at=clock())
-    assert gate.find_trouble() is None
+    assert gate.find_problem() is not None
+    ledger.note_task(late, "task-late", due_at=clock())
+    assert gate.find_problem() is None
     clock.advance(1)
-    gate.close(until=clock() + 60, reason="No such key.", trouble="credentials")
-    assert gate.find_trouble() is not None
+    gate.close(until=clock() + 60, reason="No such key.", problem="credentials")
+    assert gate.find_problem() is not None
 
 
-def test_only_unsent_orders_of_a_troubled_account_are_taken_over(
+def test_only_unsent_orders_of_a_refused_account_are_taken_over(
     ledger: Ledger, clock: Clock
 ) -> None:
     """An account that is well keeps its orders, and what was sent stays where it was paid."""
@@ -127,7 +131,7 @@ def test_only_unsent_orders_of_a_troubled_account_are_taken_over(
     sent = submitting(ledger, "sent")
     unsent = ledger.place(request("unsent")).order
     assert mine.take_over("video") == 0
-    theirs.close(until=clock() + 60, reason="No such key.", trouble="credentials")
+    theirs.close(until=clock() + 60, reason="No such key.", problem="credentials")
     assert (mine.take_over("another collection"), mine.take_over("video")) == (0, 1)
     assert ledger.get(unsent.id).account == "new"
     assert ledger.get(sent.id).account == "account"

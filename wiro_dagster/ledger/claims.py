@@ -173,6 +173,8 @@ def take_step(connection: Connection, move: Move, *, now: float) -> bool:
         changes |= {"state": transition.target, "moved_at": now}
     if transition.frees and (transition.name == "abandon" or not _may_be_billed(connection, order)):
         changes["live_key"] = None
+    if transition.revives and order.live_key is None:
+        changes["live_key"] = _free_key(connection, order)
     result = connection.execute(sa.update(orders).where(_guard(transition, order)).values(changes))
     return result.rowcount == 1
 
