@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.emulator_calls import HAILUO, Caller
 from wiro_dagster.emulator import Emulator
+from wiro_dagster.emulator.rewrites import REWRITES
 
 pytest_plugins = ["wiro_dagster.emulator.pytest_plugin"]
 
@@ -63,6 +64,23 @@ def test_an_override_reaches_into_outputs_and_inputs(caller: Caller) -> None:
     assert (task["outputs"][1]["url"], task["parameters"]["prompt"]) == (None, "")
     assert "name" not in task["outputs"][0]
     assert "pexit" not in task
+
+
+@pytest.mark.parametrize("value", [None, 7, "text", "{", [], [None], {}, True, "\ud800"])
+@pytest.mark.parametrize("dialect", ["documents", "alternate"])
+def test_overrides_add_up_whatever_they_hold(caller: Caller, value: Any, dialect: str) -> None:
+    """A path may lead nowhere, and a rewrite may meet a value that it cannot change."""
+    caller.emulator.change_settings(dialect=dialect)
+    task_id = caller.run()
+    caller.emulator.advance(60)
+    truth = caller.detail(task_id)
+    odd = dict.fromkeys(truth, value) | {"id": task_id, "no.where.*": 1, "outputs.*.no.where": 1}
+    caller.emulator.override_task(task_id, odd, without=["no.where", "parameters.no.where"])
+    for name in sorted(REWRITES, key=lambda name: name == "inputs_null"):
+        caller.emulator.override_task(task_id, rewrites=[name])
+    shown = caller.detail(task_id)
+    assert listed(caller, task_id) == shown
+    assert shown["status"] == shown["cps"] == value
 
 
 def test_an_override_has_a_beginning_and_an_end(caller: Caller) -> None:

@@ -136,25 +136,35 @@ def apply_overrides(
 
 
 def _set(place: Any, path: list[str], value: Any) -> None:
-    name, *rest = path
-    for key in _keys(place, name):
-        if rest:
-            _set(place[key], rest, value)
-        else:
-            place[key] = copy.deepcopy(value)
+    *way, last = path
+    for inner in _reach(place, way):
+        for key in _keys(inner, last):
+            inner[key] = copy.deepcopy(value)
 
 
 def _remove(place: Any, path: list[str]) -> None:
-    name, *rest = path
-    for key in reversed(_keys(place, name)):
-        if rest:
-            _remove(place[key], rest)
-        elif isinstance(place, list) or key in place:
-            del place[key]
+    *way, last = path
+    for inner in _reach(place, way):
+        for key in reversed(_keys(inner, last)):
+            if isinstance(inner, list) or key in inner:
+                del inner[key]
+
+
+def _reach(place: Any, way: list[str]) -> list[Any]:
+    """Return the objects and lists that a path leads to; it may lead nowhere."""
+    places = [place]
+    for name in way:
+        places = [
+            inner[key]
+            for inner in places
+            for key in _keys(inner, name)
+            if isinstance(inner, list) or key in inner
+        ]
+    return places
 
 
 def _keys(place: Any, name: str) -> list[Any]:
-    """Return the keys that one part of a path means here; none if there is nothing to lead into."""
+    """Return the keys that one part of a path means here; none in a plain value."""
     if isinstance(place, dict):
         return list(place) if name == "*" else [name]
     if isinstance(place, list):

@@ -43,12 +43,24 @@ Rewrite = Callable[[Shown, Truth], dict[str, Any]]
 def _inputs(change: Callable[[dict[str, Any], Truth], Any]) -> Rewrite:
     def rewrite(shown: Shown, truth: Truth) -> dict[str, Any]:
         inputs = shown.get("parameters")
-        # One dialect shows the inputs as JSON text.
-        if isinstance(inputs, str):
-            return {"parameters": json.dumps(change(json.loads(inputs), truth))}
-        return {"parameters": change(dict(inputs or {}), truth)}
+        plain = _decoded(inputs)
+        # An override may have put anything there.
+        if not isinstance(plain, dict):
+            return {}
+        changed = change(plain, truth)
+        return {"parameters": json.dumps(changed) if isinstance(inputs, str) else changed}
 
     return rewrite
+
+
+def _decoded(inputs: Any) -> Any:
+    """Return the inputs, which one dialect shows as JSON text."""
+    if not isinstance(inputs, str):
+        return inputs
+    try:
+        return json.loads(inputs)
+    except ValueError:
+        return None
 
 
 def _texts(change: Callable[[str], str]) -> Rewrite:
@@ -70,10 +82,15 @@ def _times(change: Callable[[int], int]) -> Rewrite:
             name: type(shown[name])(change(int(shown[name])))
             for name in TIME_FIELDS
             # "0" says that the task has not come so far.
-            if name in shown and int(shown[name])
+            if _is_number(shown.get(name)) and int(shown[name])
         }
 
     return rewrite
+
+
+def _is_number(value: Any) -> bool:
+    is_digits = isinstance(value, str) and value.isascii() and value.isdecimal()
+    return is_digits or (isinstance(value, int) and not isinstance(value, bool))
 
 
 def _rehost(text: str) -> str:
@@ -94,12 +111,16 @@ def _cost_as_listed(shown: Shown, truth: Truth) -> dict[str, Any]:
     return {"totalcost": float(truth.price_usd) if is_number else str(truth.price_usd)}
 
 
+def _entries(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _sizes_wrong(shown: Shown, _truth: Truth) -> dict[str, Any]:
     outputs = [
         {**output, "size": type(output["size"])(int(output["size"]) + _WRONG_BY_BYTES)}
-        if "size" in output
+        if isinstance(output, dict) and _is_number(output.get("size"))
         else output
-        for output in shown.get("outputs") or ()
+        for output in _entries(shown.get("outputs"))
     ]
     return {"outputs": outputs}
 

@@ -121,7 +121,9 @@ class Sockets:
         if event.binary is not None:
             await socket.send_bytes(event.binary)
             return
-        await socket.send_json(frame(task, event, self._service.settings.socket_frames))
+        shown = frame(task, event, self._service.settings.socket_frames)
+        # Escaped, as overrides may hold what UTF-8 cannot.
+        await socket.send_text(json.dumps(shown))
 
     def _note(self, task: Task) -> None:
         now = self._service.clock.now()
