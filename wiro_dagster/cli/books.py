@@ -19,7 +19,8 @@ from wiro_dagster.orders import OrderContext
 from wiro_dagster.orders.audit import Audit, audit
 from wiro_dagster.orders.evidence import Rebuild, rebuild
 from wiro_dagster.orders.models import Models
-from wiro_dagster.prompts import inputs_to_json, load_prompt_file
+from wiro_dagster.orders.requests import build_request
+from wiro_dagster.prompts import load_prompt_file
 from wiro_dagster.resources.places import build_video_store
 
 
@@ -89,25 +90,7 @@ def _list_requests(context: OrderContext) -> list[OrderRequest]:
     if not path.exists():
         return []
     prompts = load_prompt_file(path, build_catalogue(context.client, None)).prompts
-    requests = []
-    for prompt in prompts.values():
-        inputs = inputs_to_json(prompt.inputs)
-        quote = context.quoter(prompt.model_slug, inputs)
-        requests.append(
-            OrderRequest(
-                collection=context.collection,
-                partition=prompt.id,
-                account=context.account,
-                model_slug=prompt.model_slug,
-                inputs=inputs,
-                fingerprint=prompt.fingerprint,
-                take=prompt.take,
-                prompt_input=prompt.prompt_input,
-                quote_usd=quote.amount_usd,
-                ceiling_usd=quote.ceiling_usd,
-            )
-        )
-    return requests
+    return [build_request(context, prompt.id, prompt) for prompt in prompts.values()]
 
 
 def _describe_audit(found: Audit) -> str:

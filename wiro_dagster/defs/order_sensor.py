@@ -21,6 +21,7 @@ from wiro_dagster.defs.order_checks import (
 from wiro_dagster.defs.order_cursor import OrderCursor
 from wiro_dagster.defs.report import AssetEvent, Reporter
 from wiro_dagster.defs.video_checks import evaluate_video_checks
+from wiro_dagster.errors import InputError
 from wiro_dagster.ledger import Order, OrderState
 from wiro_dagster.orders import OrderDesk, TickReport
 from wiro_dagster.orders.standing import list_standing
@@ -74,6 +75,7 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
         desk.context.ledger.mark_lease_reported(before.lease)
         show_missing(reporter)
         report = desk.tick(deadline)
+        report.notices += rebuild_if_behind(context, reporter)
         for notice in report.notices:
             context.log.warning(notice)
         orders = claim_reportable(reporter)
@@ -174,6 +176,19 @@ def find_news(
         checks.append(books)
         after = replace(after, books=books.description)
     return checks, after
+
+
+def rebuild_if_behind(context: dg.SensorEvaluationContext, reporter: Reporter) -> list[str]:
+    """Fill a ledger that is behind its witnesses from the evidence. Return notices."""
+    problem = reporter.desk.find_problem()
+    if problem is None or problem.kind != "ledger":
+        return []
+    try:
+        prompts = reporter.collection.load_prompts(context.resources, reporter.instance)
+    except InputError as error:
+        return [f"The ledger cannot be rebuilt without its prompts: {error}"]
+    notice = reporter.desk.rebuild(prompts.prompts)
+    return [] if notice is None else [notice]
 
 
 def show_missing(reporter: Reporter) -> None:

@@ -10,13 +10,17 @@ from sqlalchemy.engine import Connection
 
 from wiro_dagster.ledger.schema import accounts, submissions
 
-ProblemKind = Literal["balance", "credentials", "ledger", "clock", "hosts", "store"]
+ProblemKind = Literal[
+    "balance", "credentials", "reads", "ledger", "clock", "evidence", "hosts", "store"
+]
 """What stops the account.
 
 balance      the balance does not cover a run
-credentials  Wiro refuses the key or its signature, for runs or for reads
+credentials  Wiro refuses the key or its signature for runs
+reads        Wiro refuses the key or its signature for reads
 ledger       the ledger is behind its witnesses
 clock        our clock and Wiro's disagree by more than a minute
+evidence     the video store does not take the ledger's witness
 hosts        outputs lie on a host that downloads are not allowed from
 store        the video store refuses files
 """
@@ -36,11 +40,11 @@ class AccountProblem:
 
 
 def find_problem(connection: Connection, account: str) -> AccountProblem | None:
-    """Return what Wiro refuses an account; `None` if nothing, or if that is over.
+    """Return what stops an account; `None` if nothing, or if that is over.
 
-    It is over when Wiro has accepted a submission that began after the refusal, or when a read
-    succeeded after a refused read (`Gate.end_problem`). What was under way at that moment proves
-    nothing.
+    A refused run is over when Wiro has accepted a submission that began after the refusal; what was
+    under way at that moment proves nothing. Everything else is over when the call that failed
+    succeeds (`Gate.end_problem`).
     """
     columns = (accounts.c.problem, accounts.c.problem_reason, accounts.c.problem_at)
     row = connection.execute(
@@ -48,6 +52,8 @@ def find_problem(connection: Connection, account: str) -> AccountProblem | None:
     ).one_or_none()
     if row is None:
         return None
+    if row.problem not in ("balance", "credentials"):
+        return AccountProblem(row.problem, row.problem_reason or "")
     accepted = (
         sa.select(submissions.c.id)
         .where(submissions.c.account == account, submissions.c.claimed_at > row.problem_at)

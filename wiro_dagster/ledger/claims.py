@@ -21,6 +21,7 @@ DEATHS_BEFORE_ALONE = 3
 """After so many processes fell silent at one step of an order, it is handled on its own."""
 
 _SET_ASIDE_SECONDS = 86_400.0
+_FAR_SECONDS = 2 * 86_400.0
 
 
 @dataclass(frozen=True)
@@ -82,17 +83,17 @@ class Claims(Database):
             oldest_task_first: prefer tasks that ended longest ago, whose files vanish first.
         """
         now, lease = self.clock(), uuid.uuid4().hex
-        is_due = (
+        which = (
             (orders.c.collection == collection)
             & orders.c.state.in_(states)
-            & (orders.c.due_at <= now)
+            & is_due(orders.c.due_at, now)
         )
         if unwaited:
-            is_due &= orders.c.waiter_until.is_(None) | (orders.c.waiter_until <= now)
+            which &= orders.c.waiter_until.is_(None) | (orders.c.waiter_until <= now)
         first = orders.c.ended_at if oldest_task_first else orders.c.due_at
         due = (
             sa.select(orders.c.id, orders.c.deaths)
-            .where(is_due)
+            .where(which)
             .order_by(orders.c.deaths >= DEATHS_BEFORE_ALONE, first, orders.c.id)
             .limit(limit)
         )
@@ -155,6 +156,14 @@ class Claims(Database):
             for index in sorted(range(len(listed)), key=lambda index: listed[index].order.id):
                 done[index] = take_step(connection, listed[index], now=now)
         return done
+
+
+def is_due(due_at: sa.ColumnElement[Any], now: float) -> sa.ColumnElement[bool]:
+    """Whether a step is due. One due in the far future is looked at all the same.
+
+    No step is put off for longer than a day, so such a time comes from a clock that was wrong.
+    """
+    return (due_at <= now) | (due_at > now + _FAR_SECONDS)
 
 
 def take_step(connection: Connection, move: Move, *, now: float) -> bool:

@@ -37,6 +37,9 @@ HELD_AGAIN_AFTER_SECONDS = 30.0
 MAXIMUM_CLOCK_OFFSET_SECONDS = 60.0
 """Beyond this, our clock and Wiro's disagree too much to buy anything."""
 
+_LASTING: tuple[ProblemKind, ...] = ("hosts", "store")
+"""While what was bought cannot be stored, nothing more is bought, not even one to try."""
+
 _JUDGED_AT_ONCE = 500
 """How many due orders one look checks against the budget, so that many held ones cost little."""
 
@@ -169,6 +172,8 @@ class Gate:
         behind = connection.execute(sa.select(identity.c.behind)).scalar()
         if behind is not None:
             return str(behind)
+        if account.problem in _LASTING:
+            return str(account.problem_reason)
         if account.closed_until is not None and account.closed_until > now:
             return str(account.reason)
         return None

@@ -26,7 +26,7 @@ from wiro_dagster.ledger.placing import insert_order, place_order
 from wiro_dagster.ledger.records import Records
 from wiro_dagster.ledger.reports import Reports
 from wiro_dagster.ledger.schema import orders
-from wiro_dagster.ledger.submissions import Submissions, insert_submission
+from wiro_dagster.ledger.submissions import Submissions, insert_submission, leave_open
 from wiro_dagster.ledger.tasks import Tasks
 from wiro_dagster.ledger.transitions import UNDER_WAY, WITHOUT_VIDEO, OrderState
 
@@ -147,7 +147,10 @@ class Ledger(Records, Submissions, Tasks, Reports, Identities, Collections):
         """
         now = self.clock()
         reason = "Submission outcome unknown; abandoned manually."
-        return self.apply(order, "abandon", error=reason, ended_at=now, due_at=now)
+        ended = {"error": reason, "ended_at": now, "due_at": now}
+        with self.writing() as connection:
+            leave_open(connection, order)
+            return take_step(connection, Move(order, "abandon", ended), now=now)
 
     def send_again(self, order: Order) -> bool:
         """Submit an order of unknown outcome once more, because the user has decided so.
@@ -155,6 +158,7 @@ class Ledger(Records, Submissions, Tasks, Reports, Identities, Collections):
         The earlier POST stays on the books at its ceiling.
         """
         with self.writing() as connection:
+            leave_open(connection, order)
             again = {"due_at": self.clock(), "hold": None, "lost_since": None}
             return take_step(connection, Move(order, "withdraw", again), now=self.clock())
 
@@ -185,6 +189,20 @@ class Ledger(Records, Submissions, Tasks, Reports, Identities, Collections):
         The record of its files stays: they may be back before they are fetched.
         """
         return self.apply(order, "fetch_again", due_at=self.clock(), attempts=0)
+
+    def retry_collecting(self, collection: str) -> None:
+        """Make all files due that wait for another try."""
+        waits = (
+            (orders.c.collection == collection)
+            & (orders.c.state == "finished")
+            & orders.c.lease.is_(None)
+            & (orders.c.due_at > self.clock())
+        )
+        with self.reading() as connection:
+            if connection.execute(sa.select(orders.c.id).where(waits).limit(1)).first() is None:
+                return
+        with self.writing() as connection:
+            connection.execute(sa.update(orders).where(waits).values(due_at=self.clock()))
 
     def recover(self, order_id: int) -> bool:
         """Look again at the task of an order that ended without its files, and fetch what it has.

@@ -130,7 +130,7 @@ class Submissions(Claims):
             explained = connection.execute(
                 sa.update(submissions)
                 .where(mine, submissions.c.task_id.is_(None))
-                .values(task_id=task_id, outcome="task")
+                .values(task_id=task_id, outcome="task", has_ended=False)
             ).rowcount
             if found.task_id is not None or found.is_owned:
                 _insert_extra(
@@ -201,7 +201,9 @@ class Submissions(Claims):
             changes = {"due_at": due_at, "hold": hold, "lost_since": None}
             if not take_step(connection, Move(found, "withdraw", changes), now=now):
                 return None
-            if nothing_bought:
+            if not nothing_bought:
+                leave_open(connection, order)
+            else:
                 connection.execute(
                     sa.update(submissions)
                     .where(submissions.c.marker == order.marker)
@@ -334,6 +336,15 @@ class Submissions(Claims):
                     .where(submissions.c.id.in_(submission_ids))
                     .values(listed_at=self.clock())
                 )
+
+
+def leave_open(connection: Connection, order: Order) -> None:
+    """Let a lost POST count at its ceiling for ever, but only on the day when it was sent."""
+    connection.execute(
+        sa.update(submissions)
+        .where(submissions.c.marker == order.marker, submissions.c.outcome == "open")
+        .values(has_ended=True)
+    )
 
 
 def insert_submission(

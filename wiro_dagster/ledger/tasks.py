@@ -9,6 +9,7 @@ from decimal import Decimal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from wiro_dagster.ledger.claims import is_due
 from wiro_dagster.ledger.database import Database
 from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, order_from_row
 from wiro_dagster.ledger.schema import (
@@ -77,29 +78,26 @@ class Tasks(Database):
                 .values(swept_at=self.clock())
             )
 
-    def find_due_watch(self, account: str) -> float | None:
-        """Return since when a task of the account, or a cost, is due to be read; `None` = none."""
-        task = sa.select(sa.func.min(orders.c.due_at)).where(_is_followed(account))
-        cost = sa.select(sa.func.min(submissions.c.recheck_at)).where(
-            submissions.c.account == account
+    def is_watch_due(self, account: str) -> bool:
+        """Whether a task of the account, or a cost that was not stated, is due to be read."""
+        now = self.clock()
+        task = sa.select(orders.c.id).where(_is_followed(account), is_due(orders.c.due_at, now))
+        cost = sa.select(submissions.c.id).where(
+            submissions.c.account == account, submissions.c.recheck_at <= now
         )
         with self.reading() as connection:
-            found = [connection.execute(query).scalar() for query in (task, cost)]
-        times = [time for time in found if time is not None]
-        return min(times) if times else None
+            return any(
+                connection.execute(query.limit(1)).first() is not None for query in (task, cost)
+            )
 
-    def list_followed(
-        self, account: str, *, due_before: float, limit: int, task_ids: Collection[str] = ()
-    ) -> list[Order]:
+    def list_followed(self, account: str, *, limit: int) -> list[Order]:
         """Return orders whose task is followed and due, the longest due first."""
         query = (
             sa.select(*ORDER_COLUMNS)
-            .where(_is_followed(account), orders.c.due_at <= due_before)
+            .where(_is_followed(account), is_due(orders.c.due_at, self.clock()))
             .order_by(orders.c.due_at, orders.c.id)
             .limit(limit)
         )
-        if task_ids:
-            query = query.where(orders.c.task_id.in_(task_ids))
         with self.reading() as connection:
             return [order_from_row(row) for row in connection.execute(query)]
 
@@ -111,14 +109,6 @@ class Tasks(Database):
         with self.reading() as connection:
             found = [order_from_row(row) for row in connection.execute(query)]
         return {str(order.task_id): order for order in found}
-
-    def count_followed(self, account: str, *, submitted_after: float | None = None) -> int:
-        """Return how many tasks of the account are under way."""
-        query = sa.select(sa.func.count()).where(_is_followed(account))
-        if submitted_after is not None:
-            query = query.where(orders.c.submitted_at > submitted_after)
-        with self.reading() as connection:
-            return int(connection.execute(query).scalar_one())
 
     def find_usual_seconds(self, model_slug: str) -> float | None:
         """Return how long the quickest of a model's recent tasks took, from submission to end."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from wiro_dagster.api.client import WiroClient
 from wiro_dagster.errors import ApiError, AuthenticationRefused, RateLimited
-from wiro_dagster.ledger import Gate, Ledger, Order
+from wiro_dagster.ledger import Gate, Ledger, Order, ProblemKind
 from wiro_dagster.ledger.budget import BudgetLimits
 from wiro_dagster.ledger.uploads import LedgerUploads
 from wiro_dagster.orders.policy import OrderPolicy
@@ -101,12 +101,14 @@ class OrderContext:
         if isinstance(error, RateLimited):
             self.slow_down(error)
         elif isinstance(error, AuthenticationRefused):
-            self.close_for_user(error)
+            self.close_for_user(error, "reads")
 
-    def close_for_user(self, error: AuthenticationRefused) -> None:
+    def close_for_user(
+        self, error: AuthenticationRefused, kind: ProblemKind = "credentials"
+    ) -> None:
         """Pause submissions until the user corrects the credentials; one tries now and then."""
         until = self.now() + self.policy.timing.refused_pause_seconds
-        self.gate.close(until=until, reason=str(error), problem="credentials")
+        self.gate.close(until=until, reason=str(error), problem=kind)
 
     def retry_at(self, order: Order) -> float:
         """Return when to try an order's present step again after it has failed once more."""

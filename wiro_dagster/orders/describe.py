@@ -75,6 +75,8 @@ def describe_problem(problem: AccountProblem) -> str:
     remedies: dict[ProblemKind, str] = {
         "balance": "once the balance is topped up",
         "credentials": "once key and secret match the project at Wiro",
+        "reads": "once key and secret match the project at Wiro",
+        "evidence": "once the video store can be written",
         "ledger": "once the ledger is rebuilt",
         "clock": "once this machine's clock is right",
         "hosts": "once the host is allowed (cdn_hosts, WIRO_CDN_HOSTS)",

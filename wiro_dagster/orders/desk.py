@@ -9,25 +9,26 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from wiro_dagster.errors import ApiError, LedgerError, MediaError, NotFound, StoreError
-from wiro_dagster.ledger import AccountProblem, Order, OrderRequest, OrderState, Placement
+from wiro_dagster.ledger import AccountProblem, Order, OrderState, Placement
 from wiro_dagster.media import preview_markdown
 from wiro_dagster.orders.answers import AnswerSpool
 from wiro_dagster.orders.collect import collect_order, is_in_store
 from wiro_dagster.orders.context import OrderContext
-from wiro_dagster.orders.evidence import find_contradiction, restore_owned, write_witness
+from wiro_dagster.orders.evidence import find_contradiction, rebuild, restore_owned, write_witness
 from wiro_dagster.orders.lease import LeaseKeeper
 from wiro_dagster.orders.recover import recover_orders
+from wiro_dagster.orders.requests import build_request
 from wiro_dagster.orders.submit import note_kept_answers, quote_order, submit_order
 from wiro_dagster.orders.watch import Watch
 from wiro_dagster.orders.worker_pool import WorkerPool
-from wiro_dagster.prompts import Prompt, inputs_to_json
+from wiro_dagster.prompts import Prompt
 
 _RECOVER_BATCH = 200
 _QUOTE_BATCH = 50
@@ -40,6 +41,9 @@ _EVIDENCE_SECONDS = 60.0
 
 _HOLD_SECONDS = 30.0
 """How often a desk notes that it works for its collection."""
+
+_REBUILD_SECONDS = 300.0
+"""How often a ledger that is behind its witnesses tries to catch up without the user."""
 
 _KEY_HASH = re.compile(r"[0-9a-f]{16}")
 
@@ -86,8 +90,11 @@ class OrderDesk:
         self._account_is_known = not _KEY_HASH.fullmatch(context.account)
         self._evidence_at: float | None = None
         self._held_at: float | None = None
+        self._rebuilt_at: float | None = None
         self._collections = [context.collection]
         self._use_known_account()
+        # The settings may be new: what could not be fetched by the old ones is tried at once.
+        context.ledger.retry_collecting(context.collection)
 
     def close(self) -> None:
         """Let requests that are under way end, and start no more."""
@@ -104,25 +111,7 @@ class OrderDesk:
         Raises:
             StoreError: the store cannot tell whether it has the video.
         """
-        inputs = inputs_to_json(prompt.inputs)
-        try:
-            quote = self.context.quoter(prompt.model_slug, inputs)
-            quote_usd, ceiling_usd = quote.amount_usd, quote.ceiling_usd
-        except ApiError:
-            quote_usd = ceiling_usd = None  # the tick asks again
-        request = OrderRequest(
-            collection=self.context.collection,
-            partition=partition,
-            account=self.context.account,
-            model_slug=prompt.model_slug,
-            inputs=inputs,
-            fingerprint=prompt.fingerprint,
-            take=prompt.take,
-            prompt_input=prompt.prompt_input,
-            quote_usd=quote_usd,
-            ceiling_usd=ceiling_usd,
-            quoted_at=self.context.now(),
-        )
+        request = build_request(self.context, partition, prompt)
         ledger = self.context.ledger
         self._hold_collection()
         if not ledger.is_live(request):
@@ -161,6 +150,31 @@ class OrderDesk:
         self.context.ledger.set_aside_superseded(self.context.collection)
         report.notices += self._requests.take_notices() + self._downloads.take_notices()
         return report
+
+    def rebuild(self, prompts: Mapping[str, Prompt]) -> str | None:
+        """Fill a ledger that is behind its witnesses from the evidence, if that is unambiguous.
+
+        Args:
+            prompts: what is wanted now, by partition.
+
+        Returns:
+            A notice; `None` if it is not time for another try.
+        """
+        now = self.context.now()
+        if self._rebuilt_at is not None and 0 <= now - self._rebuilt_at < _REBUILD_SECONDS:
+            return None
+        self._rebuilt_at = now
+        requests = [build_request(self.context, key, prompt) for key, prompt in prompts.items()]
+        try:
+            found = rebuild(self.context, requests)
+        except (ApiError, StoreError) as error:
+            return f"The ledger could not be rebuilt yet: {error}"
+        doubts = "; ".join(found.doubts)
+        return (
+            f"The ledger was filled from the evidence: {len(found.owned)} videos in the store, "
+            f"{len(found.followed)} tasks at Wiro."
+            + (f" It does not buy yet: {doubts}." if doubts else "")
+        )
 
     def find_problem(self) -> AccountProblem | None:
         """Return why nothing can be submitted until the user acts; `None` if all is well."""
@@ -333,12 +347,13 @@ class OrderDesk:
         except StoreError as error:
             reason = f"The video store cannot be written: {error}"
             until = self.context.now() + self.context.policy.timing.pause_seconds
-            self.context.gate.close(until=until, reason=reason, problem="store")
+            self.context.gate.close(until=until, reason=reason, problem="evidence")
             for order in orders:
                 self.context.ledger.note_unsent(order, due_at=self.context.now(), hold=reason)
                 self._leases.release(order)
             report.closed_reason = reason
             return False
+        self.context.gate.end_problem("evidence")
         return True
 
     def _quote(self, report: TickReport, deadline: float) -> None:

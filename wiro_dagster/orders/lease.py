@@ -52,8 +52,11 @@ class LeaseKeeper:
             return _key(order) in self._held
 
     def confirm(self, order: Order) -> bool:
-        """Renew one claim now, and return whether it is still ours."""
-        is_ours = self._ledger.renew(order, self._lease_seconds)
+        """Renew one claim now, and return whether it is still ours, as far as can be known."""
+        try:
+            is_ours = self._ledger.renew(order, self._lease_seconds)
+        except LedgerError:
+            is_ours = False  # without the ledger nobody knows, so nothing is sent
         if not is_ours:
             self.release(order)
         return is_ours

@@ -71,9 +71,11 @@ def explain_strays(context: OrderContext, tasks: Sequence[Task]) -> list[str]:
     notices: list[str] = []
     strays: list[Stray] = []
     details = _DETAILS
+    foreign: list[Stray] = []
     for task in tasks:
-        if task.id in known:
-            continue
+        is_older = task.created_at is not None and task.created_at < since - 1
+        if task.id in known or (is_older and find_marker(task.callback_url) is None):
+            continue  # what was there before this ledger is not ours to explain
         try:
             origin = find_origin(context, task, closer=details > 0)
         except ApiError:
@@ -81,8 +83,13 @@ def explain_strays(context: OrderContext, tasks: Sequence[Task]) -> list[str]:
         details -= origin.marker is None
         if origin.is_ours and origin.marker is not None:
             notices += adopt_marked(context, task, origin.marker)
-        elif not origin.is_foreign and (task.created_at or since) >= since - 1:
-            strays.append(Stray(task.id, task.model_slug, task.cost_usd, task.created_at))
+        else:
+            stray = Stray(task.id, task.model_slug, task.cost_usd, task.created_at)
+            (foreign if origin.is_foreign else strays).append(stray)
+    if foreign:  # known from now on, so that they are read only once
+        context.ledger.note_strays(context.account, foreign)
+        theirs = [stray.task_id for stray in foreign]
+        context.ledger.accept_strays(context.account, theirs, "carries a callback of others")
     if strays and not _has_unanswered(context):
         context.ledger.note_strays(context.account, strays)
         ids = ", ".join(stray.task_id for stray in strays)

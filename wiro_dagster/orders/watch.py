@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from wiro_dagster.api.types import Task
-from wiro_dagster.errors import ApiError
+from wiro_dagster.errors import ApiError, AuthenticationRefused
 from wiro_dagster.ledger import FOLLOWED, Cost, Move, Order, SubmissionRecord
 from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.judge import Judgement, is_plain_success, judge_task, why_stop
@@ -33,6 +33,7 @@ _SLACK = 20
 """How many places a task may have drifted down the list since its rank was computed."""
 
 _FULL_SWEEP_SECONDS = 60.0
+_LONGEST_PAUSE_SECONDS = 60.0
 _SECONDS_A_PAGE = 1.0
 """A sweep over many pages waits so long for each, which bounds the calls a minute."""
 
@@ -83,30 +84,32 @@ class Watch:
         """
         context, ledger, now = self._context, self._context.ledger, self._context.now()
         timing = context.policy.timing
-        due_since = ledger.find_due_watch(context.account)
-        is_due = due_since is not None and due_since <= now
-        # A clock that was set back must not stop the watch.
-        pause = min(self._next_sweep_at - now, timing.look_maximum_seconds)
-        if not is_due or not context.gate.may_read() or (pause > 0 and not hurry):
+        # After a longer pause than there can be, the clock was set back: that stops no watch.
+        is_pausing = 0 < self._next_sweep_at - now <= _LONGEST_PAUSE_SECONDS
+        if (is_pausing and not hurry) or not ledger.is_watch_due(context.account):
+            return WatchReport()
+        if not context.gate.may_read():
             return WatchReport()
         if not ledger.hold_watch(context.account, self._name, seconds=timing.lease_seconds):
             return WatchReport()
-        due = ledger.list_followed(context.account, due_before=now, limit=_DUE_AT_ONCE)
+        due = ledger.list_followed(context.account, limit=_DUE_AT_ONCE)
         sweep = _Sweep({str(order.task_id): order for order in due})
         try:
             pages = self._read_list(sweep)
         except ApiError as error:
             context.note_read_failure(error)
             sweep.report.notices.append(f"Wiro's list of tasks could not be read: {error}")
-            pages = 1
+            self._next_sweep_at = now + timing.look_maximum_seconds
+            if isinstance(error, AuthenticationRefused):
+                return sweep.report  # Task/Detail would be refused too
         else:
             if pages:
-                context.gate.end_problem("credentials")
+                context.gate.end_problem("reads")
+            self._next_sweep_at = now + max(timing.sweep_pause_seconds, pages * _SECONDS_A_PAGE)
         run_all(self._closer_looks(sweep))
         run_all(self._cost_rechecks())
         self._put_off(sweep)
         ledger.note_sweep(context.account)
-        self._next_sweep_at = now + max(timing.sweep_pause_seconds, pages * _SECONDS_A_PAGE)
         sweep.report.looked = len(sweep.seen) + len(sweep.details)
         return sweep.report
 
@@ -155,7 +158,11 @@ class Watch:
         for task_id, order in found.items():
             sweep.seen.add(task_id)
             if order.state in FOLLOWED:
-                move = self._judge_listed(sweep, order, by_id[task_id], now)
+                try:
+                    move = self._judge_listed(sweep, order, by_id[task_id], now)
+                except Exception:  # one odd task must not stop the others
+                    sweep.details[order.id] = order
+                    continue
             else:
                 move = _late_files(order, by_id[task_id])
                 cost = _late_cost(by_id[task_id], records.get(task_id))
