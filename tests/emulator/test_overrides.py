@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.emulator_calls import HAILUO, Caller
 from wiro_dagster.emulator import Emulator
-from wiro_dagster.emulator.rewrites import REWRITES
+from wiro_dagster.emulator.worlds.rewrites import REWRITES
 
 pytest_plugins = ["wiro_dagster.emulator.pytest_plugin"]
 

@@ -22,10 +22,8 @@ from wiro_dagster.emulator.lettering import find_font, legible, without_accents
 from wiro_dagster.emulator.local_hosts import is_reachable
 from wiro_dagster.emulator.outputs import fit_shape, plan_outputs, resolution_lines
 from wiro_dagster.emulator.padding import fill
-from wiro_dagster.emulator.period_worlds import PERIOD_WORLDS, PeriodWorld
 from wiro_dagster.emulator.pictures import make_picture, wrap
 from wiro_dagster.emulator.pricing import Work, bill
-from wiro_dagster.emulator.rewrites import REWRITES
 from wiro_dagster.emulator.settings import CHANGEABLE
 from wiro_dagster.emulator.sounds import make_sound
 from wiro_dagster.emulator.task_script import (
@@ -34,11 +32,13 @@ from wiro_dagster.emulator.task_script import (
     TaskScript,
     script_from_json,
 )
-from wiro_dagster.emulator.task_world import TaskWorld
-from wiro_dagster.emulator.task_worlds import TASK_WORLDS
 from wiro_dagster.emulator.timeline import LADDER, TERMINAL, build_timeline, ends_at, status_at
 from wiro_dagster.emulator.uploads import safe_name
 from wiro_dagster.emulator.validation import effective_inputs
+from wiro_dagster.emulator.worlds.periods import PERIOD_WORLDS, PeriodWorld
+from wiro_dagster.emulator.worlds.rewrites import REWRITES
+from wiro_dagster.emulator.worlds.tasks import TASK_WORLDS
+from wiro_dagster.emulator.worlds.world import TaskWorld
 
 _SCRIPTS = st.sampled_from([*PROMPT_MARKERS.values(), *RANDOM_TASK_SCRIPTS.values(), {}])
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.emulator_calls import HAILUO, Caller, sign
 from wiro_dagster.emulator import Emulator
-from wiro_dagster.emulator.period_worlds import PERIOD_WORLDS
+from wiro_dagster.emulator.worlds.periods import PERIOD_WORLDS
 
 pytest_plugins = ["wiro_dagster.emulator.pytest_plugin"]
 

@@ -11,7 +11,7 @@ import requests
 
 from tests.support.emulator_calls import HAILUO, Caller
 from wiro_dagster.emulator import Emulator
-from wiro_dagster.emulator.task_worlds import TASK_WORLDS, marker_of
+from wiro_dagster.emulator.worlds.tasks import TASK_WORLDS, marker_of
 
 pytest_plugins = ["wiro_dagster.emulator.pytest_plugin"]
 

@@ -22,7 +22,7 @@ from wiro_dagster.emulator.json_answer import JsonAnswer
 from wiro_dagster.emulator.service import Service
 from wiro_dagster.emulator.settings import MAIN_ACCOUNT
 from wiro_dagster.emulator.task_script import script_from_json
-from wiro_dagster.emulator.task_worlds import expand_worlds
+from wiro_dagster.emulator.worlds.tasks import expand_worlds
 
 _EVERYTHING = 1_000_000
 Fields = dict[str, Any]

@@ -7,13 +7,13 @@ from typing import Any
 from starlette.requests import Request
 
 from wiro_dagster.emulator.output_urls import output_url
-from wiro_dagster.emulator.overrides import override_from_json
 from wiro_dagster.emulator.runs import apply_script
 from wiro_dagster.emulator.service import Service
 from wiro_dagster.emulator.shown_task import debug_error
 from wiro_dagster.emulator.task import Task, result_of
-from wiro_dagster.emulator.task_worlds import expand_worlds, merge_scripts
 from wiro_dagster.emulator.timeline import cut_short
+from wiro_dagster.emulator.worlds.overrides import override_from_json
+from wiro_dagster.emulator.worlds.tasks import expand_worlds, merge_scripts
 
 _EVERYTHING = 1_000_000
 Fields = dict[str, Any]

@@ -8,12 +8,12 @@ from typing import Any
 
 from starlette.requests import Request
 
-from wiro_dagster.emulator.companions import add_foreign, course_of
 from wiro_dagster.emulator.service import Service
 from wiro_dagster.emulator.settings import MAIN_ACCOUNT
 from wiro_dagster.emulator.task import Task, make_token, make_uuid
 from wiro_dagster.emulator.task_script import TaskScript
-from wiro_dagster.emulator.task_worlds import expand_worlds
+from wiro_dagster.emulator.worlds.companions import add_foreign, course_of
+from wiro_dagster.emulator.worlds.tasks import expand_worlds
 
 Fields = dict[str, Any]
 

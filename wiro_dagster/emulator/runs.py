@@ -8,8 +8,6 @@ from typing import Any
 
 from wiro_dagster.emulator.account import MINIMUM_BALANCE_USD, concurrency_limit
 from wiro_dagster.emulator.catalogue import Model
-from wiro_dagster.emulator.companions import add_companions, course_of, keep_new
-from wiro_dagster.emulator.overrides import apply_fields
 from wiro_dagster.emulator.refusals import (
     INSUFFICIENT_BALANCE,
     INVALID_BODY,
@@ -23,9 +21,11 @@ from wiro_dagster.emulator.refusals import concurrency_limit as over_limit
 from wiro_dagster.emulator.service import Service
 from wiro_dagster.emulator.task import Task, make_token, make_uuid
 from wiro_dagster.emulator.task_script import TaskScript, find_markers, script_from_json
-from wiro_dagster.emulator.task_worlds import merge_scripts
 from wiro_dagster.emulator.uploads import SentFile
 from wiro_dagster.emulator.validation import check_inputs, files_of
+from wiro_dagster.emulator.worlds.companions import add_companions, course_of, keep_new
+from wiro_dagster.emulator.worlds.overrides import apply_fields
+from wiro_dagster.emulator.worlds.tasks import merge_scripts
 
 # Fields of the request that are not inputs of the model.
 _NOT_INPUTS = ("callbackUrl", "projectid")

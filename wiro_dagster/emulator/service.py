@@ -16,13 +16,9 @@ from wiro_dagster.emulator.clock import Clock
 from wiro_dagster.emulator.faults import Faults
 from wiro_dagster.emulator.journal import Journal, Redactor
 from wiro_dagster.emulator.keys import Keys
-from wiro_dagster.emulator.models_over_time import ModelsOverTime
 from wiro_dagster.emulator.output_urls import output_url
 from wiro_dagster.emulator.outputs import OutputPlan, plan_outputs
-from wiro_dagster.emulator.overrides import Override, ShowingCall, apply_overrides
-from wiro_dagster.emulator.period_worlds import CLOCK_APART_SECONDS
 from wiro_dagster.emulator.pricing import Work, bill
-from wiro_dagster.emulator.rewrites import Truth
 from wiro_dagster.emulator.script_queue import ScriptQueue
 from wiro_dagster.emulator.settings import Settings
 from wiro_dagster.emulator.shown_task import answer_text, show_task
@@ -33,7 +29,11 @@ from wiro_dagster.emulator.tasks import Tasks
 from wiro_dagster.emulator.uploads import Uploads
 from wiro_dagster.emulator.validation import effective_inputs
 from wiro_dagster.emulator.wire import Display
-from wiro_dagster.emulator.worlds import Worlds
+from wiro_dagster.emulator.worlds.models import ModelsOverTime
+from wiro_dagster.emulator.worlds.overrides import Override, ShowingCall, apply_overrides
+from wiro_dagster.emulator.worlds.periods import CLOCK_APART_SECONDS
+from wiro_dagster.emulator.worlds.present import Worlds
+from wiro_dagster.emulator.worlds.rewrites import Truth
 
 # Assumed for input sounds that the emulator does not have itself.
 _ASSUMED_SOUND_SECONDS = Decimal(10)

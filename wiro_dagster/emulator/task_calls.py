@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from wiro_dagster.emulator.list_worlds import PageWanted, page_shown, tasks_shown, total_shown
 from wiro_dagster.emulator.refusals import (
     INVALID_BODY,
     NOT_CANCELLABLE,
@@ -19,6 +18,7 @@ from wiro_dagster.emulator.service import Service
 from wiro_dagster.emulator.task import Task
 from wiro_dagster.emulator.timeline import cut_short
 from wiro_dagster.emulator.wire import number
+from wiro_dagster.emulator.worlds.lists import PageWanted, page_shown, tasks_shown, total_shown
 
 _DEFAULT_LIMIT = 20
 _LARGEST_LIMIT = 100

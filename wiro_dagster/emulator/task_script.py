@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, get_args
 
-from wiro_dagster.emulator.overrides import Override, override_from_json
 from wiro_dagster.emulator.settings import Cdn
-from wiro_dagster.emulator.task_worlds import TASK_WORLDS, marker_of, merge_scripts
+from wiro_dagster.emulator.worlds.overrides import Override, override_from_json
+from wiro_dagster.emulator.worlds.tasks import TASK_WORLDS, marker_of, merge_scripts
 
 Outcome = Literal[
     "succeed",

@@ -13,10 +13,10 @@ from decimal import Decimal
 from typing import Any
 
 from wiro_dagster.emulator.catalogue import Model
-from wiro_dagster.emulator.overrides import Override, apply_fields
 from wiro_dagster.emulator.refusals import TASK_NOT_FOUND, TASK_NOT_FOUND_LIVE, Refusal
 from wiro_dagster.emulator.settings import Dialect
 from wiro_dagster.emulator.uploads import Upload
+from wiro_dagster.emulator.worlds.overrides import Override, apply_fields
 
 _ALTERNATE_STATUS = {0: 400, 1: 404}
 

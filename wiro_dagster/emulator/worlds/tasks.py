@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wiro_dagster.emulator.end_worlds import COSTS, ENDS, FILES
-from wiro_dagster.emulator.task_world import TaskWorld
-from wiro_dagster.emulator.view_worlds import DETAILS, LISTS, RUNS
+from wiro_dagster.emulator.worlds.ends import COSTS, ENDS, FILES
+from wiro_dagster.emulator.worlds.views import DETAILS, LISTS, RUNS
+from wiro_dagster.emulator.worlds.world import TaskWorld
 
 TASK_WORLDS: Mapping[str, TaskWorld] = {
     world.name: world for world in (*ENDS, *COSTS, *LISTS, *DETAILS, *RUNS, *FILES)

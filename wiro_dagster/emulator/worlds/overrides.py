@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from wiro_dagster.emulator.rewrites import REWRITES, Truth
+from wiro_dagster.emulator.worlds.rewrites import REWRITES, Truth
 
 ShowingCall = Literal["detail", "list"]
 Calls = Literal["both", "detail", "list", "run"]

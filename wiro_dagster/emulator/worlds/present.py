@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from wiro_dagster.emulator.chance import happens
-from wiro_dagster.emulator.period_worlds import PERIOD_WORLDS, PeriodWorld
 from wiro_dagster.emulator.state import State
-from wiro_dagster.emulator.task_worlds import TASK_WORLDS, marker_of, merge_scripts
+from wiro_dagster.emulator.worlds.periods import PERIOD_WORLDS, PeriodWorld
+from wiro_dagster.emulator.worlds.tasks import TASK_WORLDS, marker_of, merge_scripts
 
 
 class Worlds:

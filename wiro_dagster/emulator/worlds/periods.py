@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from wiro_dagster.emulator.task_world import ASSUMED, PROXIES, SEARCH_INDEX
+from wiro_dagster.emulator.worlds.world import ASSUMED, PROXIES, SEARCH_INDEX
 
 CLOCK_APART_SECONDS = 3600.0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wiro_dagster.emulator.task_world import (
+from wiro_dagster.emulator.worlds.world import (
     BILLING,
     EXAMPLES,
     S3,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wiro_dagster.emulator.task_times import STATUS_OF_TIME
-from wiro_dagster.emulator.task_world import (
+from wiro_dagster.emulator.worlds.world import (
     PROXIES,
     SEARCH_INDEX,
     N,

@@ -1,0 +1,1 @@
+"""Worlds: what the service may do without breaking any document, and how it is brought about."""
