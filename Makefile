@@ -7,8 +7,9 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 demo: .venv/.demo
 	.venv/bin/wiro-dagster demo
 
+# PORT chooses the port of Dagster's UI: make dev PORT=3001
 dev: .venv/.demo
-	.venv/bin/wiro-dagster dev
+	.venv/bin/wiro-dagster dev $(if $(PORT),--port $(PORT))
 
 test: .venv/.test
 	.venv/bin/python -m pytest --durations=15
@@ -50,7 +51,8 @@ clean:
 	$(PYTHON) -m venv .venv
 
 .venv/.demo: .venv/bin/python pyproject.toml constraints.txt
-	$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	@echo "Installing into .venv; the first time takes a minute or two ..."
+	@$(PIP) install --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 .venv/.test: .venv/bin/python pyproject.toml constraints.txt

@@ -1,4 +1,4 @@
-"""`wiro-dagster demo`: the main job, start to end, on the emulator, with a live table."""
+"""`wiro-dagster demo`: from prompts to videos on the emulator, with a live table."""
 
 from __future__ import annotations
 
@@ -12,17 +12,28 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
+from wiro_dagster.catalogue.escaping import terminal_text
+from wiro_dagster.cli.examples_folder import EXAMPLE_PROMPTS, write_examples
 from wiro_dagster.cli.local_run import LocalRun
-from wiro_dagster.cli.project import ProjectFolder, folder_option, task_seconds_option
+from wiro_dagster.cli.project import (
+    ProjectFolder,
+    folder_option,
+    require_modules,
+    task_seconds_option,
+)
+from wiro_dagster.cli.tables import Column, print_table
 from wiro_dagster.ledger import Order
 
 _TICK_PAUSE_SECONDS = 1.0
+_DRAWN_A_SECOND = 2
 _STEPS = {
     "ordered": 0,
     "submitting": 5,
     "unknown": 5,
     "running": 10,
+    "settling": 80,
     "finished": 85,
     "stored": 95,
     "delivered": 100,
@@ -47,9 +58,7 @@ _RUNNING_STEPS = {
 @click.option(
     "--prompts",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    default=Path("examples/prompts.yaml"),
-    show_default=True,
-    help="The prompt file.",
+    help=f"The prompt file. Default: {EXAMPLE_PROMPTS}, which is written if it is missing.",
 )
 @folder_option
 @click.option(
@@ -60,11 +69,16 @@ _RUNNING_STEPS = {
     help="Where the videos go.",
 )
 @task_seconds_option
-def demo(prompts: Path, folder: Path, videos: Path, task_seconds: float) -> None:
-    """Makes the videos of a prompt file on the emulator: no account, no cost."""
+def demo(prompts: Path | None, folder: Path, videos: Path, task_seconds: float) -> None:
+    """Make the videos of a prompt file on the emulator: no account, no cost."""
+    require_modules("demo")
     logging.disable(logging.WARNING)  # sensors log to the terminal too, and would tear the table
     console = Console()
     started = time.monotonic()
+    if prompts is None:
+        if write_examples(Path.cwd()):
+            console.print(f"Wrote example prompts: {EXAMPLE_PROMPTS}")
+        prompts = EXAMPLE_PROMPTS
     project = ProjectFolder(folder.absolute())
     with project.start_emulator(task_seconds) as emulator:
         billed_before = emulator.billable_tasks()
@@ -76,31 +90,38 @@ def demo(prompts: Path, folder: Path, videos: Path, task_seconds: float) -> None
             console.print(f"[red]{problem}[/red]", highlight=False)
         console.print(f"Materializing video_order for {len(run.partitions)} prompts in one run …")
         run.order_all()
-        with Live(console=console, refresh_per_second=4) as live:
+
+        def show() -> Table:
+            return _progress_table(run.orders(), time.monotonic() - started)
+
+        # Live draws in a thread of its own: the table moves while a tick downloads.
+        with Live(get_renderable=show, console=console, refresh_per_second=_DRAWN_A_SECOND):
             for orders in run.follow():
-                live.update(_progress_table(orders))
                 if not all(order.is_settled for order in orders):
                     time.sleep(_TICK_PAUSE_SECONDS)
         billed = emulator.billable_tasks() - billed_before
     gallery = run.write_gallery()
     owned = [order for order in run.orders() if _is_in_store(run, order)]
     console.print()
-    console.print(_video_table(owned))
+    _print_videos(owned)
     console.print(
-        f"{len(owned)} of {len(run.partitions)} videos are in the store, verified. Paid for in "
-        f"this run: {billed} tasks. It took {time.monotonic() - started:.0f} s."
+        f"{len(owned)} of {len(run.partitions)} videos are in the store, verified. This run paid "
+        f"for {billed} tasks. It took {time.monotonic() - started:.0f} s."
     )
     console.print("To watch them, open this page in a browser:")
     console.print(str(gallery), style="bold", markup=False, highlight=False, soft_wrap=True)
     console.print(
-        "To see them in Dagster: [bold]make dev[/bold], then open the asset [bold]video[/bold]."
+        "To see them in Dagster: [bold]wiro-dagster dev[/bold], then open the asset "
+        "[bold]video[/bold]."
     )
     if len(owned) != len(run.partitions) or run.problems:
         raise click.exceptions.Exit(1)
 
 
-def _progress_table(orders: list[Order]) -> Table:
-    table = Table("prompt", "model", "status")
+def _progress_table(orders: list[Order], seconds: float) -> Table:
+    table = Table(caption=f"{seconds:.0f} s")
+    for name in ("prompt", "model", "status"):
+        table.add_column(name, overflow="fold")
     table.add_column("progress", no_wrap=True, width=12)
     table.add_column("cost, USD", justify="right", no_wrap=True)
     for order in orders:
@@ -111,9 +132,9 @@ def _progress_table(orders: list[Order]) -> Table:
         cost = "" if order.cost_usd is None else f"{order.cost_usd:f}"
         note = f"{status}: {order.error}" if order.error else status or "new"
         table.add_row(
-            order.partition,
-            order.model_slug.partition("/")[2],
-            note,
+            Text(order.partition),
+            Text(order.model_slug.partition("/")[2]),
+            Text(terminal_text(note)),
             ProgressBar(100, percent, width=12),
             cost,
         )
@@ -127,23 +148,30 @@ def _is_in_store(run: LocalRun, order: Order) -> bool:
     )
 
 
-def _video_table(orders: list[Order]) -> Table:
+_VIDEO_COLUMNS = (
+    Column("prompt"),
+    Column("file"),
+    Column("length", justify="right"),
+    Column("size", justify="right"),
+    Column("cost, USD", justify="right"),
+)
+
+
+def _print_videos(orders: list[Order]) -> None:
     total = sum((order.cost_usd or Decimal(0) for order in orders), Decimal(0))
-    table = Table("prompt", show_footer=True)
-    table.add_column("file", overflow="fold", ratio=1)
-    for name in ("length", "size", "cost, USD"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.columns[0].footer = "total"
-    table.columns[4].footer = f"{total:f}"
-    for order in orders:
-        for file in order.files:
-            seconds = file["media"]["duration_seconds"]
-            cost = "" if order.cost_usd is None else f"{order.cost_usd:f}"
-            table.add_row(
-                order.partition,
-                str(file["key"]),
-                "" if seconds is None else f"{seconds:.1f} s",
-                f"{file['size_bytes'] / 1000:.0f} kB",
-                cost,
-            )
-    return table
+    rows = [
+        [
+            order.partition,
+            str(file["key"]),
+            _length(file["media"].get("duration_seconds")),
+            f"{file['size_bytes'] / 1000:.0f} kB",
+            "" if order.cost_usd is None else f"{order.cost_usd:f}",
+        ]
+        for order in orders
+        for file in order.files
+    ]
+    print_table(_VIDEO_COLUMNS, rows, footer=["total", "", "", "", f"{total:f}"])
+
+
+def _length(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.1f} s"

@@ -13,7 +13,7 @@ from wiro_dagster.cli.project import find_ledger_url
 from wiro_dagster.errors import ConfigurationError
 from wiro_dagster.ledger import Ledger
 from wiro_dagster.ledger.database import parse_ledger_url
-from wiro_dagster.resources.ledger_place import locate_ledger_url
+from wiro_dagster.resources.ledger_place import ledger_base, locate_ledger_url
 
 _HELP = "SQLAlchemy URL of the ledger. Default: WIRO_LEDGER_URL, else the project's own ledger."
 
@@ -59,7 +59,7 @@ def describe_ledger(url: str | None) -> str:
 
 def _locate(url: str | None) -> str:
     # The project's folder is where the command runs, as with `wiro-dagster dev`.
-    return locate_ledger_url(url, Path.cwd()) if url else find_ledger_url()
+    return locate_ledger_url(url, ledger_base(Path.cwd())) if url else find_ledger_url()
 
 
 def with_ledger(command: Command) -> Command:

@@ -57,7 +57,7 @@ class LocalRun:
                     cdn_hosts=[emulator.cdn_host],
                 ),
                 "wiro_ledger": LedgerResource(url=project.ledger_url),
-                # Nobody serves the folder now; `make dev` will.
+                # `wiro-dagster dev` will serve the folder there.
                 "video_store": FolderVideoStore(
                     path=str(videos), base_url=f"http://127.0.0.1:{VIDEO_PORT}"
                 ),

@@ -1,14 +1,16 @@
-"""Where the demo and `make dev` keep what is theirs, and how they start the emulator."""
+"""Where the demo and `wiro-dagster dev` keep their files, and how they start the emulator."""
 
 from __future__ import annotations
 
 import os
 import socket
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
+from wiro_dagster.cli.extras import EMULATOR_MODULES, describe_missing
 from wiro_dagster.emulator import Emulator
 from wiro_dagster.resources.ledger_place import default_ledger_url
 
@@ -17,14 +19,14 @@ _FILES_PORT = 8378
 _DAGSTER_YAML = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
 
 VIDEO_PORT = 8379
-"""Where `make dev` shows the videos to browsers of this machine, if the port is free."""
+"""Where `wiro-dagster dev` serves the videos to browsers of this machine, if it is free."""
 
 folder_option = click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(".wiro"),
     show_default=True,
-    help="Keeps the emulator's state, Dagster's home and the ledger.",
+    help="Has the emulator's state, Dagster's home and the ledger.",
 )
 task_seconds_option = click.option(
     "--task-seconds", default=8.0, show_default=True, help="How long an emulated task runs."
@@ -43,7 +45,7 @@ class ProjectFolder:
 
     @property
     def dagster_home(self) -> Path:
-        """Dagster's home, made with its settings where it is missing."""
+        """Dagster's home; it is created with its settings if it is missing."""
         home = self.root / "dagster_home"
         home.mkdir(parents=True, exist_ok=True)
         settings = home / "dagster.yaml"
@@ -57,7 +59,7 @@ class ProjectFolder:
         return f"sqlite:///{self.dagster_home / 'wiro_ledger.db'}"
 
     def start_emulator(self, task_seconds: float) -> Emulator:
-        """Starts the emulator on the state that this project left, on its usual ports if free."""
+        """Start the emulator with the state of its last run, on its usual ports if free."""
         self.root.mkdir(parents=True, exist_ok=True)
         return Emulator.start(
             port=free_port(_API_PORT),
@@ -84,7 +86,7 @@ def find_ledger_url() -> str:
 
 
 def emulator_environment(emulator: Emulator) -> dict[str, str]:
-    """The settings of `definitions.py` that make a project use the emulator."""
+    """Return the environment variables that make a project use the emulator."""
     settings = {
         "WIRO_API_KEY": emulator.api_key,
         "WIRO_API_SECRET": emulator.api_secret or "",
@@ -96,11 +98,31 @@ def emulator_environment(emulator: Emulator) -> dict[str, str]:
 
 
 def free_port(wanted: int) -> int:
-    """The wanted port where nobody has it, so that recorded URLs go on working; else 0 = any."""
+    """Return the wanted port if it is free, so that recorded URLs keep working; else 0 = any."""
+    return wanted if is_free(wanted) else 0
+
+
+def is_free(port: int) -> bool:
+    """Return whether a port of this machine is free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", wanted))
+            probe.bind(("127.0.0.1", port))
         except OSError:
-            return 0
-        return wanted
+            return False
+        return True
+
+
+def require_modules(command: str, *modules: str) -> None:
+    """Refuse a command whose optional dependencies are not installed.
+
+    Args:
+        command: which subcommand.
+        modules: what it needs, beside the emulator.
+
+    Raises:
+        ClickException: names what is missing, and how to install it.
+    """
+    for module in (*EMULATOR_MODULES, *modules):
+        if find_spec(module) is None:
+            raise click.ClickException(describe_missing(command, module))

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-_DEFS_YAML = """\
+DEFS_YAML = """\
 type: {type_name}
 
 attributes:
@@ -22,8 +22,12 @@ attributes:
 
   account:
     api_key: "{{{{ env.WIRO_API_KEY }}}}"
-    # Leave this out for a project of the key-only kind.
+    # Leave this out for a key-only project.
     api_secret: "{{{{ env.WIRO_API_SECRET }}}}"
+    # Wiro's own, unless the emulator sets these variables.
+    base_url: "{{{{ env('WIRO_BASE_URL', 'https://api.wiro.ai/v1') }}}}"
+    cdn_hosts: "{{{{ env('WIRO_CDN_HOSTS', '*.wiro.ai').split(',') }}}}"
+    websocket_url: "{{{{ env('WIRO_WEBSOCKET_URL', none) }}}}"
 
   # What was ordered and paid for, and the most that may be spent in a day, in USD.
   ledger:
@@ -39,8 +43,8 @@ requirements:
     - WIRO_API_SECRET
 """
 
-_PROMPTS_YAML = """\
-# Each entry becomes one partition and one video. Images are meant relative to this file.
+PROMPTS_YAML = """\
+# Each entry becomes one partition and one video. Image paths are relative to this file.
 defaults:
   model: minimax/hailuo-2-3
 
@@ -56,15 +60,15 @@ class WiroVideoScaffolder(dg.Scaffolder[Any]):
     """Writes a `defs.yaml` that works once the credentials are set, and a first prompt."""
 
     def scaffold(self, request: dg.ScaffoldRequest[Any]) -> None:
-        """Writes both files; a prompt file that is there already is kept."""
+        """Write both files; keep a prompt file that already exists."""
         if request.scaffold_format != "yaml" or request.append:
             dg.scaffold_component(request, {"prompt_file": "prompts.yaml"})
             folder = request.target_path.parent if request.append else request.target_path
         else:
             folder = request.target_path
             name = re.sub(r"\W", "_", folder.name, flags=re.ASCII)
-            text = _DEFS_YAML.format(type_name=request.type_name, name=name)
+            text = DEFS_YAML.format(type_name=request.type_name, name=name)
             (folder / "defs.yaml").write_text(text, encoding="utf-8")
         prompts = folder / "prompts.yaml"
         if not prompts.exists():
-            prompts.write_text(_PROMPTS_YAML, encoding="utf-8")
+            prompts.write_text(PROMPTS_YAML, encoding="utf-8")

@@ -14,7 +14,7 @@ from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.prompt_sources import build_prompt_source
 from wiro_dagster.errors import ConfigurationError
 from wiro_dagster.resources.account import LedgerResource, WiroResource
-from wiro_dagster.resources.ledger_place import default_ledger_url, locate_ledger_url
+from wiro_dagster.resources.ledger_place import default_ledger_url, ledger_base, locate_ledger_url
 from wiro_dagster.resources.places import build_video_store
 
 _NO_LIMIT = "none"
@@ -73,7 +73,7 @@ def _ledger_url(folder: Path) -> str | dg.EnvVar:
     url = _find("WIRO_LEDGER_URL")
     if url is None:
         return default_ledger_url(folder)
-    located = locate_ledger_url(url, folder)
+    located = locate_ledger_url(url, ledger_base(folder))
     # An unchanged URL may contain a password, which the UI must not show.
     return dg.EnvVar("WIRO_LEDGER_URL") if located == url else located
 

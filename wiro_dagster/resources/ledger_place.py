@@ -19,12 +19,21 @@ def locate_ledger_url(url: str, folder: Path) -> str:
 
     Args:
         url: SQLAlchemy URL.
-        folder: the project's folder, which counts if DAGSTER_HOME is not set.
+        folder: what a relative path is relative to; see `ledger_base`.
     """
     found = _RELATIVE_SQLITE.match(url)
     if found is None:
         return url
-    return f"{found[1]}{_base_folder(folder) / found[2]}"
+    return f"{found[1]}{folder.absolute() / found[2]}"
+
+
+def ledger_base(folder: Path) -> Path:
+    """Return what a relative path from the environment is relative to: DAGSTER_HOME if it is set.
+
+    Args:
+        folder: the project's folder, which is used otherwise.
+    """
+    return Path(os.environ.get("DAGSTER_HOME") or folder).absolute()
 
 
 def default_ledger_url(folder: Path) -> str:
@@ -36,7 +45,3 @@ def default_ledger_url(folder: Path) -> str:
     home = os.environ.get("DAGSTER_HOME")
     path = Path(home) / _FILE_NAME if home else folder / ".wiro" / "ledger.db"
     return f"sqlite:///{path.absolute()}"
-
-
-def _base_folder(folder: Path) -> Path:
-    return Path(os.environ.get("DAGSTER_HOME") or folder).absolute()
