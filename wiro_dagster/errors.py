@@ -1,12 +1,12 @@
-"""Every error this package raises on purpose.
+"""All errors that this package raises on purpose.
 
     try:
         client.submit("minimax/hailuo-2-3", inputs)
-    except RequestRefused as error:      # Wiro said no; nothing was created
+    except RequestRefused as error:      # Wiro said no. Nothing was created.
         ...
-    except NothingAccepted as error:     # nothing was created; the same call may go through later
+    except NothingAccepted as error:     # Nothing was created. The same call may succeed later.
         ...
-    except OutcomeUnknown as error:      # a billable task may exist: look before calling again
+    except OutcomeUnknown as error:      # A billable task may exist. Look before you call again.
         ...
 
     WiroError
@@ -28,7 +28,7 @@
     ├── StoreError
     └── LedgerError
 
-Messages carry facts and end with the next step. None of them ever holds a secret or a task token.
+A message states facts and ends with the next step. It never contains a secret or a task token.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ from decimal import Decimal
 
 
 class WiroError(Exception):
-    """The root of the tree: catch it to catch everything this package raises on purpose."""
+    """The root of the tree. Catch it to catch every error that this package raises on purpose."""
 
 
 class ConfigurationError(WiroError):
-    """A setting is missing or malformed. The message names it."""
+    """A setting is missing or malformed. The message names the setting."""
 
 
 class InputError(WiroError):
     """A prompt or a model's input is wrong. Raised before anything is sent.
 
     Args:
-        problems: one line for each problem, each naming file, entry and field where known.
+        problems: one line for each problem, with its file, entry and field if they are known.
     """
 
     def __init__(self, *problems: str) -> None:
@@ -57,12 +57,12 @@ class InputError(WiroError):
 
 
 class ApiError(WiroError):
-    """A call to Wiro did not give what was asked for.
+    """A call to Wiro failed.
 
     Args:
         message: what happened, without secrets.
-        code: the first error code of Wiro's envelope, where there was one.
-        http_status: the HTTP status of the answer, where there was one.
+        code: the first error code of Wiro's answer, if it has one.
+        http_status: the HTTP status of the answer, if there was an answer.
     """
 
     def __init__(
@@ -74,26 +74,26 @@ class ApiError(WiroError):
 
 
 class RequestRefused(ApiError):
-    """Wiro refused the request for good: nothing was created, and repeating it changes nothing."""
+    """Wiro refused the request. Nothing was created, and the same request would fail again."""
 
 
 class AuthenticationRefused(RequestRefused):
-    """The API key or its signature was refused. Final until the credentials are corrected."""
+    """Wiro refused the API key or its signature. Correct the credentials to go on."""
 
 
 class InsufficientBalance(RequestRefused):
-    """The account's balance does not cover the run (code 97). Final until funds are added."""
+    """The account's balance does not cover the run (code 97). Add funds to go on."""
 
 
 class NotFound(RequestRefused):
-    """The model or task does not exist for this key, or is not in a state that allows the call."""
+    """This key sees no such model or task, or its state does not allow the call."""
 
 
 class NothingAccepted(ApiError):
-    """Nothing was accepted for sure: the same call may go through later.
+    """Wiro certainly accepted nothing. The same call may succeed later.
 
     Args:
-        retry_after_seconds: how long the answer asked to wait, where it did.
+        retry_after_seconds: how long the answer asked us to wait, if it did.
     """
 
     def __init__(
@@ -109,11 +109,11 @@ class NothingAccepted(ApiError):
 
 
 class ConcurrencyLimitReached(NothingAccepted):
-    """As many tasks are under way as the balance allows (code 96).
+    """The account runs as many tasks as its balance allows (code 96).
 
     Args:
-        limit: the number of concurrent tasks allowed, where the message names it.
-        balance_usd: the balance the limit was derived from, where the message names it.
+        limit: how many concurrent tasks are allowed, if the message says so.
+        balance_usd: the balance that the limit is based on, if the message says so.
     """
 
     def __init__(
@@ -131,21 +131,21 @@ class ConcurrencyLimitReached(NothingAccepted):
 
 
 class RateLimited(NothingAccepted):
-    """Too many requests (HTTP 429)."""
+    """The account sent too many requests (HTTP 429)."""
 
 
 class ServiceUnreachable(NothingAccepted):
-    """No connection could be made: name not found, connection refused, TLS not agreed."""
+    """No connection was made: unknown host name, refused connection, failed TLS handshake."""
 
 
 class SubmissionWithdrawn(NothingAccepted):
-    """The caller took a submission back right before its first byte. Nothing was sent."""
+    """The caller withdrew a submission right before its first byte. Nothing was sent."""
 
 
 class OutcomeUnknown(ApiError):
-    """The request may have been accepted: time-out, reset, 5xx, HTML or an unrecognised answer.
+    """Wiro may have accepted the request: timeout, reset, 5xx, HTML or an unrecognised answer.
 
-    For a read this means "try again". For a submission it means "look for the task first".
+    After a read, try again. After a submission, look for the task first.
     """
 
 
@@ -167,15 +167,15 @@ class DownloadError(WiroError):
 
 
 class MediaError(WiroError):
-    """A file is not what it claims to be: it cannot be decoded, or has no frames."""
+    """A media file cannot be decoded, or has no frames."""
 
 
 class StoreError(WiroError):
-    """The video store cannot be reached, is full, or lost a file.
+    """The video store cannot be reached, is full, or has lost a file.
 
     Args:
-        is_configuration: a person has to change something at the store first: it refuses the
-            credentials, or the bucket is missing. Nothing needs to be given up meanwhile.
+        is_configuration: the store refuses the credentials, or the bucket is missing. The same
+            call can succeed once that is corrected.
     """
 
     def __init__(self, message: str, *, is_configuration: bool = False) -> None:
@@ -184,4 +184,4 @@ class StoreError(WiroError):
 
 
 class LedgerError(WiroError):
-    """The ledger cannot be used: unreachable, or written by another version of its schema."""
+    """The ledger cannot be reached, or was written by another version of this package."""

@@ -81,7 +81,7 @@ def test_a_file_of_unknown_length_arrives_whole(server: ScriptedServer, client: 
         (Reply(status=403), "HTTP 403"),
         (Reply(status=500), "HTTP 500"),
         (Reply(status=206, body=b"half"), "HTTP 206"),
-        (Reply(status=302), "without saying where"),
+        (Reply(status=302), "redirects to nowhere"),
         (Reply(status=302, headers={"Location": "//[x"}), "cannot be fetched"),
         (Reply(body=b"<html>", headers={"Content-Type": "text/html; charset=utf-8"}), "HTML"),
         (Reply(), "is empty"),

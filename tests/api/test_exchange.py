@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 import ipaddress
 import socket
 import ssl
@@ -18,10 +19,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.api.test_server import KEY, RUN_ACCEPTED, SECRET, ScriptedServer
+from tests.api.test_server import KEY, RESET, RUN_ACCEPTED, SECRET, Reply, ScriptedServer
 from wiro_dagster.api.auth import Credentials
 from wiro_dagster.api.client import WiroClient
 from wiro_dagster.errors import (
+    ApiError,
     DownloadError,
     NothingAccepted,
     OutcomeUnknown,
@@ -186,6 +188,38 @@ def test_an_error_of_the_question_itself_sends_nothing() -> None:
         assert server.received == []
         client.submit(MODEL, {"prompt": "x"}, confirm=lambda: True)
         assert len(server.received) == 1
+
+
+@pytest.mark.parametrize("reply", [RESET, Reply(status=500), Reply(status=429)])
+def test_a_run_is_confirmed_and_sent_once_whatever_comes_back(reply: Reply) -> None:
+    """No layer below repeats the request, nor asks again."""
+    asked: list[bool] = []
+    with ScriptedServer().running() as server:
+        server.script(reply)
+        with pytest.raises(ApiError):
+            build_client(server.port).submit(
+                MODEL, {"prompt": "x"}, confirm=lambda: asked.append(True) is None
+            )
+        assert (len(asked), len(server.received)) == (1, 1)
+
+
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_an_answer_of_more_than_8_mb_is_cut_off(is_compressed: bool) -> None:
+    """By the bytes that it unfolds to; one of exactly 8 MB is read."""
+    for size_bytes, is_read in ((8_000_000, True), (8_000_001, False)):
+        start = b'{"result": true, "tasklist": [{"id": "1"}]'
+        body = start + b" " * (size_bytes - len(start) - 1) + b"}"
+        headers = {"Content-Encoding": "gzip"} if is_compressed else {}
+        with ScriptedServer().running() as server:
+            server.script(
+                Reply(body=gzip.compress(body) if is_compressed else body, headers=headers)
+            )
+            client = build_client(server.port)
+            if is_read:
+                assert client.get_task("1").id == "1"
+                continue
+            with pytest.raises(OutcomeUnknown, match="larger than 8 MB"):
+                client.get_task("1")
 
 
 def test_the_time_of_the_question_is_not_taken_from_the_answer() -> None:

@@ -389,7 +389,7 @@ def test_a_model_without_price_list_has_no_problem_with_it(value: object) -> Non
     [
         ("{broken", "not JSON"),
         ("5", "not a list"),
-        ([5], "entry 1: is not an object"),
+        ([5], "entry 1 is not an object"),
         ([{"priceMethod": "cpr"}], "entry 1: price is missing"),
         ([{"price": 1}], "entry 1: priceMethod is missing"),
         ([{"price": "free", "priceMethod": "cpr"}], "price is not an amount"),

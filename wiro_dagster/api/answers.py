@@ -46,18 +46,18 @@ class Envelope:
     """The frame around every answer."""
 
     result: bool | None
-    """None where it is missing or neither true nor false."""
+    """None if it is missing or neither true nor false."""
     errors: tuple[WireError, ...]
     fields: Mapping[str, Any]
     """The whole answer."""
 
 
 def find_envelope(body: bytes, secrets: Iterable[str] = ()) -> Envelope | None:
-    """Return the envelope of an answer; None where the body is no JSON object.
+    """Return the envelope of an answer; None if the body is not a JSON object.
 
     Args:
         body: as received.
-        secrets: texts to blot out of the error messages, should Wiro echo them.
+        secrets: texts to redact from the error messages, in case Wiro echoes them.
     """
     try:
         fields = parse_json(body)
@@ -82,13 +82,13 @@ def _list_errors(value: Any) -> Iterable[Any]:
 def _read_error(item: Any, secrets: Iterable[str]) -> WireError:
     fields = item if isinstance(item, dict) else {"message": item}
     message = find_text(fields.get("message")) or ""
-    # Our own sentences quote it, and end by themselves.
-    told = shorten(redact(message, secrets)).removesuffix(".")
-    return WireError(code=find_whole(fields.get("code")), message=told)
+    # Our own sentences quote it and have their own full stop.
+    line = shorten(redact(message, secrets)).removesuffix(".")
+    return WireError(code=find_whole(fields.get("code")), message=line)
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """Return the text with every secret in it blotted out."""
+    """Return the text with every secret replaced."""
     for secret in sorted(secrets, key=len, reverse=True):
         if secret:
             text = text.replace(secret, "[redacted]")
@@ -96,7 +96,7 @@ def redact(text: str, secrets: Iterable[str]) -> str:
 
 
 def shorten(text: str) -> str:
-    """Return a remote text fit for one line of a log."""
+    """Return a remote text as one short line without control characters."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= _MESSAGE_LIMIT else line[: _MESSAGE_LIMIT - 1] + "…"
 
@@ -105,7 +105,7 @@ def get_objects(call: str, fields: Mapping[str, Any], name: str) -> list[Mapping
     """Return the objects of a list that an answer must hold.
 
     Raises:
-        OutcomeUnknown: there is no such list.
+        OutcomeUnknown: the list is missing.
     """
     if find_list(fields.get(name)) is None:
         raise refuse_shape(call, name)

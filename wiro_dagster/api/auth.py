@@ -14,10 +14,11 @@ from wiro_dagster.errors import ConfigurationError
 
 
 class NonceSource:
-    """Gives an integer that it never gave before, in any thread.
+    """Gives integers that never repeat, in any thread.
 
-    It counts from a random start and takes a new start in a forked child, so siblings do not
-    repeat each other. Every value fits a double (2**53), in case the service parses it as one.
+    It counts up from a random start. A forked child takes a new start, so that processes do not
+    repeat each other's values. Every value fits a double (2**53), in case the service parses it as
+    one.
     """
 
     def __init__(self) -> None:
@@ -41,10 +42,10 @@ _NONCES = NonceSource()
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """The key of a project, and its secret where the project asks for signatures.
+    """The key of a project, and its secret if the project uses signatures.
 
     Raises:
-        ConfigurationError: a value is empty or holds what no HTTP header can carry.
+        ConfigurationError: a value is empty, or holds characters that no HTTP header can carry.
     """
 
     api_key: str = field(repr=False)
@@ -52,7 +53,7 @@ class Credentials:
     """None for a "key only" project."""
 
     def __post_init__(self) -> None:
-        """Refuse at once what would only fail inside a request, with the value in the error."""
+        """Check now: inside a request the error would show the value."""
         _check_printable("API key", self.api_key)
         if self.api_secret is not None:
             _check_printable("API secret", self.api_secret)

@@ -118,7 +118,7 @@ def has_local_file(value: Any) -> bool:
 
 
 def build_body(fields: Mapping[str, Any]) -> Body:
-    """Return the body for inputs: JSON, or multipart where a local file is among them.
+    """Return the body for inputs: JSON, or multipart if a local file is among them.
 
     Raises:
         InputError: an input cannot be sent.
@@ -168,7 +168,7 @@ def measure_file(name: str, path: Path) -> int:
     """Return the size in bytes of a file that can be sent.
 
     Raises:
-        InputError: it is no readable file, is empty, or is over 100 MB.
+        InputError: it cannot be read, is empty, or is over 100 MB.
     """
     try:
         with path.open("rb") as file:
@@ -186,7 +186,7 @@ def measure_file(name: str, path: Path) -> int:
 
 
 def _read_file(path: Path, size_bytes: int) -> Iterator[bytes]:
-    """Yield exactly as many bytes as were announced, or fail: a mixture is never sent whole."""
+    """Yield exactly as many bytes as were announced, or fail, so that Wiro never takes a part."""
     remaining = size_bytes
     with path.open("rb") as file:
         while remaining > 0:

@@ -1,7 +1,7 @@
-"""What a value from Wiro may be: each bound stated once, and a type for the wire models.
+"""The bounds of everything that Wiro states, each stated once, and types for the wire models.
 
-Whatever lies outside counts as not stated (None). One odd number must not stop a ledger, whose
-columns hold only so much, or pass for a cost. Texts are cut.
+A value out of bounds is treated as not stated (None). One odd number must not stop the ledger,
+whose columns have limits, or be taken for a cost. Texts are cut.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def find_id(value: Any) -> str | None:
 
 
 def find_word(value: Any) -> str | None:
-    """Return a short text, cut to 255 characters; None if there is none."""
+    """Return a short text, cut to 255 characters; None if it is empty."""
     text = find_name(value)
     return None if text is None else cut(text, LONGEST_WORD)
 

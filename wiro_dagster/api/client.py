@@ -48,7 +48,7 @@ class WiroClient:
     """Calls Wiro's API. Threads may share one client.
 
     Every call has a deadline. Calls other than `submit` are repeated after faults that may pass.
-    If they fail all the same, `OutcomeUnknown` and `NothingAccepted` mean "try again".
+    If one still fails, `OutcomeUnknown` and `NothingAccepted` mean "try again".
 
     Args:
         credentials: of the project.
@@ -121,7 +121,7 @@ class WiroClient:
         )
 
     def __repr__(self) -> str:
-        """Show where it calls, never as whom."""
+        """Show the service, and no credentials."""
         return f"WiroClient(base_url={self._transport.base_url!r})"
 
     def __enter__(self) -> WiroClient:
@@ -194,14 +194,14 @@ class WiroClient:
         return read_submission(call, answer, [*self._list_secrets(marker), *hidden])
 
     def get_task(self, task_id: str | None = None, *, token: str | None = None) -> Task:
-        """Return a task as it is now.
+        """Return the current state of a task.
 
         Args:
             task_id: the task.
             token: the task's token, instead of its id or in case Wiro does not know the id.
 
         Raises:
-            NotFound: there is none. Right after a submission it may not be listed yet.
+            NotFound: Wiro does not know it. Right after a submission that may change.
         """
         if task_id is not None:
             try:
@@ -238,7 +238,7 @@ class WiroClient:
         return self._get_page("Task/List", query, skipped=start)
 
     def cancel_task(self, task_id: str) -> None:
-        """Cancel a task that is in the queue. Then read it: it may have started meanwhile.
+        """Cancel a task that is in the queue. Read it afterwards: it may have started first.
 
         Raises:
             RequestRefused: it is not in the queue; `NotFound` if Wiro says so by code 1.
@@ -246,7 +246,7 @@ class WiroClient:
         self._read("Task/Cancel", JsonBody({"taskid": task_id}))
 
     def kill_task(self, task_id: str, token: str | None = None) -> None:
-        """Stop a task that is running. Then read it: it may have ended meanwhile.
+        """Stop a task that is running. Read it afterwards: it may have ended first.
 
         Args:
             task_id: the task.
@@ -271,7 +271,7 @@ class WiroClient:
 
         Raises:
             InputError: the slug is malformed.
-            NotFound: there is no such model for this key.
+            NotFound: this key does not see such a model.
         """
         _check_slug(model_slug)
         owner, project = model_slug.split("/")

@@ -46,8 +46,8 @@ class Download:
         """Yield the file in chunks of 256 KiB; the last one may be smaller.
 
         Raises:
-            DownloadError: it is cut, empty, too slow or larger than allowed. What was yielded
-                before is worth nothing then.
+            DownloadError: it is cut, empty, too slow or larger than allowed. Throw away what was
+                yielded before.
         """
         size_bytes = 0
         buffer = bytearray()
@@ -73,8 +73,8 @@ class Download:
         """
         if self.status != HTTPStatus.OK:
             raise DownloadError(
-                f"{self._name} was answered with HTTP {self.status}. Try again; a file that has "
-                "expired stays away."
+                f"{self._name} was answered with HTTP {self.status}. Try again, unless it has "
+                "expired."
             )
         encoding = self._response.headers.get("Content-Encoding", "identity")
         if encoding.strip().lower() != "identity":
@@ -136,7 +136,7 @@ class Downloader:
         """Open a file, following redirects between allowed hosts.
 
         Args:
-            url: where it is.
+            url: its address.
             max_bytes: the largest file to accept.
             longest_seconds: for the whole file.
 
@@ -167,10 +167,8 @@ class Downloader:
             response.close()
             session.close()  # the next request must not meet a connection that is just ending
             if not target:
-                raise DownloadError(f"{name} leads elsewhere without saying where. Try again.")
-        raise DownloadError(
-            f"{name} leads on and on, after {_MOST_REDIRECTS} redirects. Try again."
-        )
+                raise DownloadError(f"{name} redirects to nowhere. Try again.")
+        raise DownloadError(f"{name} still redirects after {_MOST_REDIRECTS} redirects. Try again.")
 
     def _request(
         self, session: requests.Session, exchange: Exchange, parts: Url, name: str
@@ -216,7 +214,7 @@ class Downloader:
 
 
 def _name_file(parts: Url) -> str:
-    """Host and path of a file for messages; a query string may hold a signature."""
+    """Return a file's host and path for messages; its query string may hold a signature."""
     return shorten(f"{parts.scheme}://{parts.netloc}{parts.path or '/'}")
 
 

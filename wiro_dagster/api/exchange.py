@@ -1,8 +1,8 @@
 """One request and its answer: a total deadline, and a last question before the first byte.
 
-A socket's own timeout starts anew with each byte, so a server that sends one byte now and then
-holds a thread forever. Here every read and write gets what is left of one deadline, status line,
-headers and chunk sizes included.
+A socket's own timeout starts again with each byte, so a server that sends a byte now and then can
+hold a thread forever. Here each read and write gets what is left of one deadline, and that includes
+the status line, headers and chunk sizes.
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ class Exchange:
         return min(remaining_seconds, self._silence_seconds)
 
     def leave(self) -> None:
-        """Note that the first byte is about to leave, if the caller still wants it to.
+        """Ask for the last time, and note that the first byte is about to leave.
 
         Raises:
-            SubmissionWithdrawn: the caller no longer wants it.
-            TimeoutError: connecting took all the time there was.
+            SubmissionWithdrawn: `confirm` returned False.
+            TimeoutError: connecting used up all the time.
         """
         self.get_patience()
         if self._confirm is not None:
@@ -96,7 +96,7 @@ class Exchange:
             _CURRENT.reset(token)
 
 
-# `requests` hands nothing of ours down to its connections. It calls them in our own thread, though.
+# `requests` cannot pass an exchange down to its connections, but it calls them in this thread.
 _CURRENT: ContextVar[Exchange] = ContextVar("wiro_exchange")
 
 
@@ -119,13 +119,13 @@ class _TimedReader(io.RawIOBase):
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
-        """Give the socket up."""
+        """Release the socket."""
         self._raw.close()
         super().close()
 
 
 class _TimedSocket:
-    """The one method of a socket that an answer is read by."""
+    """The only method of a socket that reading an answer needs."""
 
     def __init__(self, connected: socket) -> None:
         self._socket = connected
@@ -143,8 +143,9 @@ class _TimedResponse(http.client.HTTPResponse):
 class _FencedConnection(HTTPConnection):
     """A connection that connects first, then asks whether to send, then sends.
 
-    DNS, TCP and TLS take seconds in which a lease can be lost. None of them lies between the
-    answer of `confirm` and the first byte. A connection that is open already asks just the same.
+    DNS, TCP and TLS can take seconds, in which the caller may lose its lease and another process
+    may buy the same video. So none of them comes between `confirm` and the first byte. On a
+    connection that is open already, `confirm` is called right before the first byte as well.
     """
 
     response_class = _TimedResponse
@@ -181,7 +182,7 @@ def _fence(manager: PoolManager) -> None:
 
 
 class FencedAdapter(HTTPAdapter):
-    """Sends within the current exchange, and never repeats anything by itself."""
+    """Sends within the current exchange, and never repeats a request."""
 
     def __init__(self, *, pool_size: int = 1) -> None:
         super().__init__(max_retries=0, pool_maxsize=pool_size)

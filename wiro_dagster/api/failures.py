@@ -1,4 +1,4 @@
-"""Faults of the network, said in a few words that quote nothing remote."""
+"""Faults of the network, described in a few words that quote nothing remote."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import requests
 from urllib3 import exceptions as urllib3_errors
 
 NETWORK_ERRORS = (requests.RequestException, urllib3_errors.HTTPError, OSError, ValueError)
-"""Everything by which requests and urllib3 report a fault.
+"""How requests and urllib3 report a fault. ValueError comes from headers in no known encoding."""
 
-ValueError is among them for headers that are text in no encoding.
-"""
+
+class AnswerTooLarge(requests.RequestException):
+    """An answer's body is larger than any answer of Wiro's."""
+
 
 _Words = tuple[tuple[tuple[type[BaseException], ...], str], ...]
 
@@ -29,7 +31,11 @@ _LOCAL_WORDS: _Words = (
 )
 
 _REMOTE_WORDS: _Words = (
-    ((urllib3_errors.ProxyError, requests.exceptions.ProxyError), "the proxy refused"),
+    ((AnswerTooLarge,), "the answer is larger than 8 MB"),
+    (
+        (urllib3_errors.ProxyError, requests.exceptions.ProxyError),
+        "the proxy refused",
+    ),
     ((urllib3_errors.DecodeError,), "the answer's compression is broken"),
     ((urllib3_errors.IncompleteRead, http.client.IncompleteRead), "the answer was cut short"),
     ((http.client.HTTPException, urllib3_errors.HTTPError), "the answer is not HTTP"),
@@ -37,10 +43,10 @@ _REMOTE_WORDS: _Words = (
 
 
 def describe_failure(error: BaseException) -> str:
-    """Return what went wrong on the way, in a few words.
+    """Return what went wrong on the network, in a few words.
 
-    The errors of urllib3 wrap each other and quote what was received, so only their kinds are
-    told, and the operating system's own words where there is no known kind.
+    urllib3's errors wrap each other and quote what was received. Only their kinds are described,
+    or the operating system's own words if the kind is not known.
     """
     chain = list(_unwrap(error))
     system_words = (item.strerror for item in chain if isinstance(item, OSError))

@@ -143,9 +143,9 @@ class ModelDetail(WireModel):
     parameters: tuple[ParameterGroup, ...] | None
     """None if Wiro declares none: inputs cannot be validated."""
     prices: tuple[PriceEntry, ...] | None
-    """None if there is no price list, or it cannot be read."""
+    """None if the price list is missing or cannot be read."""
     price_problem: str | None
-    """Why the price list cannot be read; None if it can, or there is none."""
+    """Why the price list cannot be read; None if it can, or is missing."""
     cost_per_second_usd: MaybeMoney
     approximate_cost_usd: MaybeMoney
     """Wiro's own guess for one run."""
@@ -158,14 +158,14 @@ def choose_model(slug: str, tools: Sequence[Mapping[str, Any]]) -> ModelDetail:
     """Return the model of that slug among those of an answer.
 
     Raises:
-        NotFound: there is none at all.
+        NotFound: the answer holds no model.
     """
     if not tools:
         raise NotFound(f"Wiro does not know the model {slug}. Check the slug on its page.")
     named = (
         tool for tool in tools if read_slug(tool.get("slugowner"), tool.get("slugproject")) == slug
     )
-    # A single model counts even if its slug is spelled in another way.
+    # A single model is the one we asked for, even if its slug is spelled in another way.
     return read_model(slug, next(named, tools[0]))
 
 
@@ -232,7 +232,7 @@ def _read_price(position: int, entry: Any) -> PriceEntry:
         return PriceEntry.model_validate(entry)
     except ValidationError as error:
         problem = error.errors()[0]
-        name = ".".join(map(str, problem["loc"]))
-        reason = str(problem.get("ctx", {}).get("error", "is missing"))
-        told = f"{name} {reason}" if name else "is not an object"
-    raise ValueError(f"price entry {position}: {told}")
+    if not problem["loc"]:
+        raise ValueError(f"price entry {position} is not an object")
+    reason = problem.get("ctx", {}).get("error", "is missing")
+    raise ValueError(f"price entry {position}: {problem['loc'][0]} {reason}")

@@ -1,7 +1,7 @@
 """A task's events as they happen, over Wiro's WebSocket.
 
-A hint that makes things faster, never the record: frames may be late, twice or missing, and hold
-neither cost nor exit code. Read the task for the truth once this has ended.
+Events are a hint that makes things faster, never the record: frames may be late, doubled or
+missing, and hold neither cost nor exit code. After the last event, read the task.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wiro_dagster.api.answers import shorten
+from wiro_dagster.api.bounds import find_word
 from wiro_dagster.api.hosts import AllowedHosts, check_service_url
 from wiro_dagster.api.wire import find_name, find_object, find_truth, read_percentage
 from wiro_dagster.errors import ConfigurationError, WiroError
@@ -23,7 +24,7 @@ from wiro_dagster.errors import ConfigurationError, WiroError
 _LAST_STATUSES = frozenset({"task_postprocess_end", "task_cancel"})
 _OPEN_SECONDS = 10.0
 _SILENCE_SECONDS = 60.0
-"""After so long without a frame the connection may be dead: another one is opened."""
+"""After so long without a frame the connection may be dead, so another one is opened."""
 _LONGEST_PAUSE_SECONDS = 15.0
 _LARGEST_FRAME_BYTES = 1024 * 1024
 _FAR_AWAY = 86_400.0
@@ -72,7 +73,7 @@ class ProgressFeed:
         self._news = threading.Event()
 
     def close(self) -> None:
-        """Stop listening. The threads end by themselves within a minute."""
+        """Stop listening. The threads end within a minute."""
         self._stopped.set()
 
     def follow(self, task_id: str, get_token: Callable[[], str]) -> None:
@@ -105,7 +106,7 @@ class ProgressFeed:
         return ended
 
     def _listen(self, task_id: str, get_token: Callable[[], str]) -> None:
-        # A clock that runs out when nobody listens any more ends the follower from within.
+        # Once the feed is closed, this clock is past the deadline and the follower ends.
         def clock() -> float:
             return _FAR_AWAY if self._stopped.is_set() else 0.0
 
@@ -137,14 +138,14 @@ def follow_task(
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[ProgressEvent]:
-    """Follow a task until its last event or the deadline; connect again whenever that is needed.
+    """Follow a task until its last event or the deadline, across lost connections.
 
-    Faults of the network never show: at worst there are no events.
+    A fault of the network never raises: at worst there are no events.
 
     Args:
         url: of the WebSocket, for example `wss://socket.wiro.ai/v1`.
         task_token: from the submission.
-        deadline: when to stop, as the clock tells it.
+        deadline: when to stop, by the clock.
         allow_http_hosts: hosts that may be called without TLS, beside this machine.
         clock: gives seconds.
         sleep: waits for that many seconds.
@@ -185,7 +186,7 @@ def _follow(
 def _follow_connection(
     url: str, task_token: str, deadline: float, clock: Callable[[], float]
 ) -> Iterator[ProgressEvent]:
-    """Yield the events of one connection; end with it, whatever ends it."""
+    """Yield the events of one connection, until it ends for whatever reason."""
     from websockets.exceptions import WebSocketException
     from websockets.sync.client import connect
 
@@ -208,25 +209,25 @@ def _follow_connection(
 
 
 def _build_silent_logger() -> logging.Logger:
-    """The websockets package logs whole frames at debug level, the token among them."""
+    """Return a logger that drops everything: websockets logs whole frames, the token included."""
     logger = logging.Logger("wiro_dagster.progress", level=logging.CRITICAL)  # noqa: LOG001, kept out of the tree of loggers
     logger.addHandler(logging.NullHandler())
     return logger
 
 
 def find_event(frame: str | bytes, task_token: str) -> ProgressEvent | None:
-    """Return what a frame tells.
+    """Return the event in a frame.
 
     Returns:
-        None for a binary frame, another task's frame, and one that is no event.
+        None for a binary frame, another task's frame, and a frame that is not an event.
     """
     if isinstance(frame, bytes):
         return None
     fields = find_object(frame)
-    status = None if fields is None else find_name(fields.get("type"))
+    status = None if fields is None else find_word(fields.get("type"))
     if fields is None or status is None:
         return None
-    # The newest frames name no task at all.
+    # The newest frames do not name their task.
     if find_name(fields.get("tasktoken")) not in (None, task_token):
         return None
     message = fields.get("message")
@@ -240,7 +241,7 @@ def find_event(frame: str | bytes, task_token: str) -> ProgressEvent | None:
 
 
 def _find_message(message: Any) -> str | None:
-    """Text that the model printed; structured messages are told by their percentage."""
+    """Return text that the model printed; structured messages only count by their percentage."""
     if not isinstance(message, str) or find_object(message) is not None:
         return None
     return shorten(message) or None

@@ -23,7 +23,7 @@ _LONGEST_SLOW_DOWN_SECONDS = 300.0
 _SECONDS = re.compile(r"\d{1,18}(\.\d{1,9})?")
 
 _REPEATABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 525)})
-"""Server faults; 520 to 524 are a CDN's words for an origin that does not answer."""
+"""Server faults. A CDN sends 520 to 524 if the origin does not answer."""
 
 
 def find_pause(outcome: Answer | ApiError, attempt: int, *, jitter: float) -> float | None:
@@ -35,7 +35,7 @@ def find_pause(outcome: Answer | ApiError, attempt: int, *, jitter: float) -> fl
         jitter: a random number from 0 to 1, so that callers drift apart.
 
     Returns:
-        None if the outcome is worth reading: another attempt would change nothing.
+        None if another attempt would not change the outcome.
     """
     if isinstance(outcome, Answer) and outcome.status not in _REPEATABLE_STATUSES:
         return None
@@ -53,7 +53,7 @@ def read_retry_after(header: str | None, *, now: float) -> float | None:
         now: unix seconds, to measure a date against.
 
     Returns:
-        None where there is no header, or it says neither.
+        None if the header is missing, or is neither.
     """
     text = (header or "").strip()
     seconds = float(text) if _SECONDS.fullmatch(text) else _read_date(text) - now
@@ -85,7 +85,7 @@ class SlowDown:
         self._not_before = -math.inf
 
     def postpone(self, retry_after_seconds: float | None) -> None:
-        """Hold back from now on, for as long as a 429 asked, or a moment where it did not say."""
+        """Hold back from now on, for as long as a 429 asked, or a second if it did not say."""
         asked_seconds = max(retry_after_seconds or 0.0, _SHORTEST_SLOW_DOWN_SECONDS)
         seconds = min(asked_seconds, _LONGEST_SLOW_DOWN_SECONDS)
         with self._lock:

@@ -15,7 +15,7 @@ from wiro_dagster.api.wire import find_name, read_text
 from wiro_dagster.errors import ConfigurationError, OutcomeUnknown
 
 _SHORTEST_SECRET = 8
-"""Shorter parts of a URL are words, and guessable."""
+"""Shorter parts of a URL are words, not secrets."""
 
 _MARKER = "{marker}"
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -41,8 +41,8 @@ class RunExtras:
     """Headers and fields that are added to every run, by configuration only.
 
     Wiro's own clients send a key by which a repeated run continues the same task. Its name is not
-    public, so this package never guesses it: set it here once you know it. `{marker}` in a value
-    stands for the run's marker; without a marker such a value is left out.
+    public, so this package never guesses it: set it here once you know it. `{marker}` in a value is
+    replaced by the run's marker; a run without a marker goes without that value.
 
     Raises:
         ConfigurationError: a name is ours or malformed, or a value cannot be sent.
@@ -52,7 +52,7 @@ class RunExtras:
     fields: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse now what would spoil every run later."""
+        """Refuse now what would break every run later."""
         for name, value in self.headers.items():
             if not _HEADER_NAME.fullmatch(name) or name.lower() in _OUR_HEADERS:
                 raise ConfigurationError(f"run_headers: {name!r} cannot be set. Remove it.")
@@ -87,10 +87,10 @@ def read_submission(call: str, answer: Answer, secrets: Iterable[str]) -> Submis
     Args:
         call: what was called, for error messages.
         answer: as received.
-        secrets: texts to blot out of messages.
+        secrets: texts to redact from messages.
 
     Raises:
-        ApiError: of the kind that tells whether a task may exist.
+        ApiError: its kind says whether a task may exist.
     """
     envelope = find_envelope(answer.body, secrets)
     named = None if envelope is None else find_name(envelope.fields.get("taskid"))
@@ -120,7 +120,7 @@ def read_submission(call: str, answer: Answer, secrets: Iterable[str]) -> Submis
 
 
 def list_url_secrets(url: str) -> list[str]:
-    """Return a callback's URL, and the parts of it that may be secret by themselves."""
+    """Return a callback's URL, and those of its parts that may be secret."""
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -14,6 +14,7 @@ from urllib3.response import BaseHTTPResponse
 
 from wiro_dagster.api.bounds import LARGEST_ANSWER_BYTES
 from wiro_dagster.api.exchange import FencedAdapter
+from wiro_dagster.api.failures import AnswerTooLarge
 from wiro_dagster.api.hosts import LOOPBACK_HOSTS
 
 _PIECE_BYTES = 64 * 1024
@@ -58,7 +59,7 @@ def open_session(*, pool_size: int = 1) -> requests.Session:
 
 
 def _hide_broken_headers(record: logging.LogRecord) -> bool:
-    """Blot out what urllib3 quotes of headers that it cannot parse: they may hold a token."""
+    """Hide what urllib3 quotes of headers that it cannot parse: they may hold a token."""
     if isinstance(record.args, tuple) and any(
         isinstance(argument, HeaderParsingError) for argument in record.args
     ):
@@ -72,7 +73,7 @@ def _keep_headers(request: requests.PreparedRequest) -> requests.PreparedRequest
 
 
 def choose_proxies(host: str | None) -> dict[str, str]:
-    """Return what overrides the environment's proxies: for this machine's own hosts, none."""
+    """Return what overrides the environment's proxies: this machine needs none for itself."""
     return {"http": "", "https": ""} if host in LOOPBACK_HOSTS else {}
 
 
@@ -95,11 +96,11 @@ def read_content(raw: BaseHTTPResponse) -> bytes:
 
     Raises:
         HTTPError: as `read_pieces`.
-        ConnectionError: it is larger than an answer of Wiro's can be.
+        AnswerTooLarge: it has more than 8 MB.
     """
     content = bytearray()
     for piece in read_pieces(raw):
         content += piece
         if len(content) > LARGEST_ANSWER_BYTES:
-            raise requests.ConnectionError("the answer is too large")
+            raise AnswerTooLarge
     return bytes(content)

@@ -1,8 +1,8 @@
-"""How requests travel: signed one by one, each within a deadline, repeated only where that is safe.
+"""How requests travel: each signed and within a deadline, and repeated only if that is safe.
 
-A run is sent once, on a connection of its own: there is no idempotency key, so each accepted run is
-billed. A pooled connection may have gone stale, which shows only after something was sent on it. A
-fresh one costs a handshake; not knowing what became of a run costs a search, or a video.
+A run is sent once, on a connection of its own. Wiro has no idempotency key, so each accepted run is
+billed. A pooled connection may be stale, which shows only after something was sent on it. A fresh
+one costs a handshake; not knowing the outcome of a run costs a search, or a second video.
 
 Everything else is a read. It is repeated after faults, each attempt with a new nonce and signature,
 on connections that are kept.

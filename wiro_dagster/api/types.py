@@ -106,7 +106,7 @@ class OutputFile(WireModel):
     id: MaybeId = None
     name: Word = ""
     url: MaybeText = None
-    """Public to anyone who has it, for a limited time."""
+    """Anyone who has it can read the file, for a limited time."""
     content_type: MaybeWord = Field(default=None, validation_alias="contenttype")
     size_bytes: MaybeSize = Field(default=None, validation_alias="size")
     """As Wiro announces it; not measured."""
@@ -135,7 +135,7 @@ class Task(WireModel):
     stated_cost: Annotated[str | None, BeforeValidator(find_stated_amount)] = Field(
         default=None, validation_alias="totalcost"
     )
-    """The cost as Wiro wrote it, cut, for messages: it may be no amount at all."""
+    """The cost as Wiro wrote it, cut, for messages only: it may not be an amount."""
     created_at: MaybeTime = Field(default=None, validation_alias="createtime")
     started_at: MaybeTime = Field(default=None, validation_alias="starttime")
     ended_at: MaybeTime = Field(default=None, validation_alias="endtime")
@@ -155,9 +155,9 @@ class Task(WireModel):
     def state(self) -> TaskState:
         """How the task stands, by its status first and then by its exit code.
 
-        Statuses that are not terminal, `task_error` and words never seen before included, are
-        those of a task that may still run and be billed. A task that has ended without an exit
-        code counts as running, too: nobody knows yet how it ended, so it has to be read again.
+        Any status that is not terminal, including `task_error` and unknown words, is "running":
+        the task may still be billed. A task that has ended without an exit code is "running", too,
+        since its outcome is not known yet. Read it again.
         """
         if self.status == "task_cancel":
             # Cancelled tasks have been shown with exit code "0".
@@ -231,8 +231,8 @@ def find_page(fields: Mapping[str, Any], *, skipped: int = 0) -> TaskPage | None
         skipped: how many tasks come before it, in case it states no total.
 
     Returns:
-        None if there is no list of tasks, or nothing in it is one. That is not the same as an
-        empty list, which says that there are none.
+        None if the list of tasks is missing or holds nothing readable. An empty list is different:
+        it says that there are no tasks.
     """
     items = find_list(fields.get("tasklist"))
     if items is None:

@@ -81,7 +81,7 @@ def find_decimal(value: Any) -> Decimal | None:
     """Return a finite number, given as a number or as text; None for anything else."""
     if isinstance(value, (str, int, float, Decimal)) and not isinstance(value, bool):
         try:
-            # Python reads underscores in numbers; nobody else writes them.
+            # Decimal accepts underscores in numbers, JSON does not.
             number = Decimal(str(value).strip().replace("_", "x"))
         except (InvalidOperation, ValueError):
             return None

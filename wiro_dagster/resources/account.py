@@ -58,8 +58,8 @@ class WiroResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     websocket_url: str | None = Field(
         default=None,
         description=(
-            "Where waiting runs hear of their tasks' progress. Not set: Wiro's own, and none for "
-            "another service."
+            "WebSocket that reports tasks' progress to waiting runs. By default Wiro's own, and "
+            "none if base_url is another service."
         ),
     )
     connect_timeout_seconds: float = Field(
@@ -113,7 +113,7 @@ class WiroResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         if urlsplit(self.base_url).hostname in LOOPBACK_HOSTS:
-            return  # an emulator's keys are no secrets
+            return  # an emulator on this machine: its keys are not secret
         for name in ("api_key", "api_secret"):
             value = getattr(self, name)
             # When Dagster starts a run, it replaces each EnvVar with the variable's value.
@@ -145,7 +145,7 @@ class WiroResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         )
 
     def find_websocket_url(self) -> str | None:
-        """Return where tasks' events come from; None for another service that names no place.
+        """Return the WebSocket of tasks' events; None if another service has none.
 
         Raises:
             ConfigurationError: the URL is malformed, or would send task tokens in the clear.
@@ -158,7 +158,7 @@ class WiroResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return check_service_url("websocket_url", self.websocket_url, ("wss", "ws"), http_hosts)
 
     def open_progress(self) -> ProgressFeed | None:
-        """Return a feed of tasks' events; None for another service that names no place for them.
+        """Return a feed of tasks' events; None if another service has none.
 
         Raises:
             ConfigurationError: as `find_websocket_url`.
@@ -183,7 +183,7 @@ def _client(
         credentials,
         run_headers=dict(run_headers),
         run_fields=dict(run_fields),
-        # The tick asks again in any case: it must not spend itself on one stubborn answer.
+        # The next tick asks again, so one slow answer must not use up this one.
         read_attempts=2,
         longest_wait_seconds=3.0,
         **settings,
