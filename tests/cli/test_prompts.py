@@ -62,7 +62,7 @@ def test_json_says_the_same(folder: Path) -> None:
     (folder / "prompts.yaml").write_text("prompts: [")
     result = check("prompts.yaml", "--json")
     assert result.exit_code == 1
-    assert "this is not YAML" in json.loads(result.output)["problems"][0]["message"]
+    assert "cannot be read as YAML" in json.loads(result.output)["problems"][0]["message"]
 
 
 def test_a_model_that_only_wiro_knows_is_a_note(folder: Path) -> None:

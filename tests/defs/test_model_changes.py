@@ -136,3 +136,35 @@ def test_a_change_that_breaks_prompts_is_told_and_refused(
         assert "Wiro has changed this model's inputs" in failure
         assert [order.partition for order in filed.settle()] == ["short"]
         assert changing.billable_tasks() == 2
+
+
+def test_another_default_of_wiro_orders_nothing_again(
+    changing: Emulator, models: Path, tmp_path: Path
+) -> None:
+    """Nothing was changed in the project, so nothing is paid again; the check says what changed."""
+    home = tmp_path / "dagster"
+    home.mkdir()
+    with dg.instance_for_test(temp_dir=str(home)) as instance:
+        options = {"auto_order": "new_and_changed"}
+        project = Project(tmp_path, changing, instance, policy=ALERT, collection_options=options)
+        project.write_prompts({"id": "a", "prompt": "A pan"}, defaults={"model": MODEL})
+        project.bring_prompts_in()
+        assert len(project.ledger.list_orders()) == 1
+
+        changed = json.loads(models.read_text())
+        changed[0]["parameters"][0]["items"][1]["default"] = "10"
+        models.write_text(json.dumps(changed))
+        changing.restart()
+
+        result = project.bring_prompts_in()
+        (order,) = project.ledger.list_orders()
+        assert order.inputs["duration"] == "6"
+        (check,) = result.asset_events
+        assert check.passed
+        told = str(check.metadata["wiro/model_changes"].value)
+        assert "its default was '6' and is '10'." in told
+        assert "gives 'a' other inputs when they are ordered next" in told
+
+        project.write_prompts({"id": "a", "prompt": "A slow pan"}, defaults={"model": MODEL})
+        orders = project.ledger.list_orders()
+        assert [order.inputs["duration"] for order in orders] == ["6", "10"]

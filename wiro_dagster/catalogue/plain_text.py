@@ -79,10 +79,10 @@ def parse_yaml(text: str, source: str) -> Any:
         mark = error.problem_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise InputError(
-            f"{source}{where}: this is not YAML: {error.problem}. Correct it and try again."
+            f"{source}{where}: cannot be read as YAML: {error.problem}. Correct it and try again."
         ) from error
     except (yaml.YAMLError, ValueError) as error:
-        raise InputError(f"{source}: this is not YAML: {error}. Correct it.") from error
+        raise InputError(f"{source}: cannot be read as YAML: {error}. Correct it.") from error
 
 
 def _hidden(found: re.Match[str]) -> str:
@@ -183,13 +183,13 @@ def parse_json(text: str, source: str) -> Any:
         return _JsonDecoder(text).decode(text)
     except json.JSONDecodeError as error:
         raise InputError(
-            f"{source}, line {error.lineno}, column {error.colno}: this is not JSON: {error.msg}. "
+            f"{source}, line {error.lineno}, column {error.colno}: cannot be read as JSON: {error.msg}. "
             "Correct it and try again."
         ) from error
     except RecursionError as error:
-        raise InputError(f"{source}: this is not JSON: it is nested too deep.") from error
+        raise InputError(f"{source}: cannot be read as JSON: it is nested too deep.") from error
     except ValueError as error:
-        raise InputError(f"{source}: this is not JSON: {error}. Correct it.") from error
+        raise InputError(f"{source}: cannot be read as JSON: {error}. Correct it.") from error
 
 
 class _JsonDecoder(json.JSONDecoder):
