@@ -37,7 +37,7 @@ def test_required_counts_in_every_spelling(spelling: object) -> None:
     """Wiro writes required as a truth, a word or a number."""
     schema = schema_from_wire({"id": "seed", "type": "text", "required": spelling})
     assert schema.validate({})[1] == (
-        "seed: required, and not given. Write it, it must not be empty.",
+        "seed: required, and not given. It must not be empty.",
     )
 
 

@@ -154,7 +154,7 @@ def test_a_file_of_the_store_is_the_same_input_as_a_local_one(image: Path) -> No
     assert fingerprint_of(MODEL, {"i": file}) == fingerprint_of(MODEL, {"i": kept})
     sent = wire_inputs({"i": kept}, open_stored=lambda _: image)
     assert sent == wire_inputs({"i": file})
-    with pytest.raises(InputError, match="is in the video store, which is not at hand"):
+    with pytest.raises(InputError, match="is in the video store, which cannot be reached here"):
         wire_inputs({"i": kept})
 
 

@@ -377,7 +377,7 @@ def test_wrong_defaults_hold_all_prompts_back(top: str, field: str) -> None:
     found = read(f"{top}\nprompts: [{{id: a, prompt: x, model: {HAILUO}}}]")
     assert found.prompts == {}
     assert found.problems[0].field == field
-    assert "held back" in found.problems[1].message
+    assert "not taken" in found.problems[1].message
     assert found.problems[1].id == "a"
 
 

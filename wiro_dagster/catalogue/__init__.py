@@ -8,8 +8,14 @@ inputs, problems = schema.validate({"prompt": "A fox in the snow", "duration": 1
 from __future__ import annotations
 
 from wiro_dagster.catalogue.bounds import MAX_FILE_BYTES
-from wiro_dagster.catalogue.cache import CachedModel, MemorySchemaCache, SchemaCache
-from wiro_dagster.catalogue.catalogue import Catalogue, ModelLookup, SeenChange
+from wiro_dagster.catalogue.catalogue import (
+    CachedModel,
+    Catalogue,
+    MemorySchemaCache,
+    ModelLookup,
+    SchemaCache,
+    SeenChange,
+)
 from wiro_dagster.catalogue.detail import schema_from_model_detail
 from wiro_dagster.catalogue.entries import (
     entry_from_schema,

@@ -26,10 +26,10 @@ _KIND_WORDS: tuple[tuple[str, OutputKind], ...] = (
 
 
 def schema_from_model_detail(detail: ModelDetail) -> ModelSchema:
-    """The schema of a model from Tool/Detail.
+    """Return the schema of a model from Tool/Detail.
 
-    What Wiro states wrongly is left out, and named in the schema's notes: a second input of the
-    same name, a default that the input itself would refuse, a range whose ends are crossed.
+    What Wiro states wrongly is left out and named in the schema's notes: a second input of the
+    same name, a default that the input itself would refuse, a minimum above its maximum.
     """
     kind = find_output_kind(detail.categories)
     if detail.parameters is None:
@@ -56,15 +56,15 @@ def schema_from_model_detail(detail: ModelDetail) -> ModelSchema:
 
 
 def unvalidated_note(slug: str) -> str:
-    """What a person must know of a model whose inputs nobody lists."""
+    """Return what users must know of a model whose inputs Wiro does not list."""
     return (
-        f"the inputs of {slug} cannot be validated, because Wiro lists none. They are sent as "
-        "they are written; look at the model's page for their names."
+        f"the inputs of {slug} cannot be validated, because Wiro does not list them. They are sent "
+        "as they are written; find their names on the model's page."
     )
 
 
 def find_output_kind(categories: Iterable[str]) -> OutputKind | None:
-    """What a model makes, told by its categories; `None` where they do not tell."""
+    """Return what a model makes by its categories, if they say so."""
     words = [category.strip().lower() for category in categories]
     made = [word.rpartition("-to-")[2] for word in words if "-to-" in word]
     for candidates in (made, words):
@@ -75,7 +75,7 @@ def find_output_kind(categories: Iterable[str]) -> OutputKind | None:
 
 
 def settled_specs(found: Iterable[InputSpec], notes: list[str]) -> tuple[InputSpec, ...]:
-    """Specs as they can be relied on; what had to be left out is added to `notes`."""
+    """Return specs without what contradicts itself, which is added to `notes`."""
     specs: dict[str, InputSpec] = {}
     for spec in found:
         if spec.id in specs:
@@ -90,14 +90,14 @@ def _settled(spec: InputSpec, notes: list[str]) -> InputSpec:
     if spec.type not in INPUT_TYPES:
         notes.append(f"{spec.id} has the unknown type {shown(spec.type)} and is not validated.")
     if spec.minimum is not None and spec.maximum is not None and spec.minimum > spec.maximum:
-        notes.append(f"{spec.id} has its minimum over its maximum; neither is validated.")
+        notes.append(f"{spec.id} has a minimum above its maximum; neither is validated.")
         spec = replace(spec, minimum=None, maximum=None)
     if spec.step is not None and spec.step <= 0:
         spec = replace(spec, step=None)
     if spec.default is None or not spec.default.strip():
         return replace(spec, default=None)
     if spec.type in FILE_TYPES:
-        return replace(spec, default=None)  # an example file that nobody asked for
+        return replace(spec, default=None)  # only an example file
     try:
         read_value(spec, spec.default)
     except ValueError:

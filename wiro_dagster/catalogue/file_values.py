@@ -27,10 +27,10 @@ def read_file_or_url(value: Any, folders: LocalFolders | None) -> FileInput | st
         value: a URL, a path as text, a `Path`, a `FileInput`, `{"file": path}`, or
             `{"asset": key}` with or without a `"partition"`.
         folders: where text may name local files; `None` if it must not, because it comes from a
-            table or from another machine. A `Path` comes from code and may be anywhere.
+            table or from S3. A `Path` comes from code and may be anywhere.
 
     Raises:
-        ValueError: it is none of these, or the file cannot be used; the message says why.
+        ValueError: it is something else, or the file cannot be used; the message says why.
     """
     if isinstance(value, FileInput):
         return value

@@ -45,7 +45,7 @@ class OrderedResolution:
 
 
 def ordered_seconds(inputs: Mapping[str, Any]) -> Decimal | None:
-    """The length that a run was asked for; `None` if no input states it."""
+    """Return the length that a run was asked for; `None` if no input states it."""
     for _, text in list_texts(inputs, _SECONDS_NAMES):
         amount = find_amount(text)
         if amount is not None and amount[1] in {"", "s"}:
@@ -54,7 +54,7 @@ def ordered_seconds(inputs: Mapping[str, Any]) -> Decimal | None:
 
 
 def ordered_resolution(inputs: Mapping[str, Any]) -> OrderedResolution | None:
-    """The size that a run was asked for; `None` if no input states it."""
+    """Return the size that a run was asked for; `None` if no input states it."""
     numbers = {folded(n): find_number(t) for n, t in list_texts(inputs, {"width", "height"})}
     width, height = numbers.get("width"), numbers.get("height")
     if width and height and min(width, height) >= 1:
@@ -83,7 +83,7 @@ def _read_resolution(text: str, *, is_bare_allowed: bool) -> OrderedResolution |
 def list_texts(
     inputs: Mapping[str, Any], names: frozenset[str] | set[str]
 ) -> Iterator[tuple[str, str]]:
-    """Inputs whose names, without case and punctuation, are among these, as text on the wire."""
+    """Yield the inputs whose folded names are among these, as text on the wire."""
     for name in inputs:
         text = text_of(inputs, name) if folded(name) in names else ""
         if text:
@@ -91,7 +91,7 @@ def list_texts(
 
 
 def text_of(inputs: Mapping[str, Any], name: str) -> str:
-    """An input as its text on the wire; empty if it is not given or not a scalar."""
+    """Return an input as its text on the wire; empty if it is not given or not a scalar."""
     try:
         value = inputs.get(name)
         return "" if is_absent(value) else wire_text(value)
@@ -100,5 +100,5 @@ def text_of(inputs: Mapping[str, Any], name: str) -> str:
 
 
 def folded(name: str) -> str:
-    """A name without case and punctuation."""
+    """Return a name without case and punctuation."""
     return re.sub(r"[^a-z0-9]", "", name.casefold())

@@ -40,7 +40,7 @@ _NOTES = (
 
 
 def schema_from_page(text: str, slug: str | None = None) -> ModelSchema:
-    """The schema that a model's saved text page states.
+    """Return the schema that a model's saved text page states.
 
     A page names file inputs by their URL names with type `text`; they become file inputs again.
 
@@ -49,7 +49,7 @@ def schema_from_page(text: str, slug: str | None = None) -> ModelSchema:
         slug: the model; `None` takes it from the page's own Run address.
 
     Raises:
-        InputError: it is not such a page, or names no model.
+        InputError: it is not a model's page, or does not name a model.
     """
     text = " ".join(text.split())
     section = _SECTION.search(text)

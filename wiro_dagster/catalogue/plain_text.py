@@ -57,7 +57,7 @@ class SourceMapping(dict[str, Any]):
 
 
 def find_unkept(text: str) -> str | None:
-    """The first character that no database keeps: a control character or half a character."""
+    """Return the first control character or half of a character, which no database keeps."""
     found = _UNKEPT_CHARACTER.search(text)
     if found is None:
         return None
@@ -183,8 +183,8 @@ def parse_json(text: str, source: str) -> Any:
         return _JsonDecoder(text).decode(text)
     except json.JSONDecodeError as error:
         raise InputError(
-            f"{source}, line {error.lineno}, column {error.colno}: cannot be read as JSON: {error.msg}. "
-            "Correct it and try again."
+            f"{source}, line {error.lineno}, column {error.colno}: cannot be read as JSON: "
+            f"{error.msg}. Correct it and try again."
         ) from error
     except RecursionError as error:
         raise InputError(f"{source}: cannot be read as JSON: it is nested too deep.") from error

@@ -96,7 +96,7 @@ class ModelSchema:
         return frozenset(name for spec in self.inputs or () for name in spec.names)
 
     def find_input(self, name: str) -> InputSpec | None:
-        """The input that takes values under `name`, `None` if there is none."""
+        """Return the input that takes values under `name`, if there is one."""
         return next((spec for spec in self.inputs or () if name in spec.names), None)
 
     @cached_property
@@ -209,7 +209,7 @@ class _Check:
             if note:
                 self.notes.append(InputProblem(spec.id, note))
             return {spec.id: value}
-        # A prompt's default is Wiro's example text: nobody asked for that video.
+        # A prompt's default is Wiro's example text: it must not be bought as a video.
         if spec.default is None or spec.id == self.schema.prompt_input:
             return {}
         self.filled.add(spec.id)
@@ -225,7 +225,7 @@ class _Check:
 
 
 def find_prompt_input(specs: tuple[InputSpec, ...]) -> str | None:
-    """The input that carries the prompt: called so, or the only required long text."""
+    """Return the input that carries the prompt: by its name, or the only required long text."""
     texts = [spec for spec in specs if spec.type in TEXT_TYPES]
     for spec in texts:
         if spec.id.casefold() == "prompt":
@@ -246,7 +246,7 @@ def _missing(spec: InputSpec) -> str:
         return f"required, and not given. Give a file as {spec.id} or an https URL."
     if spec.option_values:
         return f"required, and not given. Allowed: {listing(spec.option_values)}."
-    return "required, and not given. Write it, it must not be empty."
+    return "required, and not given. It must not be empty."
 
 
 def _rule_text(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Slugs, and guesses at what was meant, for messages about something that does not exist."""
+"""Slugs, and suggestions for messages about something that does not exist."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _PAGE_ADDRESS = re.compile(r"^https?://[^/]+/(?:models|tools|v1/run)/", re.IGNOR
 
 
 def find_slug(given: str) -> str | None:
-    """`given` as a slug `owner/model`: trimmed, in lower case; `None` if it has another form."""
+    """Return `given` as a slug `owner/model`, trimmed and in lower case, if it can be one."""
     slug = given.strip().lower()
     return slug if _SLUG.fullmatch(slug) else None
 
 
 def guess_slug(given: str) -> str:
-    """What `given`, a title or a page's address, would look like as a slug.
+    """Return what `given`, a title or a page's address, would look like as a slug.
 
     `MiniMax/hailuo-2.3` is a title; its slug is `minimax/hailuo-2-3`.
     """
@@ -27,26 +27,26 @@ def guess_slug(given: str) -> str:
 
 
 def find_near(given: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
-    """The known name that is most like `given`, letter case aside; `None` if none is near."""
+    """Return the known name that is most like `given`, ignoring case, if one is close."""
     by_folded = {name.casefold(): name for name in known}
     matches = get_close_matches(given.casefold()[:200], by_folded, n=1, cutoff=likeness)
     return by_folded[matches[0]] if matches else None
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """` Did you mean 'x'?` with a leading space, or nothing."""
+    """Return ` Did you mean 'x'?` with a leading space, or an empty text."""
     near = find_near(given, known)
     return f" Did you mean {near!r}?" if near else ""
 
 
 def listing(values: Iterable[str], limit: int = 20) -> str:
-    """`'a', 'b', 'c'`, cut with the number of those left out."""
+    """Return `'a', 'b', 'c'`, and how many more there are after the first 20."""
     quoted = [repr(value) for value in values]
     rest = len(quoted) - limit
     return ", ".join(quoted[:limit]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def shown(value: object, limit: int = 80) -> str:
-    """`value` as a message shows it: quoted, on one line, cut if it is long."""
+    """Return `value` as a message shows it: quoted, on one line, cut if it is long."""
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -32,7 +32,7 @@ def is_absent(value: object) -> bool:
 
 
 def number_text(number: Decimal) -> str:
-    """The one spelling of a number: no exponent, no trailing zeros. `6.0` is `6`.
+    """Return the one spelling of a number: no exponent, no trailing zeros. `6.0` is `6`.
 
     Raises:
         ValueError: it is infinite or not a number.
@@ -46,7 +46,7 @@ def number_text(number: Decimal) -> str:
 
 
 def wire_text(value: object) -> str:
-    r"""A scalar as text, so that 6, 6.0 and "6" are one value, as are True and "true".
+    r"""Return a scalar as text, so that 6, 6.0 and "6" are one value, as are True and "true".
 
     Text stays as it is except that line ends become `\n` and the blanks around it go.
 
@@ -71,7 +71,7 @@ def wire_text(value: object) -> str:
 
 
 def unwrapped(value: object) -> object:
-    """A numpy scalar as the Python value it holds; anything else as it is."""
+    """Return a numpy scalar as the Python value it holds; anything else as it is."""
     item = getattr(value, "item", None)
     if callable(item) and getattr(value, "ndim", None) == 0:
         return item()
@@ -79,12 +79,12 @@ def unwrapped(value: object) -> object:
 
 
 def find_number(value: object) -> Decimal | None:
-    """A finite number from its text or itself; `None` for anything else."""
+    """Return a finite number, given as text or number; `None` for anything else."""
     return find_decimal(unwrapped(value))
 
 
 def find_amount(text: str) -> tuple[Decimal, str] | None:
-    """A number and its unit, `s` for seconds, `p` for lines or empty; `None` for other text.
+    """Return a number and its unit, `s` for seconds, `p` for lines or empty; `None` for other text.
 
     `10`, "10s" and "10 seconds" are amounts, as are "1080" and "1080P".
     """
@@ -95,12 +95,12 @@ def find_amount(text: str) -> tuple[Decimal, str] | None:
 
 
 def plain_number(number: Decimal) -> int | float:
-    """A number as JSON writes it: an int if it is whole."""
+    """Return a number as JSON writes it: an int if it is whole."""
     return int(number) if number == number.to_integral_value() else float(number)
 
 
 def find_option(given: object, options: Iterable[str]) -> str | None:
-    """The option that `given` is; `None` if it is none of them.
+    """Return the option that `given` is, if it is one of them.
 
     Numbers match by value (`6` is "6") and yes-or-no words by meaning (YAML's `yes` is "true").
 
@@ -121,7 +121,7 @@ def find_option(given: object, options: Iterable[str]) -> str | None:
 
 
 def find_meant_option(text: str, options: Iterable[str]) -> str | None:
-    """The one option that differs from `text` in letter case, blanks or a unit only."""
+    """Return the one option that differs from `text` in letter case, blanks or a unit only."""
     options = tuple(options)
     same = [option for option in options if _folded(option) == _folded(text)]
     amount = find_amount(text)
@@ -141,7 +141,7 @@ def _is_same_amount(one: tuple[Decimal, str] | None, other: tuple[Decimal, str])
 
 
 def plain_wire_value(value: Any) -> Any:
-    """A value for an input that cannot be validated: scalars stay, lists become tuples.
+    """Return a value for an input that cannot be validated: scalars stay, lists become tuples.
 
     Raises:
         ValueError: it cannot be sent.

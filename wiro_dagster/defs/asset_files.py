@@ -1,6 +1,6 @@
 """Files that upstream assets made, as inputs of prompts: `{asset: portraits, partition: anna}`.
 
-What an asset last materialized is told by its metadata `dagster/uri`, `path` or `url`.
+The metadata `dagster/uri`, `path` or `url` of a materialization name its file.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ def resolve_asset_files(
     open_store: Callable[[], VideoStore],
     input_assets: Collection[dg.AssetKey],
 ) -> PromptFile:
-    """Looks up the files of assets that prompts name.
+    """Look up the files of assets that prompts name.
 
-    A file that cannot be had is a problem of its prompt, and holds up no other.
+    A file that cannot be had is a problem of its prompt only.
 
     Args:
         found: the prompts as they were read.
@@ -72,9 +72,9 @@ def resolve_asset_files(
 def find_newest(
     instance: dg.DagsterInstance, asset_key: dg.AssetKey, partitions: Collection[str]
 ) -> dict[str, dg.EventLogRecord]:
-    """The newest materialization for each of these prompts or partitions that has one.
+    """Return the newest materialization for each of these prompts or partitions that has one.
 
-    That is the partition's own; where the asset has no partitions, its only one.
+    That is the partition's own, or the asset's only one if it has no partitions.
     """
     newest: dict[str, dg.EventLogRecord] = {}
     wanted = sorted(partitions)
@@ -94,7 +94,7 @@ def find_newest(
 
 
 def find_asset_version(instance: dg.DagsterInstance, asset_keys: Collection[dg.AssetKey]) -> str:
-    """Short text that is another whenever one of these assets has been materialized again."""
+    """Return a token that changes whenever one of these assets is materialized again."""
     newest = (instance.fetch_materializations(key, limit=1).records for key in asset_keys)
     return " ".join(str(records[0].storage_id) if records else "-" for records in newest)
 
@@ -139,7 +139,7 @@ class _AssetFiles:
         self._found: dict[_Reference, _Found] = {}
 
     def list_problems(self, prompt: Prompt) -> Iterator[tuple[str, str]]:
-        """Inputs whose files cannot be had, and why."""
+        """Yield inputs whose files cannot be had, and why."""
         for name, value in prompt.inputs.items():
             for file in _list_asset_files({name: value}):
                 problem = self._find(prompt, file).problem
@@ -147,7 +147,7 @@ class _AssetFiles:
                     yield name, problem
 
     def resolve(self, prompt: Prompt) -> Prompt:
-        """The prompt with the files themselves; none of them has a problem."""
+        """Return the prompt with the files themselves; all of them can be had."""
 
         def find(file: FileInput) -> FileInput | str:
             if not isinstance(file, AssetFileInput):
@@ -250,14 +250,14 @@ def _read_local(path: Path, asset: str) -> LocalFileInput:
 
 
 def _find_key(store: VideoStore, uri: str) -> str | None:
-    """The store's key of a URI; `None` where the URI is not the store's."""
+    """The store's key of a URI; `None` if the URI is not the store's."""
     parts = unquote(urlsplit(uri).path).strip("/").split("/")
     for start in range(len(parts) - 1, -1, -1):
         key = "/".join(parts[start:])
         try:
             if store.uri_for(key) == uri:
                 return key
-        except StoreError:  # no name that the store would give
+        except StoreError:  # the store gives no such names
             return None
     return None
 

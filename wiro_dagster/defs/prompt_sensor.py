@@ -1,4 +1,4 @@
-"""The sensor that brings prompts in: partitions, observations, orders where the policy says so."""
+"""The sensor that brings prompts in: partitions, observations, and orders if that is set."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class PromptsSeen:
 
     Args:
         version: of the source.
-        files: hash of size and time of all local files that prompts name; empty where not known.
+        files: hash of size and time of all local files that prompts name; empty if not known.
         assets: the newest materializations of the assets whose files prompts may name.
         check: hash of what the check said.
         look_again_at: unix seconds, when to look again although nothing has changed.
@@ -66,7 +66,7 @@ class PromptsSeen:
         return json.dumps(asdict(self))
 
     def is_same(self, other: PromptsSeen) -> bool:
-        """Whether the prompts are the same as far as can be told without reading them."""
+        """Whether the prompts are the same by everything that is known without reading them."""
         mine, others = ((seen.version, seen.files, seen.assets) for seen in (self, other))
         return mine == others and bool(self.files)
 
@@ -192,8 +192,8 @@ def _remember(
 ) -> PromptsSeen:
     """Notes which local files to watch.
 
-    Where they were not known before the prompts were read, nobody can say whether they have
-    changed meanwhile: then the next tick reads once more.
+    If they were not known before the prompts were read, they may have changed since: then the
+    next tick reads once more.
     """
     paths = frozenset(_list_files(prompts.values()))
     _local_files[collection] = (seen.version, paths)
@@ -231,7 +231,7 @@ def _conclude(
     reason: str,
     requests: Sequence[dg.AddDynamicPartitionsRequest] = (),
 ) -> dg.SensorResult:
-    """The tick's result. The check is told when it says something new, or the source is another."""
+    """The tick's result. Emit the check only when its result or the source changed."""
     text = f"{check.passed}\0{check.description}\0{check.metadata}"
     now = replace(now, check=hashlib.sha256(text.encode()).hexdigest())
     is_news = (now.version, now.check) != (before.version, before.check)

@@ -28,7 +28,7 @@ LoadAsset = Callable[[dg.AssetKey, type | None], Any]
 
 
 class PromptSource(Protocol):
-    """Where prompts come from. Bring your own by having these; values must be hashable."""
+    """Where prompts come from. Write your own with these members; values must be hashable."""
 
     @property
     def name(self) -> str:
@@ -66,7 +66,7 @@ class PromptSource(Protocol):
 
 @dataclass(frozen=True)
 class FilePrompts:
-    """A prompt file of this machine. Local files in it are meant relative to its folder.
+    """A prompt file of this machine. Paths of local files start from its folder.
 
     Args:
         path: YAML, JSON or CSV.
@@ -250,7 +250,7 @@ def list_rows(table: Any, name: str) -> list[Mapping[str, Any]]:
     """Return the rows of a table as mappings: of a list, or of a pandas, polars or Arrow table.
 
     Raises:
-        InputError: it is none of these.
+        InputError: it is something else.
     """
     if hasattr(table, "to_pylist"):  # Arrow
         return list(table.to_pylist())

@@ -25,8 +25,8 @@ class Quote:
         amount_usd: the expected cost; under "bound" the most it can be; `None` if it is unknown.
         ceiling_usd: what a budget must have room for: no price that applies comes out higher.
             `None` if nothing bounds the cost. Never under `amount_usd`.
-        kind: "exact" = so says the price list; "estimate" = it rests on a guess; "bound" = at most
-            this; "unknown" = not knowable before the run.
+        kind: "exact" = by the price list; "estimate" = includes a guess; "bound" = at most
+            this; "unknown" = cannot be known before the run.
         method: Wiro's name of the price method; `None` if there is no price list.
         note: how it was found, as a sentence.
     """
@@ -43,8 +43,8 @@ def quote(
 ) -> Quote:
     """Price a run before it is ordered.
 
-    The estimate is that of the most specific entry that applies, the ceiling that of the highest
-    one. Only successful runs are billed, so a run may also cost nothing.
+    The most specific entry that applies gives the amount, the highest one the ceiling. Only
+    successful runs are billed, so a run may also cost nothing.
 
     Args:
         model: with its prices, from Tool/Detail.

@@ -35,9 +35,9 @@ def list_changes(
     for change in changes:
         if change.is_stated:
             prompts = _taken_by(change.old, found.prompts.values())
-            told = describe_change(change.old, change.new, prompts)
+            change_of_entry = describe_change(change.old, change.new, prompts)
             # What is sent is what the catalogue states: no default of Wiro's is in it.
-            described.append(replace(told, altered=(), is_stated=True))
+            described.append(replace(change_of_entry, altered=(), is_stated=True))
         else:
             described.append(describe_change(change.old, change.new, before.prompts.values()))
     return tuple(change for change in described if change.broken or change.altered)

@@ -32,7 +32,7 @@ def check_prompts(
     prompts it was meant for are refused.
 
     What is wrong with `defaults` itself, or in its spelling, changes what every prompt means: then
-    all are held back.
+    none is taken.
     """
     top_problems, is_sound = _check_top(raw)
     models = FileModels(catalogue)
@@ -50,7 +50,7 @@ def check_prompts(
     if not is_sound:
         for draft in drafts:
             if not draft.problems:
-                draft.problems.append((None, "held back until the file's defaults are corrected."))
+                draft.problems.append((None, "not taken until the file's defaults are corrected."))
     source = raw.source
     return PromptFile(
         {prompt.id: prompt for prompt in prompts if prompt is not None and is_sound},
@@ -61,7 +61,7 @@ def check_prompts(
 
 
 def _list_notes(drafts: list[Draft], source: str) -> list[str]:
-    """What the entries are noted for; what the defaults are is noted once."""
+    """The entries' notes; those on defaults only once."""
     notes: dict[str, None] = {}
     for draft in drafts:
         for note in draft.located(source, draft.notes):
@@ -103,7 +103,7 @@ def _settle_columns(drafts: list[Draft], known: frozenset[str]) -> list[str]:
 
 
 def _find_input(column: str, names: frozenset[str], known: frozenset[str]) -> str | None:
-    """The input that a column means; the column itself if that cannot be told, or `None`."""
+    """The input that a column means; itself if it may be a typing error; `None` for any other."""
     same = [name for name in names if _folded(name) == _folded(column)]
     if len(same) == 1:
         return same[0]
@@ -149,7 +149,7 @@ def _refuse_shared_ids(drafts: list[Draft]) -> None:
     for sharing in by_id.values():
         if len(sharing) > 1:
             numbers = ", ".join(str(draft.number) for draft in sharing)
-            message = f"entries {numbers} share this id, so none is taken. Give each its own."
+            message = f"entries {numbers} share this id, and none is taken. Give each its own."
             for draft in sharing:
                 draft.problems.append(("id", message))
 

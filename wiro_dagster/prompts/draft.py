@@ -17,7 +17,7 @@ from wiro_dagster.prompts.keys import find_key_problem
 from wiro_dagster.prompts.prompt_file import PromptProblem, list_differences
 from wiro_dagster.prompts.table import BadRow
 
-_TOLD_DIFFERENCES = 5
+_SHOWN_DIFFERENCES = 5
 _ENTRY_KEYS = ("id", "prompt", "model", "inputs", "take")
 
 
@@ -34,7 +34,7 @@ class Draft:
         take: which take it is.
         own: the inputs that it gives itself.
         problems: pairs of a field, or `None` for all of it, and a message.
-        notes: the same for what is right but was read with some good will.
+        notes: the same for what is right but was written in another way than the model takes it.
     """
 
     number: int
@@ -50,7 +50,7 @@ class Draft:
     def located(
         self, source: str, remarks: list[tuple[str | None, str]]
     ) -> Iterator[PromptProblem]:
-        """Its problems, or its notes, with their places."""
+        """Yield its problems, or its notes, with their places."""
         name = f"{self.number} ({self.id})" if self.id else str(self.number)
         for where, message in remarks:
             yield PromptProblem(source, name, where, message, self.line, self.id)
@@ -64,7 +64,7 @@ class FileModels:
         self._found: dict[str, ModelSchema | str] = {}
 
     def find(self, slug: str) -> ModelSchema | str:
-        """The schema of a model, or why there is none."""
+        """Return the schema of a model, or why it cannot be had."""
         if slug not in self._found:
             try:
                 self._found[slug] = self._catalogue.get_schema(slug)
@@ -75,14 +75,14 @@ class FileModels:
         return self._found[slug]
 
     def change_hint(self, slug: str) -> str:
-        """A sentence about how the model has changed, or nothing."""
+        """Return a sentence about how the model has changed, or an empty text."""
         change = self._catalogue.find_change(slug)
         if change is None or change.is_stated:
             return ""
         day = dt.datetime.fromtimestamp(change.seen_at, dt.timezone.utc).date()
-        told = list(list_differences(change.old, change.new))
-        more = f" And {len(told) - _TOLD_DIFFERENCES} more." if told[_TOLD_DIFFERENCES:] else ""
-        differences = " ".join(told[:_TOLD_DIFFERENCES]) + more
+        found = list(list_differences(change.old, change.new))
+        more = f" And {len(found) - _SHOWN_DIFFERENCES} more." if found[_SHOWN_DIFFERENCES:] else ""
+        differences = " ".join(found[:_SHOWN_DIFFERENCES]) + more
         return f" Wiro has changed this model's inputs (seen {day}): {differences}"
 
     @property
@@ -91,7 +91,7 @@ class FileModels:
         return tuple(dict.fromkeys(schema.slug for schema in self._schemas()))
 
     def notes(self) -> tuple[str, ...]:
-        """What users should know of the models found."""
+        """Return what users should know of the models found."""
         found = {schema.slug: schema for schema in self._schemas()}
         return tuple(f"{slug}: {note}" for slug, s in found.items() for note in s.notes)
 

@@ -23,7 +23,7 @@ _LATIN = re.compile("[A-Za-z]")
 
 
 def find_key_problem(key: str) -> str | None:
-    """Why an id cannot be a partition key; `None` if it can.
+    """Return why an id cannot be a partition key; `None` if it can.
 
     Dagster refuses `...` (its sign for a range) and the control characters that its UI cannot
     show. We refuse everything that is invisible or looks like something else, because two prompts
@@ -45,7 +45,7 @@ def find_key_problem(key: str) -> str | None:
 
 
 def clear_key(key: str) -> str:
-    """An id in characters that are what they look like."""
+    """Return an id in characters that are what they look like."""
     visible = "".join(map(_clear_character, _FILLERS.sub("", key)))
     styled = _STYLED.sub(lambda found: unicodedata.normalize("NFKC", found[0]), visible)
     return re.sub(r"\w+", _clear_word, styled).strip()

@@ -19,7 +19,7 @@ def load_prompt_file(
 ) -> PromptFile:
     """Read a prompt file: YAML, JSON or CSV, by its suffix.
 
-    Local files in it are meant relative to its folder. Whatever is wrong with single prompts is
+    Paths in it start from its folder. Whatever is wrong with single prompts is
     among the problems; the others can be ordered.
 
     Args:
@@ -28,7 +28,7 @@ def load_prompt_file(
         allowed_folders: where prompts may take files from, beside the prompt file's own folder.
 
     Raises:
-        InputError: the file cannot be read or parsed, or has another shape than a prompt file.
+        InputError: the file cannot be read or parsed, or does not have the shape of a prompt file.
     """
     folders = LocalFolders(path.parent, tuple(allowed_folders))
     return parse_prompt_text(
@@ -54,7 +54,7 @@ def parse_prompt_text(
         folders: where it may take local files from; `None` refuses local files.
 
     Raises:
-        InputError: it cannot be parsed, is over 50 MB, or has another shape than a prompt file.
+        InputError: it cannot be parsed, is over 50 MB, or does not have the shape of a prompt file.
     """
     check_size(len(text), source)
     note = ""

@@ -29,8 +29,8 @@ class Prompt:
             `FileInput`, several values are a tuple. Read-only.
         take: counts the videos wanted of the same inputs, from 1.
         prompt_input: the input that carries the text; `None` if the model takes none.
-        wiro_defaults: the inputs that nobody stated but Wiro: they are sent, but if Wiro changes
-            such a default, that alone must not order everything again.
+        wiro_defaults: the inputs that only Wiro stated. They are sent, but are not part of the
+            fingerprint: if Wiro changes a default, that alone must not order everything again.
     """
 
     id: str
@@ -70,7 +70,7 @@ def fingerprint_of(model_slug: str, inputs: Mapping[str, Any], take: int = 1) ->
     wire (`6`, `6.0` and "6" are "6"; true is "true"), a file is `{"sha256":"…"}` wherever it is,
     several values are a list in their order.
 
-    What nobody would call a change does not count: line ends, blanks at the ends of lines, Unicode
+    Some differences do not count as a change: line ends, blanks at the ends of lines, Unicode
     forms of one character, and in URLs the signature and its expiry. The prompt's id is not part
     of it either, so that a renamed prompt finds the video that is owned.
     """

@@ -53,7 +53,7 @@ def raw_prompts_from_text(text: str, suffix: str, source: str) -> RawPrompts:
         source: the file's name, for messages.
 
     Raises:
-        InputError: it cannot be parsed, or has another shape than a prompt file.
+        InputError: it cannot be parsed, or does not have the shape of a prompt file.
     """
     kind = suffix.lower()
     if kind not in SUFFIXES:

@@ -21,10 +21,10 @@ OpenStored = Callable[[StoredFileInput], Path]
 
 
 def inputs_to_json(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Inputs as plain JSON values.
+    """Return inputs as plain JSON values.
 
     A local file becomes `{"file": path, "sha256": …, "size_bytes": …}`, a stored one the same with
-    `"stored": key`, both with `"url_input"` where that is known; a tuple becomes a list.
+    `"stored": key`, both with `"url_input"` if that is known; a tuple becomes a list.
 
     Raises:
         InputError: the file of an asset has not been looked up.
@@ -33,7 +33,7 @@ def inputs_to_json(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def inputs_from_json(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """The reverse of `inputs_to_json`."""
+    """Reverse `inputs_to_json`."""
     return {name: _from_json(value) for name, value in stored.items()}
 
 
@@ -43,7 +43,7 @@ def wire_inputs(
     urls: Mapping[str, str] | None = None,
     open_stored: OpenStored | None = None,
 ) -> dict[str, Any]:
-    """Inputs as `WiroClient.submit` takes them, files as `LocalFile` or as URLs.
+    """Return inputs as `WiroClient.submit` takes them, files as `LocalFile` or as URLs.
 
     Every file that is sent itself is read once more, so that what is sent is what was ordered.
 
@@ -66,7 +66,7 @@ def wire_inputs(
 
 
 def list_files(inputs: Mapping[str, Any]) -> Iterator[FileInput]:
-    """All files among the inputs."""
+    """Yield all files among the inputs."""
     for value in inputs.values():
         for item in value if isinstance(value, tuple) else (value,):
             if isinstance(item, FileInput):
@@ -76,7 +76,7 @@ def list_files(inputs: Mapping[str, Any]) -> Iterator[FileInput]:
 def replace_files(
     inputs: Mapping[str, Any], find: Callable[[FileInput], FileInput | str]
 ) -> dict[str, Any]:
-    """The inputs with other files, or with URLs, which go where their inputs take URLs."""
+    """Return the inputs with other files, or with URLs in the inputs that take URLs."""
     replaced: dict[str, Any] = {}
     moved: dict[str, list[str]] = {}
     for name, value in inputs.items():
@@ -130,7 +130,7 @@ def _from_json(value: Any) -> Any:
 def _to_wire(value: Any, open_stored: OpenStored | None) -> Any:
     if isinstance(value, StoredFileInput):
         if open_stored is None:
-            raise InputError(f"{value.key} is in the video store, which is not at hand here.")
+            raise InputError(f"{value.key} is in the video store, which cannot be reached here.")
         value = LocalFileInput(open_stored(value), value.sha256, value.size_bytes)
     if isinstance(value, LocalFileInput):
         check_unchanged(value)
