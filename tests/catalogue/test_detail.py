@@ -36,9 +36,7 @@ def test_all_seven_types_become_inputs() -> None:
 def test_required_counts_in_every_spelling(spelling: object) -> None:
     """Wiro writes required as a truth, a word or a number."""
     schema = schema_from_wire({"id": "seed", "type": "text", "required": spelling})
-    assert schema.validate({})[1] == (
-        "seed: required, and not given. It must not be empty.",
-    )
+    assert schema.validate({})[1] == ("seed: required, and not given. It must not be empty.",)
 
 
 def test_options_and_ranges_are_kept() -> None:

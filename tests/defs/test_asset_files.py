@@ -277,7 +277,6 @@ from wiro_dagster import (
     AssetPrompts,
     FolderVideoStore,
     LedgerResource,
-    OrderPolicy,
     VideoCollection,
     WiroResource,
     build_video_definitions,
@@ -304,7 +303,6 @@ def texts():
 collection = VideoCollection(
     prompt_source=AssetPrompts(dg.AssetKey("texts"), {"model": ANIMATE}),
     input_assets=["face"],
-    policy=OrderPolicy(first_poll_seconds=0.5, poll_minimum_seconds=0.5),
 )
 defs = dg.Definitions.merge(
     build_video_definitions(collection),
