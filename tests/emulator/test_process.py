@@ -278,6 +278,22 @@ def test_the_command_line_explains_itself() -> None:
     assert "unknown fault nonsense" in unknown.output
 
 
+def test_a_state_of_an_earlier_version_is_taken_over(tmp_path: Path) -> None:
+    """Its tasks are of the main account, and nobody's twin."""
+    path = tmp_path / "state.db"
+    with Emulator.start(state_path=path) as emulator:
+        task_id = Caller(emulator).run()
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP INDEX tasks_listed")
+        for table, name in (("tasks", "edition"), ("tasks", "account"), ("tasks", "origin")):
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN {name}")
+        connection.execute("ALTER TABLE faults DROP COLUMN ends_at")
+    with Emulator.start(state_path=path) as emulator:
+        assert Caller(emulator).detail(task_id)["id"] == task_id
+        (task,) = emulator.tasks()
+        assert (task["account"], task["origin"]) == ("main", "run")
+
+
 def test_the_examples_in_the_readme_run(emulator: Emulator) -> None:
     """As they stand there; the later ones have an emulator and a task."""
     readme = Path(wiro_dagster.emulator.__file__).with_name("README.md").read_text("utf-8")

@@ -210,13 +210,17 @@ def test_chance_puts_the_service_into_a_world_for_whole_periods(caller: Caller) 
 
 
 def test_every_world_at_once_leaves_something_to_work_with(caller: Caller) -> None:
-    """With each at 5 %, calls still get through."""
+    """With each at 5 %, calls still get through, and the emulator itself never stumbles."""
+    state = caller.emulator.state_path
     caller.emulator.set_every_world_rate(0.05)
     seen = []
     for _ in range(60):
         seen.append(run_status(caller))
+        for endpoint in ("Task/List", "Tool/List"):
+            caller.post(endpoint, {"limit": "100"})
         caller.emulator.advance(60)
     assert seen.count(200) > 20
+    assert state.with_name(f"{state.name}.log").read_text() == ""
 
 
 def test_a_fault_lasts_for_some_seconds(caller: Caller) -> None:
