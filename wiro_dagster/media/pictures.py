@@ -24,6 +24,8 @@ _KEPT_WIDTH = 480
 _MOST_HEIGHT = 640
 _FRAME_SECONDS = 1 / 4
 _ENCODER_EFFORT = "1"  # a sixth of the time of libwebp's own choice, for a tenth more bytes
+_HOPEFUL_SHARE = 0.9
+"""What an estimate may take of the room, so that few encodings turn out too large."""
 _MARKDOWN_SIGNS = re.compile(r"([\\`*_{}\[\]<>()#!|~&$])")
 _BACKSLASHED = r"\\\1"
 _ALT_CHARACTERS = 200
@@ -131,7 +133,7 @@ class Album:
         for setting in settings if frames else ():
             # Encoding takes most of the time, so what cannot fit is not tried.
             weight = setting.weigh(frames)
-            if weight * self._bytes_per_weight > max_bytes:
+            if weight * self._bytes_per_weight > _HOPEFUL_SHARE * max_bytes:
                 continue
             webp = self._encode(frames, setting)
             self._bytes_per_weight = len(webp) / weight
