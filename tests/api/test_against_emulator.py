@@ -241,6 +241,16 @@ def test_a_spoilt_file_is_not_taken_for_one(
         assert sum(map(len, download.chunks())) == task.outputs[0].size_bytes
 
 
+def test_a_task_is_read_and_killed_by_its_token(emulator: Emulator, client: WiroClient) -> None:
+    """Wiro may forget an id; the token of the run names the task as well."""
+    emulator.script_task(outcome="stuck")
+    submission = client.submit(MODEL, INPUTS)
+    assert client.get_task(token=submission.task_token).id == submission.task_id
+    emulator.advance(30)
+    client.kill_task("999999999", submission.task_token)
+    assert run_to_end(client, emulator, submission.task_id).state == "cancelled"
+
+
 def test_uploads_are_kept(emulator: Emulator, client: WiroClient, tmp_path: Path) -> None:
     """An upload comes back with the address under which a run can use it."""
     path = tmp_path / "face.png"

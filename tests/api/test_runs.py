@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from email.utils import formatdate
 from typing import Any
@@ -210,6 +211,19 @@ def test_an_answer_without_a_date_is_no_reading(date: str | None) -> None:
     clock.note(date, left_at=1.0, arrived_at=2.0)
     clock.note(formatdate(1e9, usegmt=True), left_at=2.0, arrived_at=1.0)
     assert clock.offset_seconds is None
+
+
+def test_a_date_without_a_zone_is_universal_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The zone of this machine must not look like a wrong clock."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        clock = ServerClock()
+        clock.note("Tue, 14 Nov 2023 22:13:20 -0000", left_at=1.7e9, arrived_at=1.7e9)
+        assert clock.offset_seconds == 0.5
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_a_clock_that_was_set_right_is_not_doubted_for_long() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 
 _MOST_READINGS = 16
@@ -26,13 +27,10 @@ class ServerClock:
             left_at: unix time by our clock at which the request left.
             arrived_at: unix time by our clock at which the answer's headers were there.
         """
-        try:
-            server_time = parsedate_to_datetime(date or "").timestamp()
-        except (TypeError, ValueError, OverflowError, IndexError):
-            return
+        server_time = find_http_date(date)
         round_trip_seconds = arrived_at - left_at
-        if round_trip_seconds < 0:
-            return  # our own clock was set back in between
+        if server_time is None or round_trip_seconds < 0:
+            return  # no date, or our own clock was set back in between
         # On average half of a second was cut off.
         offset_seconds = server_time + 0.5 - (left_at + arrived_at) / 2
         self._readings.append((round_trip_seconds, offset_seconds))
@@ -42,3 +40,13 @@ class ServerClock:
         """Wiro's clock minus ours, by the fastest recent answer; None before the first answer."""
         readings = list(self._readings)
         return min(readings)[1] if readings else None
+
+
+def find_http_date(text: str | None) -> float | None:
+    """Return the date of an HTTP header as unix seconds; None for anything else."""
+    try:
+        moment = parsedate_to_datetime(text or "")
+        # A date without a zone would be read by the zone of this machine.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+    except (TypeError, ValueError, OverflowError, IndexError):
+        return None

@@ -9,10 +9,9 @@ import math
 import re
 import threading
 from collections.abc import Callable
-from datetime import timezone
-from email.utils import parsedate_to_datetime
 
 from wiro_dagster.api.answers import Answer
+from wiro_dagster.api.clock import find_http_date
 from wiro_dagster.errors import ApiError, RateLimited
 
 _LONGEST_PAUSE_SECONDS = 8.0
@@ -56,18 +55,14 @@ def read_retry_after(header: str | None, *, now: float) -> float | None:
         None if the header is missing, or is neither.
     """
     text = (header or "").strip()
-    seconds = float(text) if _SECONDS.fullmatch(text) else _read_date(text) - now
-    if math.isnan(seconds):
-        return None
+    if _SECONDS.fullmatch(text):
+        seconds = float(text)
+    else:
+        moment = find_http_date(text)
+        if moment is None:
+            return None
+        seconds = moment - now
     return min(max(0.0, seconds), _LONGEST_RETRY_AFTER_SECONDS)
-
-
-def _read_date(text: str) -> float:
-    try:
-        moment = parsedate_to_datetime(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
-    except (TypeError, ValueError, OverflowError, IndexError):
-        return math.nan
 
 
 class SlowDown:

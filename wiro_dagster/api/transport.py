@@ -10,7 +10,6 @@ on connections that are kept.
 
 from __future__ import annotations
 
-import itertools
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -139,32 +138,30 @@ class Transport:
             OutcomeUnknown: no whole answer came back to the last attempt.
             RateLimited: Wiro asked to hold back for longer than a read may sleep.
         """
-        for attempt in itertools.count(1):
+        attempt = 1
+        while True:
             self._slow_down.wait(longest_seconds=self._longest_wait_seconds)
-            exchange = self._open_exchange(body, self._read_timeout_seconds)
-            outcome: Answer | ApiError
-            try:
-                session = self._reads.get_session()
-                outcome = self._post(session, exchange, path, body, call, {})
-            except (ServiceUnreachable, OutcomeUnknown) as error:
-                outcome = error
+            outcome = self._attempt_read(path, body, call)
             pause_seconds = find_pause(outcome, attempt, jitter=random.random())
-            is_over = (
-                pause_seconds is None
-                or attempt == self._read_attempts
-                or pause_seconds > self._longest_wait_seconds
-            )
-            if not is_over:
-                self._sleep(pause_seconds or 0.0)
-            elif isinstance(outcome, ApiError):
-                raise outcome
-            else:
-                return outcome
-        raise AssertionError("unreachable")
+            is_worth_it = pause_seconds is not None and pause_seconds <= self._longest_wait_seconds
+            if not is_worth_it or attempt == self._read_attempts:
+                break
+            self._sleep(pause_seconds or 0.0)
+            attempt += 1
+        if isinstance(outcome, ApiError):
+            raise outcome
+        return outcome
 
     def close(self) -> None:
         """Close all connections."""
         self._reads.close()
+
+    def _attempt_read(self, path: str, body: Body, call: str) -> Answer | ApiError:
+        exchange = self._open_exchange(body, self._read_timeout_seconds)
+        try:
+            return self._post(self._reads.get_session(), exchange, path, body, call, {})
+        except (ServiceUnreachable, OutcomeUnknown) as error:
+            return error
 
     def _open_exchange(
         self, body: Body, seconds: float, confirm: Callable[[], bool] | None = None
