@@ -47,8 +47,9 @@ def _(target: Target) -> None:
     wanted = target.run(HAILUO)["taskid"]
     target.run(CHEAP_MODEL)
     assert target.control
-    page = target.client.list_tasks(model_name=HAILUO)
-    assert ([task.id for task in page.tasks], page.total) == ([wanted], 1)
+    query = {"type": "model", "sort": "id", "order": "DESC", "start": "0", "limit": "20"}
+    page = target.wire.call("Task/List", **query, modelName=HAILUO)
+    assert ([task["id"] for task in page["tasklist"]], int(page["total"])) == ([wanted], 1)
 
 
 @case("/Task/List", "echo of parameters and callbackurl: a lost task is found again")

@@ -217,13 +217,10 @@ class WiroClient:
         allowed = (token, "") if len(page.tasks) == 1 else (token,)
         return choose_task(page, lambda task: task.token in allowed, "a task with that token")
 
-    def list_tasks(
-        self, *, model_name: str | None = None, start: int = 0, limit: int = _LARGEST_PAGE
-    ) -> TaskPage:
+    def list_tasks(self, *, start: int = 0, limit: int = _LARGEST_PAGE) -> TaskPage:
         """Return one page of tasks, newest first.
 
         Args:
-            model_name: only tasks of this model.
             start: how many tasks to skip.
             limit: how many to return, 100 at most.
         """
@@ -233,7 +230,6 @@ class WiroClient:
             "order": "DESC",
             "start": str(start),
             "limit": str(min(limit, _LARGEST_PAGE)),
-            **({} if model_name is None else {"modelName": model_name}),
         }
         return self._get_page("Task/List", query, skipped=start)
 
