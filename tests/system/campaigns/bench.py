@@ -20,7 +20,9 @@ from tests.system.campaigns.workshop import (
 from wiro_dagster.emulator import Emulator
 from wiro_dagster.ledger import Ledger, Order, OrderState
 from wiro_dagster.orders import OrderDesk, OrderPolicy, TickReport
+from wiro_dagster.orders.describe import describe_problem, describe_state
 from wiro_dagster.orders.policy import Timing
+from wiro_dagster.orders.standing import describe_standing, list_standing
 
 STEADY_TIMING = Timing(
     first_look_seconds=1.0,
@@ -34,7 +36,16 @@ _LONGEST_STEP = 30.0
 
 
 class Bench:
-    """One process with its order desk, on the emulator, in a time of its own."""
+    """One process with its order desk, on the emulator, in a time of its own.
+
+    Args:
+        emulator: its clock is frozen, and moves with this one.
+        ledger_url: of the ledger.
+        folder: for the videos.
+        parts: other parts of the desk's context, made from the workshop.
+        offset_seconds: how far this machine's clock is ahead of Wiro's.
+        **workshop: fields of the `Workshop`.
+    """
 
     def __init__(
         self,
@@ -43,10 +54,12 @@ class Bench:
         folder: Path,
         *,
         parts: Callable[[Workshop], dict[str, Any]] = lambda _workshop: {},
+        offset_seconds: float = 0.0,
         **workshop: Any,
     ) -> None:
         self.emulator = emulator
-        self.now = emulator.freeze()
+        self.offset_seconds = offset_seconds
+        self.now = emulator.freeze() + offset_seconds
         client_options = {"sleep": lambda _seconds: None, "wall_clock": self.clock}
         self.workshop = Workshop(
             emulator=emulator,
@@ -65,7 +78,7 @@ class Bench:
         return self.now
 
     def advance(self, seconds: float) -> None:
-        self.now = self.emulator.advance(seconds)
+        self.now = self.emulator.advance(seconds) + self.offset_seconds
 
     def place(self, name: str, **options: Any) -> Order:
         return place(self.desk, name, **options).order
@@ -106,6 +119,17 @@ class Bench:
         """One tick, and a report of what it brought."""
         self.tick()
         report_all(self.ledger)
+
+    def told(self) -> list[str]:
+        """Return what the user is told without a look into the ticks' logs."""
+        context = self.desk.context
+        problem = self.desk.find_problem()
+        told = [] if problem is None else [describe_problem(problem)]
+        told += [describe_standing(order, self.now) for order in list_standing(context)]
+        told += [describe_state(order) for order in self.ledger.list_failed(COLLECTION)]
+        told += [f"unexplained: {stray}" for stray in self.ledger.list_strays(context.account)]
+        told += [f"unstated: {record}" for record in self.ledger.list_unstated(context.account)]
+        return told + [str(change) for change in self.ledger.list_differences(context.account)]
 
     def runs(self) -> int:
         """How many tasks Wiro made."""
