@@ -6,8 +6,6 @@ The rule: one order is one task. Whatever cannot be proved goes to the user, nev
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.orders.conftest import OpenBench
 from tests.system.campaigns.bench import STEADY, Bench
 from tests.system.campaigns.workshop import (
     MODEL,
@@ -24,10 +23,8 @@ from tests.system.campaigns.workshop import (
     make_prompt,
 )
 from wiro_dagster.catalogue import LocalFileInput
-from wiro_dagster.emulator import Emulator
 from wiro_dagster.ledger.budget import BudgetLimits
 
-OpenBench = Callable[..., Bench]
 LONG = 4 * STEADY.resubmit_after_seconds
 
 LIST_SHOWS = [
@@ -70,18 +67,6 @@ LIST_IS_DOWN = [
 ]
 LONG_NAME = "Tom & Jerry on a long and winding street"
 WITHOUT_MARKER: dict[str, Any] = {"options": {"identify_runs": False}}
-
-
-@pytest.fixture
-def open_bench(emulator: Emulator, tmp_path: Path) -> Iterator[OpenBench]:
-    emulator.change_settings(task_seconds=5.0)
-    with ExitStack() as opened:
-
-        def open_one(name: str = "ledger", **options: Any) -> Bench:
-            url = f"sqlite:///{tmp_path / name}.db"
-            return opened.enter_context(closing(Bench(emulator, url, tmp_path / name, **options)))
-
-        yield open_one
 
 
 def lose_answer(bench: Bench, name: str = "cat", **script: Any) -> None:

@@ -132,7 +132,8 @@ def place(desk: OrderDesk, name: str, **options: Any) -> Placement:
 
 def fetch_sha256(url: str) -> str:
     """Of a file of the emulator's, fetched without any fault."""
-    with _OPENER.open(f"{url}?{_NO_FAULT}=1", timeout=30) as answer:
+    sign = "&" if "?" in url else "?"
+    with _OPENER.open(f"{url}{sign}{_NO_FAULT}=1", timeout=30) as answer:
         return hashlib.sha256(answer.read()).hexdigest()
 
 
