@@ -167,7 +167,7 @@ def test_odd_times_stop_no_task_and_no_order(open_bench: OpenBench, world: str) 
 
 @pytest.mark.parametrize(
     "world",
-    ["signed_urls", "size_wrong", "size_zero", "type_wrong", "length_zero"],
+    ["signed_urls", "size_wrong", "size_zero", "type_wrong"],
 )
 def test_files_that_are_announced_wrongly_are_owned(open_bench: OpenBench, world: str) -> None:
     """Verification is a verdict, not a gate: what was paid for and is whole is ours."""
@@ -176,6 +176,15 @@ def test_files_that_are_announced_wrongly_are_owned(open_bench: OpenBench, world
     bench.settle(7200)
     assert bench.state("cat") == "delivered"
     bench.check_books()
+
+
+def test_a_file_that_cannot_be_read_is_told(open_bench: OpenBench) -> None:
+    """Its server announces 0 bytes for ever: the order waits, and the user is told why."""
+    bench = open_bench()
+    make(bench, "length_zero")
+    bench.run(2 * 3600, step=300)
+    assert (bench.runs(), bench.state("cat")) == (1, "finished")
+    assert any("is empty" in line for line in bench.told())
 
 
 def test_files_that_have_vanished_are_named_as_not_recovered(open_bench: OpenBench) -> None:

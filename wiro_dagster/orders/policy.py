@@ -30,7 +30,7 @@ class Timing:
         slots_seconds: how long Wiro's limit of concurrent tasks is believed.
         retry_maximum_seconds: the longest pause between two tries at one step.
         sure_gone_seconds: how long Wiro must go on saying that a file is gone.
-        audit_pause_seconds: how often the list is read while nothing is under way.
+        audit_pause_seconds: how often the last day's tasks are read, also if nothing is due.
         cost_recheck_seconds: when a cost that is not stated is read again, after the end.
     """
 

@@ -33,6 +33,10 @@ _SLACK = 20
 """How many places a task may have drifted down the list since its rank was computed."""
 
 _FULL_SWEEP_SECONDS = 60.0
+_AUDITED_SECONDS = 86_400.0
+_AUDITED_PAGES = 10
+"""How far back, and how many pages, the list is read now and then, also if nothing is due."""
+
 _LONGEST_PAUSE_SECONDS = 60.0
 _SECONDS_A_PAGE = 1.0
 """A sweep over many pages waits so long for each, which bounds the calls a minute."""
@@ -74,6 +78,7 @@ class Watch:
         self._name = uuid.uuid4().hex
         self._next_sweep_at = 0.0
         self._full_sweep_at = 0.0
+        self._audited_at = context.now()
 
     def sweep(self, run_all: RunAll, *, hurry: bool = False) -> WatchReport:
         """Look at what is due, if anything is and the last sweep is long enough ago.
@@ -86,7 +91,10 @@ class Watch:
         timing = context.policy.timing
         # After a longer pause than there can be, the clock was set back: that stops no watch.
         is_pausing = 0 < self._next_sweep_at - now <= _LONGEST_PAUSE_SECONDS
-        if (is_pausing and not hurry) or not ledger.is_watch_due(context.account):
+        is_audit_due = abs(now - self._audited_at) >= timing.audit_pause_seconds
+        if is_pausing and not hurry:
+            return WatchReport()
+        if not is_audit_due and not ledger.is_watch_due(context.account):
             return WatchReport()
         if not context.gate.may_read():
             return WatchReport()
@@ -96,6 +104,9 @@ class Watch:
         sweep = _Sweep({str(order.task_id): order for order in due})
         try:
             pages = self._read_list(sweep)
+            if is_audit_due:
+                self._audited_at = now
+                pages += self._read_recent(sweep)
         except ApiError as error:
             context.note_read_failure(error)
             sweep.report.notices.append(f"Wiro's list of tasks could not be read: {error}")
@@ -135,6 +146,18 @@ class Watch:
             if not page.tasks or start >= page.total or sweep.due.keys() <= sweep.seen:
                 break
         return pages
+
+    def _read_recent(self, sweep: _Sweep) -> int:
+        """Read the tasks of the last day: costs change after an end, and strays end unseen."""
+        since, start = self._context.wiro_now() - _AUDITED_SECONDS, 0
+        for number in range(_AUDITED_PAGES):
+            page = list_page(self._context, start)
+            self._judge_page(sweep, page.tasks)
+            start += len(page.tasks)
+            is_old = any(0 < (task.created_at or 0) < since for task in page.tasks)
+            if not page.tasks or start >= page.total or is_old:
+                return number + 1
+        return _AUDITED_PAGES
 
     def _find_span(self, due: Iterable[Order]) -> tuple[int, int]:
         """Return where in the list, newest first, the youngest and oldest due tasks should be."""
