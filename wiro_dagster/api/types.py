@@ -222,6 +222,11 @@ class TaskPage(WireModel):
     unreadable: int = 0
     """Entries without a usable id. A page with any of them proves no absence."""
 
+    @property
+    def length(self) -> int:
+        """How many entries the page has, readable or not."""
+        return len(self.tasks) + self.unreadable
+
 
 def find_page(fields: Mapping[str, Any], *, skipped: int = 0) -> TaskPage | None:
     """Return the tasks of an answer, in its order.

@@ -74,9 +74,11 @@ def list_tasks_since(
         known_before = len(tasks)
         tasks |= {task.id: task for task in page.tasks}
         # A page's length says nothing: Wiro may give fewer than it is asked for.
-        start += len(page.tasks)
+        start += page.length
+        if page.unreadable:
+            doubts.append("some of its entries cannot be read")
         newest = max((task.created_at for task in page.tasks if task.created_at), default=None)
-        if not page.tasks or start >= page.total:
+        if page.length == 0 or start >= page.total:
             reached_back = True
             break
         if newest is not None and newest < created_after:

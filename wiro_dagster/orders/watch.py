@@ -142,8 +142,8 @@ class Watch:
             page = list_page(self._context, start)
             pages += 1
             self._judge_page(sweep, page.tasks)
-            start += len(page.tasks)
-            if not page.tasks or start >= page.total or sweep.due.keys() <= sweep.seen:
+            start += page.length
+            if page.length == 0 or start >= page.total or sweep.due.keys() <= sweep.seen:
                 break
         return pages
 
