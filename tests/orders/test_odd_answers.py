@@ -1,0 +1,139 @@
+"""One bad item harms no other: each field of a task, with each kind of odd value.
+
+The suite tries every field with some of the values, and every value with some of the fields.
+`WIRO_ODD_ANSWERS=all pytest tests/orders/test_odd_answers.py` tries all of them, on both databases.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from tests.system.campaigns.bench import STEADY, Bench
+from tests.system.campaigns.workshop import COLLECTION, tick
+from wiro_dagster.cli import main
+from wiro_dagster.emulator import Emulator
+from wiro_dagster.ledger import Order
+from wiro_dagster.ledger.costs import COST_GROUPINGS, add_up_costs
+from wiro_dagster.orders.audit import audit
+from wiro_dagster.orders.describe import describe_state
+
+FIELDS = (
+    "status",
+    "pexit",
+    "totalcost",
+    "outputs",
+    "outputs.0.url",
+    "outputs.0.size",
+    "outputs.0.name",
+    "outputs.0.contenttype",
+    "outputs.0.id",
+    "createtime",
+    "starttime",
+    "endtime",
+    "elapsedseconds",
+    "debugoutput",
+    "debugerror",
+    "callbackurl",
+    "modelslugowner",
+    "modelslugproject",
+    "parameters",
+    "socketaccesstoken",
+    "uuid",
+    "cps",
+    "categories",
+    "size",
+)
+
+ODD_VALUES: tuple[Any, ...] = (
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    1.5,
+    -0.28,
+    1e11,
+    1e308,
+    2**63,
+    2**64,
+    -(2**63),
+    1_700_000_000_000,
+    "",
+    " ",
+    "0",
+    "-1",
+    "NaN",
+    "Infinity",
+    "1e400",
+    "99999999999999999999",
+    "1700000000000",
+    "null",
+    "no number",
+    "\x00",
+    "\x1b[31mred\x07",
+    "\ud83d",
+    "ünï\u202ecödé",
+    "x" * 100_000,
+    [],
+    [None, 1, "a", {}],
+    {},
+    {"a": {"b": [1, None]}},
+)
+
+SOUND = "sound"
+SHARE = 6
+
+
+def chosen_values(field: str) -> range:
+    if os.environ.get("WIRO_ODD_ANSWERS") == "all":
+        return range(len(ODD_VALUES))
+    return range(FIELDS.index(field) % SHARE, len(ODD_VALUES), SHARE)
+
+
+def show_odd_values(emulator: Emulator, orders: list[Order], field: str) -> None:
+    for order in orders:
+        if order.partition != SOUND and order.task_id is not None:
+            value = ODD_VALUES[int(order.partition.removeprefix("odd-"))]
+            emulator.override_task(order.task_id, {field: value})
+
+
+def check_everything_reads(bench: Bench, ledger_url: str) -> None:
+    """The books, the audit, the words and the command line go on with all orders."""
+    for grouping in COST_GROUPINGS:
+        assert add_up_costs(bench.ledger, grouping)
+    audit(bench.desk.context)
+    for order in bench.ledger.list_orders(collection=COLLECTION):
+        assert describe_state(order)
+    shown = CliRunner().invoke(main, ["orders", "--ledger", ledger_url, "--json"])
+    assert shown.exit_code == 0, shown.output
+
+
+def test_there_are_enough_fields_and_values() -> None:
+    """At least 24 fields, each with 34 values."""
+    assert len(FIELDS) >= 24
+    assert len(ODD_VALUES) >= 34
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_an_odd_answer_harms_no_other_order(
+    field: str, emulator: Emulator, ledger_url: str, tmp_path: Path
+) -> None:
+    """An odd value in any field of one task's answers leaves the other orders as they are."""
+    bench = Bench(emulator, ledger_url, tmp_path / "videos", policy=replace(STEADY, verify="bytes"))
+    for number in chosen_values(field):
+        bench.place(f"odd-{number}")
+    bench.place(SOUND)
+    tick(bench.desk)
+    orders = bench.ledger.list_orders(collection=COLLECTION)
+    assert all(order.task_id for order in orders)
+    show_odd_values(emulator, orders, field)
+    bench.run(90, step=15.0)
+    assert bench.state(SOUND) == "delivered"
+    check_everything_reads(bench, ledger_url)
