@@ -162,6 +162,53 @@ def test_the_question_comes_after_a_slow_tls_handshake(
     assert events == ["tls", "asked", "bytes" if is_wanted else "none"]
 
 
+def test_the_fence_holds_behind_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy is connected to first, and gets no byte of a withdrawn run."""
+    received, ended = bytearray(), threading.Event()
+
+    def talk(connection: socket.socket) -> None:
+        while piece := connection.recv(65536):
+            received.extend(piece)
+        ended.set()
+
+    with serving(talk) as port:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
+        client = WiroClient(
+            Credentials(KEY), base_url="http://wiro.example/v1", allow_http_hosts=["wiro.example"]
+        )
+        with pytest.raises(SubmissionWithdrawn):
+            client.submit(MODEL, {"prompt": "x"}, confirm=lambda: False)
+        assert ended.wait(5)
+    assert received == b""
+
+
+def test_a_tunnel_is_built_before_the_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a proxy is asked for the connection is no part of the run."""
+    received, ended = bytearray(), threading.Event()
+
+    def talk(connection: socket.socket) -> None:
+        received.extend(connection.recv(65536))
+        connection.sendall(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
+        ended.set()
+
+    with serving(talk) as port:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
+        client = WiroClient(Credentials(KEY), base_url="https://wiro.example/v1")
+        asked: list[bool] = []
+        with pytest.raises(ServiceUnreachable):
+            client.submit(MODEL, {"prompt": "x"}, confirm=lambda: asked.append(True) is None)
+        assert ended.wait(5)
+    assert received.startswith(b"CONNECT wiro.example:443 ")
+    assert asked == []
+
+
+def test_a_proxy_that_cannot_be_fenced_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SOCKS connections are made by other classes than ours."""
+    monkeypatch.setenv("https_proxy", "socks5://127.0.0.1:9")
+    with pytest.raises(ServiceUnreachable, match="proxy"):
+        WiroClient(Credentials(KEY)).submit(MODEL, {"prompt": "x"})
+
+
 def test_nobody_is_asked_if_there_is_no_connection() -> None:
     """A run that cannot be sent is not confirmed either."""
     asked: list[bool] = []

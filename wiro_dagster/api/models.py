@@ -80,8 +80,6 @@ class ParameterOption(WireModel):
     @classmethod
     def _fill(cls, item: Any) -> Any:
         """Take a bare value, too; a choice without a label is called by its value."""
-        if isinstance(item, ParameterOption):
-            return item
         fields = item if isinstance(item, Mapping) else {"value": item}
         label = find_name(fields.get("label")) or read_text(fields.get("value"))
         return {"value": fields.get("value"), "label": label}
