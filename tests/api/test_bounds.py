@@ -13,8 +13,10 @@ from wiro_dagster.api.bounds import (
     find_size,
     find_stated_amount,
     find_time,
+    find_url,
     find_word,
     read_printed,
+    read_token,
 )
 from wiro_dagster.api.types import find_task
 
@@ -102,6 +104,26 @@ def test_sizes_are_whole_and_fit_a_database(value: object, size_bytes: int | Non
 def test_ids_are_printable_and_fit_a_database(value: object, task_id: str | None) -> None:
     """One to 255 characters, none of them a space or a control character."""
     assert find_id(value) == task_id
+
+
+def test_addresses_and_tokens_are_whole_or_not_there() -> None:
+    """A part of one would lead nowhere."""
+    long = "https://cdn.wiro.ai/" + "x" * 8172
+    assert [
+        find_url(url) for url in (long, long + "x", "https://a/b\n", "https://a/\tb", None)
+    ] == [
+        long,
+        None,
+        "https://a/b",
+        None,
+        None,
+    ]
+    assert [read_token(token) for token in ("t" * 255, "t" * 256, "a b", None)] == [
+        "t" * 255,
+        "",
+        "",
+        "",
+    ]
 
 
 def test_texts_are_cut() -> None:

@@ -26,6 +26,7 @@ LONGEST_WORD = 255
 LONGEST_PRINTED = 20_000
 """For what a model printed."""
 LONGEST_AMOUNT_TEXT = 60
+LONGEST_URL = 8192
 LARGEST_ANSWER_BYTES = 8_000_000
 
 
@@ -63,6 +64,17 @@ def find_id(value: Any) -> str | None:
     return text
 
 
+def read_token(value: Any) -> str:
+    """Return a token under the bounds of an id, or an empty text."""
+    return find_id(value) or ""
+
+
+def find_url(value: Any) -> str | None:
+    """Return an address of 1 to 8192 printable characters; None for anything else."""
+    text = find_name(value)
+    return text if text is not None and len(text) <= LONGEST_URL and text.isprintable() else None
+
+
 def find_word(value: Any) -> str | None:
     """Return a short text, cut to 255 characters; None if it is empty."""
     text = find_name(value)
@@ -98,6 +110,7 @@ MaybeTime = Annotated[float | None, BeforeValidator(find_time)]
 MaybeLength = Annotated[float | None, BeforeValidator(find_length)]
 MaybeSize = Annotated[int | None, BeforeValidator(find_size)]
 MaybeWord = Annotated[str | None, BeforeValidator(find_word)]
-MaybeText = Annotated[str | None, BeforeValidator(find_name)]
+MaybeUrl = Annotated[str | None, BeforeValidator(find_url)]
+Token = Annotated[str, BeforeValidator(read_token)]
 Word = Annotated[str, BeforeValidator(read_word)]
 Printed = Annotated[str, BeforeValidator(read_printed)]

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from wiro_dagster.api.answers import Answer, find_envelope
-from wiro_dagster.api.bounds import find_id
+from wiro_dagster.api.bounds import find_id, read_token
 from wiro_dagster.api.refusals import find_failure
 from wiro_dagster.api.types import Submission
-from wiro_dagster.api.wire import find_name, read_text
+from wiro_dagster.api.wire import find_name
 from wiro_dagster.errors import ConfigurationError, OutcomeUnknown
 
 _SHORTEST_SECRET = 8
@@ -116,7 +116,7 @@ def read_submission(call: str, answer: Answer, secrets: Iterable[str]) -> Submis
             "again.",
             http_status=answer.status,
         )
-    return Submission(task_id, read_text(envelope.fields.get("socketaccesstoken")))
+    return Submission(task_id, read_token(envelope.fields.get("socketaccesstoken")))
 
 
 def list_url_secrets(url: str) -> list[str]:

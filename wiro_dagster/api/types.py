@@ -19,10 +19,11 @@ from wiro_dagster.api.bounds import (
     MaybeLength,
     MaybeMoney,
     MaybeSize,
-    MaybeText,
     MaybeTime,
+    MaybeUrl,
     MaybeWord,
     Printed,
+    Token,
     Word,
     find_stated_amount,
 )
@@ -34,7 +35,6 @@ from wiro_dagster.api.wire import (
     find_text,
     find_whole,
     read_slug,
-    read_text,
 )
 from wiro_dagster.errors import NotFound, OutcomeUnknown
 
@@ -105,7 +105,7 @@ class OutputFile(WireModel):
 
     id: MaybeId = None
     name: Word = ""
-    url: MaybeText = None
+    url: MaybeUrl = None
     """Anyone who has it can read the file, for a limited time."""
     content_type: MaybeWord = Field(default=None, validation_alias="contenttype")
     size_bytes: MaybeSize = Field(default=None, validation_alias="size")
@@ -142,13 +142,11 @@ class Task(WireModel):
     elapsed_seconds: MaybeLength = Field(default=None, validation_alias="elapsedseconds")
     debug_error: Printed = Field(default="", validation_alias="debugerror")
     debug_output: Printed = Field(default="", validation_alias="debugoutput")
-    callback_url: MaybeText = Field(default=None, repr=False)
+    callback_url: MaybeUrl = Field(default=None, repr=False)
     """As it was sent with the run. It may carry a secret of the caller's."""
-    model_slug: MaybeText = None
+    model_slug: MaybeWord = None
     """`owner/project`."""
-    token: Annotated[str, BeforeValidator(read_text)] = Field(
-        default="", validation_alias="socketaccesstoken", repr=False
-    )
+    token: Token = Field(default="", validation_alias="socketaccesstoken", repr=False)
     """The same token as `Submission.task_token`. A secret."""
 
     @property
@@ -278,6 +276,6 @@ class UploadedFile(WireModel):
 
     id: Id
     name: Word
-    url: MaybeText = None
+    url: MaybeUrl = None
     content_type: MaybeWord = Field(default=None, validation_alias="contenttype")
     size_bytes: MaybeSize = Field(default=None, validation_alias="size")
