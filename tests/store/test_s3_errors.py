@@ -77,18 +77,20 @@ def _client_of(endpoint: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("error", "message"),
+    ("error", "message", "is_configuration"),
     [
-        ("404-NoSuchBucket", "Create the bucket"),
-        ("403-AccessDenied", "Give the client's user s3:PutObject"),
-        ("403-SignatureDoesNotMatch", "Correct the secret key"),
-        ("400-ExpiredToken", "Renew the session's credentials"),
-        ("503-SlowDown", "This may pass; it will be tried again"),
-        ("500-InternalError", "This may pass; it will be tried again"),
-        ("400-Strange", "Check the store's settings"),
+        ("404-NoSuchBucket", "Create the bucket", True),
+        ("403-AccessDenied", "Give the client's user s3:PutObject", True),
+        ("403-SignatureDoesNotMatch", "Correct the secret key", True),
+        ("400-ExpiredToken", "Renew the session's credentials", True),
+        ("503-SlowDown", "This may pass; it will be tried again", False),
+        ("500-InternalError", "This may pass; it will be tried again", False),
+        ("400-Strange", "Check the store's settings", False),
     ],
 )
-def test_an_error_of_s3_says_what_to_do(refusing: str, error: str, message: str) -> None:
+def test_an_error_of_s3_says_what_to_do(
+    refusing: str, error: str, message: str, is_configuration: bool
+) -> None:
     """The file, the place, S3's reason, and the next step; no secret."""
     store = S3Store(_client_of(refusing), BUCKET, error)
     with pytest.raises(StoreError) as caught:
@@ -96,6 +98,7 @@ def test_an_error_of_s3_says_what_to_do(refusing: str, error: str, message: str)
     text = str(caught.value)
     assert text.startswith(f"a.mp4 could not be uploaded to s3://{BUCKET}/{error}: because")
     assert message in text
+    assert caught.value.is_configuration is is_configuration
     assert "a-secret-of-the-tests" not in text
 
 
