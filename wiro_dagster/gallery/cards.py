@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -33,12 +34,22 @@ def list_cards(
     ended = [*owned, *ledger.list_failed(collection)]
     ended.sort(key=lambda order: (order.ended_at or 0, order.id), reverse=True)
     posters = _read_posters(store, ended)
-    return [
-        _card_of_video(order, store, checks, posters.get(order.id))
-        if order.is_owned
-        else _card_of_failure(order)
-        for order in ended
-    ]
+    return [_card_of(order, store, checks, posters.get(order.id)) for order in ended]
+
+
+def _card_of(order: Order, store: VideoStore, checks: VideoChecks, poster: bytes | None) -> Card:
+    if not order.is_owned:
+        return _card_of_failure(order)
+    try:
+        return _card_of_video(order, store, checks, poster)
+    except StoreError:
+        raise
+    except Exception as error:  # one odd order spoils no page
+        return replace(
+            _card_of_failure(order),
+            state="video",
+            notes=(f"It cannot be shown: {type(error).__name__}: {error}",),
+        )
 
 
 def _card_of_failure(order: Order) -> Card:

@@ -1,26 +1,27 @@
-"""The gallery's HTML. Everything that comes from elsewhere is escaped here, and nowhere else."""
+"""The gallery's HTML, from Jinja2 templates that escape whatever comes from elsewhere."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
 from functools import lru_cache
-from html import escape
 from importlib import resources
-from string import Template
 from typing import Literal
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
 
 from wiro_dagster.media import MediaKind
 
 CardState = Literal["video", "earlier", "failed"]
 """A partition's video, one that another has replaced, or an order that ended without one."""
 
-_TAGS: dict[CardState, str] = {"video": "", "earlier": "earlier version", "failed": "failed"}
+_TAGS: dict[CardState, str] = {"earlier": "earlier version", "failed": "failed"}
 _KILO = 1000.0
 _MINUTE_SECONDS = 60
 
@@ -64,33 +65,51 @@ class Card:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Model:
+    """What was made with one model."""
+
+    name: str
+    videos: int
+    failed: int
+    cost_usd: Decimal
+
+
 def render_page(
     title: str, cards: Sequence[Card], *, made_at: float, missing: str, note: str = ""
 ) -> str:
-    """The page as one HTML document.
+    """Return the page as one HTML document.
 
     Args:
         title: its heading.
-        cards: in the order in which they show where scripts are off.
+        cards: in the order in which they are shown if scripts are off.
         made_at: unix seconds.
         missing: shown in place of a file that cannot be loaded.
         note: one sentence at the foot.
     """
-    models = sorted({card.model for card in cards})
-    return _template("page.html").substitute(
-        title=escape(title),
-        script_hash=_script_hash(),
-        total=_total(cards),
-        model_options="".join(f"<option>{escape(model)}</option>" for model in models),
-        cards="".join(_card(card, missing) for card in cards),
-        footer=f"Made {_time(made_at)}. {escape(note)}",
+    script = _read("script.html")
+    return (
+        _templates()
+        .get_template("page.html")
+        .render(
+            title=title,
+            total=_total(cards),
+            models=_sum_by_model(cards),
+            cards=cards,
+            tags=_TAGS,
+            missing=missing,
+            made_at=made_at,
+            note=note,
+            style=_read("style.html"),
+            script=script,
+            script_hash=_hash_script(script),
+        )
     )
 
 
 def _total(cards: Sequence[Card]) -> str:
-    counts = {state: sum(card.state == state for card in cards) for state in _TAGS}
-    cost = sum((card.cost_usd for card in cards if card.cost_usd is not None), Decimal(0))
-    parts = [_count(counts["video"], "video"), f"{cost:,.2f} USD"]
+    counts = Counter(card.state for card in cards)
+    parts = [_count(counts["video"], "video"), f"{_sum_costs(cards):,.2f} USD"]
     if counts["failed"]:
         parts.append(f"{counts['failed']} failed")
     if counts["earlier"]:
@@ -98,72 +117,37 @@ def _total(cards: Sequence[Card]) -> str:
     return " · ".join(parts)
 
 
-def _card(card: Card, missing: str) -> str:
-    tag = _TAGS[card.state]
-    return _template("card.html").substitute(
-        state=card.state,
-        name=escape(card.name),
-        model=escape(card.model),
-        date=f"{card.ended_at or 0:.3f}",
-        cost=f"{card.cost_usd or 0:f}",
-        seconds=f"{card.seconds or 0:g}",
-        player=_player(card, missing),
-        tag=f'<span class="tag">{tag}</span>' if tag else "",
-        prompt=f'<p class="prompt">{escape(card.prompt)}</p>\n' if card.prompt else "",
-        notes="".join(f'<p class="note">{escape(note)}</p>\n' for note in card.notes),
-        facts="".join(_facts(card)),
-    )
+def _sum_by_model(cards: Sequence[Card]) -> list[_Model]:
+    """Return the models by name; earlier versions count, since they were paid for too."""
+    by_model: dict[str, list[Card]] = {}
+    for card in cards:
+        by_model.setdefault(card.model, []).append(card)
+    return [
+        _Model(
+            name,
+            videos=sum(card.state != "failed" for card in of_model),
+            failed=sum(card.state == "failed" for card in of_model),
+            cost_usd=_sum_costs(of_model),
+        )
+        for name, of_model in sorted(by_model.items())
+    ]
 
 
-def _player(card: Card, missing: str) -> str:
-    poster = "" if card.poster is None else _data_uri(card.poster)
-    picture = f'<img src="{poster}" alt="" loading="lazy">' if poster else ""
-    if card.state == "failed":
-        return "<p>No video</p>"
-    if card.source is None:
-        return f"{picture}<p>{escape(missing)}</p>"
-    source = f'src="{escape(card.source)}" data-missing="{escape(missing)}"'
-    match card.kind:
-        case "video":
-            preload = "none" if poster else "metadata"
-            shown = f' poster="{poster}"' if poster else ""
-            return f'<video controls playsinline preload="{preload}"{shown} {source}></video>'
-        case "image":
-            return f'<img src="{escape(card.source)}" alt="" loading="lazy">'
-        case "audio":
-            return f'<audio controls preload="none" {source}></audio>'
-    return '<p>A file: see "Open".</p>'
-
-
-def _facts(card: Card) -> list[str]:
-    facts = [f"<span>{escape(card.model)}</span>"]
-    if card.cost_usd is not None:
-        facts.append(f'<span class="cost">{card.cost_usd:f} USD</span>')
-    if card.seconds is not None:
-        facts.append(f"<span>{_length(card.seconds)}</span>")
-    if card.width and card.height:
-        facts.append(f"<span>{card.width}×{card.height}</span>")  # noqa: RUF001 - so it is written
-    if card.size_bytes is not None:
-        facts.append(f"<span>{_size(card.size_bytes)}</span>")
-    if card.ended_at is not None:
-        facts.append(f"<span>{_time(card.ended_at)}</span>")
-    if card.source is not None:
-        facts.append(_link(card.source, "Open"))
-    facts += [_link(other, f"File {index}") for index, other in enumerate(card.others, start=2)]
-    return facts
-
-
-def _link(url: str, text: str) -> str:
-    return f'<a href="{escape(url)}" target="_blank" rel="noopener">{text}</a>'
+def _sum_costs(cards: Sequence[Card]) -> Decimal:
+    return sum((card.cost_usd for card in cards if card.cost_usd is not None), Decimal(0))
 
 
 def _data_uri(webp: bytes) -> str:
     return f"data:image/webp;base64,{base64.b64encode(webp).decode('ascii')}"
 
 
-def _time(seconds: float) -> str:
-    moment = datetime.fromtimestamp(seconds, tz=timezone.utc)
-    return f'<time datetime="{moment:%Y-%m-%dT%H:%M:%SZ}">{moment:%Y-%m-%d %H:%M} UTC</time>'
+def _time(seconds: float) -> Markup:
+    try:
+        moment = datetime.fromtimestamp(seconds, tz=timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        return Markup()  # one odd time spoils no page
+    element = Markup('<time datetime="{:%Y-%m-%dT%H:%M:%SZ}">{:%Y-%m-%d %H:%M} UTC</time>')
+    return element.format(moment, moment)
 
 
 def _length(seconds: float) -> str:
@@ -182,15 +166,33 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-@lru_cache(maxsize=4)
-def _template(name: str) -> Template:
-    return Template(resources.files(__package__).joinpath(name).read_text(encoding="utf-8"))
-
-
 @lru_cache(maxsize=1)
-def _script_hash() -> str:
-    """What the page's own rules allow to run: its script, and nothing that slips in."""
-    found = re.search(r"<script>(.*?)</script>", _template("page.html").template, re.DOTALL)
-    script = found.group(1) if found else ""
-    digest = hashlib.sha256(script.encode()).digest()
+def _templates() -> Environment:
+    templates = Environment(
+        autoescape=True,
+        loader=FunctionLoader(_read),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters |= {
+        "data_uri": _data_uri,
+        "length_of_time": _length,
+        "size": _size,
+        "time": _time,
+    }
+    return templates
+
+
+@lru_cache(maxsize=4)
+def _read(name: str) -> Markup:
+    # The files of this folder are markup; everything else on the page is text.
+    text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return Markup(text)  # noqa: S704 - it came with the package
+
+
+def _hash_script(script: str) -> str:
+    """Return what the page's own rules allow to run: its script, and nothing that slips in."""
+    content = script.partition("<script>")[2].partition("</script>")[0]
+    digest = hashlib.sha256(content.encode()).digest()
     return f"sha256-{base64.b64encode(digest).decode('ascii')}"

@@ -3,34 +3,43 @@
 with serve_folder(Path("videos"), port=8379) as base_url:
     ...
 
-It answers this machine only, reads only, lists nothing, and shows no hidden file.
+It answers this machine only, reads only, lists nothing, and shows no hidden file. Scripts run in
+the gallery's own page and in nothing else: a model may have written the rest.
 """
 
 from __future__ import annotations
 
 import mimetypes
-import re
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import BinaryIO
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from wiro_dagster.errors import StoreError
 from wiro_dagster.store import check_key
+from wiro_dagster.store.keys import is_own_page
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
 
 _HOST = "127.0.0.1"
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
-_CHUNK_BYTES = 256 * 1024
+_START_SECONDS = 10.0
+_STOP_SECONDS = 2
+_HEADERS = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+_SANDBOX = {"Content-Security-Policy": "sandbox"}
 
 
 @contextmanager
 def serve_folder(folder: Path, *, port: int = 0) -> Iterator[str]:
-    """Serves a folder from a thread until the block ends.
+    """Serve a folder from a thread until the block ends.
+
+    Needs starlette and uvicorn, which come with dagster-webserver.
 
     Args:
         folder: it may come into being later.
@@ -42,90 +51,67 @@ def serve_folder(folder: Path, *, port: int = 0) -> Iterator[str]:
     Raises:
         OSError: the port is taken.
     """
-    server = ThreadingHTTPServer((_HOST, port), partial(_FolderRequest, folder=folder.absolute()))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, name="wiro-gallery", daemon=True)
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.routing import Route
+
+    answer = partial(_answer, folder=folder.absolute())
+    app = Starlette(routes=[Route("/{key:path}", answer, methods=["GET", "HEAD"])])
+    config = uvicorn.Config(
+        app,
+        log_level="error",
+        lifespan="off",
+        timeout_graceful_shutdown=_STOP_SECONDS,
+        server_header=False,
+    )
+    server = uvicorn.Server(config)
+    listener = socket.create_server((_HOST, port))
+    thread = threading.Thread(
+        target=server.run, args=([listener],), name="wiro-gallery", daemon=True
+    )
     thread.start()
     try:
-        yield f"http://{_HOST}:{server.server_port}"
+        _wait_for(server)
+        yield f"http://{_HOST}:{listener.getsockname()[1]}"
     finally:
-        server.shutdown()
-        server.server_close()
+        server.should_exit = True
         thread.join()
+        listener.close()
 
 
-class _FolderRequest(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+async def _answer(request: Request, *, folder: Path) -> Response:
+    from starlette.responses import FileResponse, PlainTextResponse
 
-    def __init__(self, *arguments: object, folder: Path) -> None:
-        self._folder = folder
-        super().__init__(*arguments)  # type: ignore[arg-type]  # as socketserver calls it
+    key = request.path_params["key"]
+    path = _find_file(folder, key) if _is_for_us(request) else None
+    if path is None:
+        return PlainTextResponse("Not found", status_code=404, headers=_HEADERS)
+    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    headers = _HEADERS if is_own_page(key) else _HEADERS | _SANDBOX
+    return FileResponse(path, media_type=kind, headers=headers)
 
-    def do_GET(self) -> None:
-        """Sends a file, or a part of it."""
-        self._answer(with_body=True)
 
-    def do_HEAD(self) -> None:
-        """Sends what is known of a file."""
-        self._answer(with_body=False)
+def _is_for_us(request: Request) -> bool:
+    # A page elsewhere could point a name of its own at this machine and read along.
+    try:
+        host = urlsplit(f"//{request.headers.get('host', '')}").hostname
+    except ValueError:
+        return False
+    return host in {_HOST, "localhost"}
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Keeps quiet: it runs beside Dagster's own log."""
 
-    def _answer(self, *, with_body: bool) -> None:
-        path = self._find_file()
-        if path is None:
-            self.send_error(HTTPStatus.NOT_FOUND)
-            return
-        try:
-            with path.open("rb") as file:
-                self._send(file, path, with_body=with_body)
-        except OSError:
-            self.close_connection = True  # the browser has seen enough, or the file has gone
-
-    def _find_file(self) -> Path | None:
-        # A page elsewhere could point a name of its own at this machine and read along.
-        host = urlsplit(f"//{self.headers.get('Host', '')}").hostname
-        if host not in {_HOST, "localhost"}:
-            return None
-        try:
-            key = check_key(unquote(urlsplit(self.path).path).lstrip("/"))
-        except StoreError:
-            return None
-        path = (self._folder / key).resolve()
-        is_inside = path.is_relative_to(self._folder.resolve())
+def _find_file(folder: Path, key: str) -> Path | None:
+    try:
+        path = (folder / check_key(key)).resolve()
+        is_inside = path.is_relative_to(folder.resolve())
         return path if is_inside and path.is_file() else None
-
-    def _send(self, file: BinaryIO, path: Path, *, with_body: bool) -> None:
-        size_bytes = path.stat().st_size
-        wanted = _wanted_part(self.headers.get("Range"), size_bytes)
-        first, last = wanted or (0, size_bytes - 1)
-        self.send_response(HTTPStatus.PARTIAL_CONTENT if wanted else HTTPStatus.OK)
-        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        self.send_header("Content-Type", f"{kind}; charset=utf-8" if kind == "text/html" else kind)
-        self.send_header("Content-Length", str(last - first + 1))
-        self.send_header("Accept-Ranges", "bytes")
-        self.send_header("Cache-Control", "no-cache")
-        self.send_header("X-Content-Type-Options", "nosniff")
-        if wanted:
-            self.send_header("Content-Range", f"bytes {first}-{last}/{size_bytes}")
-        self.end_headers()
-        if not with_body:
-            return
-        file.seek(first)
-        left = last - first + 1
-        while left > 0 and (chunk := file.read(min(left, _CHUNK_BYTES))):
-            self.wfile.write(chunk)
-            left -= len(chunk)
-
-
-def _wanted_part(header: str | None, size_bytes: int) -> tuple[int, int] | None:
-    """First and last byte that a Range header asks for; `None` for the whole file."""
-    match = _RANGE.fullmatch(header or "")
-    if match is None or match.group(0) == "bytes=-":
+    except (StoreError, OSError):
         return None
-    start, end = match.groups()
-    if not start:
-        return max(0, size_bytes - int(end)), size_bytes - 1
-    first, last = int(start), min(int(end or size_bytes), size_bytes - 1)
-    return (first, last) if first <= last else None
+
+
+def _wait_for(server: object) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not getattr(server, "started", False):
+        if time.monotonic() > deadline:
+            raise OSError("The server of the videos did not start.")
+        time.sleep(0.01)
