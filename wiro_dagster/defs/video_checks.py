@@ -11,11 +11,9 @@ from threading import Lock
 from typing import Any
 
 import dagster as dg
-import sqlalchemy as sa
 
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.ledger import Ledger
-from wiro_dagster.ledger.schema import orders
 from wiro_dagster.orders.verdicts import VideoChecks, find_unseen, judge_order
 
 _NAMED_FAILURES = 3
@@ -54,9 +52,6 @@ class _Judged:
     unseen: str | None
 
 
-# Verdicts on a video do not change, and a collection may have many thousands: each is judged once
-# in a process.
-_judged: dict[Hashable, dict[int, _Judged]] = {}
 _judged_lock = Lock()
 
 
@@ -92,7 +87,7 @@ def build_video_checks(collection: VideoCollection) -> list[dg.AssetChecksDefini
     )
     def video_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         ledger = collection.open_desk(context.resources).context.ledger
-        _forget(collection, ledger)
+        collection.cache.drop(_cache_key(collection, ledger))
         for evaluation in evaluate_video_checks(collection, ledger):
             if evaluation.asset_check_key in context.selected_asset_check_keys:
                 yield dg.AssetCheckResult(
@@ -152,9 +147,11 @@ def _describe_unseen(unseen: Mapping[str, str]) -> str:
 
 
 def _judge(collection: VideoCollection, ledger: Ledger, changed: Collection[int]) -> list[_Judged]:
-    standing = _list_standing(ledger, collection.ledger_name)
+    standing = ledger.list_owned_ids(collection.ledger_name)
+    # Verdicts on a video do not change, and a collection may have many thousands: each is judged
+    # once in a process.
+    known = collection.cache.get(_cache_key(collection, ledger), dict[int, _Judged])
     with _judged_lock:
-        known = _judged.setdefault(_cache_key(collection, ledger), {})
         missing = [
             order_id for order_id in standing if order_id not in known or order_id in changed
         ]
@@ -172,22 +169,5 @@ def _judge_orders(
             yield order.id, _Judged(order.partition, judge_order(order, checks), find_unseen(order))
 
 
-def _list_standing(ledger: Ledger, collection: str) -> list[int]:
-    """Ids of the owned orders that stand for their partitions, the oldest first."""
-    query = (
-        sa.select(orders.c.id)
-        .where(orders.c.collection == collection, orders.c.superseded_by.is_(None))
-        .where(orders.c.state.in_(("stored", "delivered")))
-        .order_by(orders.c.id)
-    )
-    with ledger.reading() as connection:
-        return list(connection.execute(query).scalars())
-
-
-def _forget(collection: VideoCollection, ledger: Ledger) -> None:
-    with _judged_lock:
-        _judged.pop(_cache_key(collection, ledger), None)
-
-
 def _cache_key(collection: VideoCollection, ledger: Ledger) -> Hashable:
-    return (ledger, collection.ledger_name, collection.checks)
+    return ("judged", ledger, collection.ledger_name, collection.checks)

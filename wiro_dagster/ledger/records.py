@@ -76,6 +76,17 @@ class Records(Database):
         with self.reading() as connection:
             return [order_from_row(row) for row in connection.execute(query)]
 
+    def list_owned_ids(self, collection: str) -> list[int]:
+        """Return ids of the owned orders that stand for their partitions, the oldest first."""
+        query = (
+            sa.select(orders.c.id)
+            .where(orders.c.collection == collection, orders.c.superseded_by.is_(None))
+            .where(orders.c.state.in_(("stored", "delivered")))
+            .order_by(orders.c.id)
+        )
+        with self.reading() as connection:
+            return list(connection.execute(query).scalars())
+
     def count_held(self, collection: str) -> int:
         """Return how many orders the budget holds back."""
         query = sa.select(sa.func.count()).where(_is_held(collection))
