@@ -44,8 +44,8 @@ ROWS = [
 ]
 
 
-# What is known of a model is asked for again at once.
-ALERT = replace(FAST, model_max_age_seconds=0.0)
+# What is known of a model is asked for again almost at once.
+ALERT = replace(FAST, model_max_age_seconds=0.2)
 
 
 class TableProject(Project):
