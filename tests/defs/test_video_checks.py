@@ -242,6 +242,16 @@ def test_what_was_not_looked_at_is_neither_right_nor_wrong(tmp_path: Path) -> No
             {"seconds": 10},
             {"duration": "It ends at 4.00 s; 10 s were ordered."},
         ),
+        (
+            {"kind": "audio", "duration_seconds": 4.0},
+            {"videoSeconds": "10 secs"},  # priced, so checked
+            {"duration": "It ends at 4.00 s; 10 s were ordered."},
+        ),
+        (
+            {"kind": "video", "width": 640, "height": 480},
+            {"width": 1280, "height": "720"},
+            {"resolution": "It is 640x480; 1280x720 was ordered."},
+        ),
         ({"kind": "image", "duration_seconds": 2.0}, {"duration": "10"}, {}),
         ({"kind": "file"}, {"duration": "10", "resolution": "768P"}, {}),
     ],

@@ -5,11 +5,11 @@ Nothing here decodes, asks Wiro or touches the store.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from wiro_dagster.catalogue.ordered import ordered_resolution, ordered_seconds
 from wiro_dagster.errors import ConfigurationError
 from wiro_dagster.ledger import Order
 from wiro_dagster.orders.findings import Findings
@@ -17,15 +17,9 @@ from wiro_dagster.orders.findings import Findings
 CheckSeverity = Literal["error", "warn", "off"]
 """What a failing check is: an error, a warning, or not looked at."""
 
-_DURATION_NAMES = {"duration", "durationseconds", "seconds", "videoduration", "videolength"}
-_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:s|sec|seconds)?\s*", re.IGNORECASE)
 _DURATION_SLACK_SECONDS = 0.5
 _DURATION_SLACK_SHARE = 0.1  # models that are sold by six seconds make 5.64 of them
 
-_RESOLUTION_NAMES = {"resolution", "videoresolution", "quality", "size", "videosize"}
-_LINES = re.compile(r"\s*(\d{3,4})\s*p\s*", re.IGNORECASE)
-_SIDES = re.compile(r"\s*(\d{3,4})\s*[x*\u00d7]\s*(\d{3,4})\s*", re.IGNORECASE)
-_NAMED_LINES = {"2k": 1440, "4k": 2160}
 _SIDE_SLACK_SHARE = 0.05  # encoders want multiples of 8 or 16
 
 _RATIO_SLACK_SHARE = 0.05
@@ -149,7 +143,8 @@ def _judge_playable(video: _Delivery) -> _Verdict:
 
 
 def _judge_duration(video: _Delivery) -> _Verdict:
-    ordered = _find_number(video.order.inputs, _DURATION_NAMES, _DURATION)
+    asked = ordered_seconds(video.order.inputs)
+    ordered = None if asked is None else float(asked)
     seen = video.findings.measures
     is_sound = video.media.get("kind") == "audio"
     found = seen.duration_seconds if seen else video.media.get("duration_seconds")
@@ -164,25 +159,21 @@ def _judge_duration(video: _Delivery) -> _Verdict:
 
 def _judge_resolution(video: _Delivery) -> _Verdict:
     width, height = video.media.get("width"), video.media.get("height")
-    ordered = _find_text(video.order.inputs, _RESOLUTION_NAMES)
+    ordered = ordered_resolution(video.order.inputs)
     if not width or not height or ordered is None:
         return None
-    sides = _SIDES.fullmatch(ordered)
-    lines = _LINES.fullmatch(ordered)
-    if sides:
-        wanted = sorted(int(side) for side in sides.groups())
-    elif video.media.get("kind") == "image":
-        return None  # lines are a video's; what "2K" is in an image, each model says for itself
-    elif lines or ordered.strip().lower() in _NAMED_LINES:
-        wanted = [int(lines.group(1)) if lines else _NAMED_LINES[ordered.strip().lower()]]
+    if ordered.sides is not None:
+        wanted = sorted(ordered.sides)
+    elif ordered.lines is None or video.media.get("kind") == "image":
+        return None  # lines are a video's; each model decides what "2K" is in an image
     else:
-        return None
+        wanted = [ordered.lines]
     found = sorted((width, height))
     if all(
         _is_near(side, goal, _SIDE_SLACK_SHARE) for side, goal in zip(found, wanted, strict=False)
     ):
         return ""
-    return f"It is {width}x{height}; {ordered} was ordered."
+    return f"It is {width}x{height}; {ordered.text} was ordered."
 
 
 def _judge_black(video: _Delivery) -> _Verdict:
@@ -248,20 +239,6 @@ CHECKS: Mapping[str, Callable[[_Delivery], _Verdict]] = {
     "size": _judge_size,
 }
 """The checks by the names of `VideoChecks`."""
-
-
-def _find_text(inputs: Mapping[str, Any], names: set[str]) -> str | None:
-    for name, value in inputs.items():
-        plain = name.replace("_", "").replace("-", "").lower()
-        if plain in names and isinstance(value, (str, int, float)):
-            return str(value)
-    return None
-
-
-def _find_number(inputs: Mapping[str, Any], names: set[str], form: re.Pattern[str]) -> float | None:
-    text = _find_text(inputs, names)
-    match = None if text is None else form.fullmatch(text)
-    return None if match is None else float(match.group(1))
 
 
 def _is_near(value: float, goal: float, share: float) -> bool:
