@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
+import io
+import itertools
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -39,6 +43,7 @@ from wiro_dagster.cli.project import emulator_environment
 from wiro_dagster.emulator import Emulator
 from wiro_dagster.ledger import Ledger, OrderRequest, OrderState
 from wiro_dagster.ledger.schema import orders
+from wiro_dagster.ledger.transitions import TRANSITIONS
 from wiro_dagster.prompts import load_prompt_file
 
 ROOT = Path(__file__).parents[2]
@@ -63,6 +68,25 @@ class Block:
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}"
+
+
+def arrows_of(drawing: str) -> set[tuple[str, str]]:
+    """From state to state, as lines of `state ─▶ state, state` draw them."""
+    arrows = set()
+    for line in drawing.splitlines():
+        stops = [re.findall(r"[a-z]+", part) for part in line.split("─▶")]
+        for sources, targets in itertools.pairwise(stops):
+            arrows |= {(source, target) for source in sources for target in targets}
+    return arrows
+
+
+def arrows_of_the_table() -> set[tuple[str, str]]:
+    return {
+        (source, transition.target)
+        for transition in TRANSITIONS.values()
+        for source in transition.sources
+        if transition.target not in {None, source}
+    }
 
 
 def blocks_of(page: str) -> list[Block]:
@@ -130,11 +154,11 @@ class Reader:
                 COMMANDS[words[0]](self, words[1:])
 
     def run_text(self, block: Block) -> None:
-        """A drawing of the states has every state; a tree of the rooms has every room."""
-        words = set(re.findall(r"[a-z]+", block.text))
+        """A drawing of the states equals the transition table; a tree of the rooms has them all."""
         if "─▶" in block.text:
-            assert words >= set(get_args(OrderState))
+            assert arrows_of(block.text) == arrows_of_the_table()
         else:
+            words = set(re.findall(r"[a-z]+", block.text))
             package = ROOT / "wiro_dagster"
             assert words >= {path.parent.name for path in package.glob("*/__init__.py")}
 
@@ -156,7 +180,7 @@ class Reader:
     def export(self, words: list[str]) -> None:
         """The project reads it, and understands the value."""
         name, _, value = words[0].partition("=")
-        assert f'"{name}"' in (ROOT / "definitions.py").read_text()
+        assert f'"{name}"' in (ROOT / "wiro_dagster/defs/project.py").read_text()
         if name == "WIRO_VIDEO_STORE":
             build_video_store(value)
         if name == "WIRO_LEDGER_URL":
@@ -167,6 +191,7 @@ class Reader:
         assert words[:2] == ["dev", "-f"]
         assert self.names["__file__"] == str(self.folder / words[2])
         assert isinstance(self.names["defs"], dg.Definitions)
+        Ledger(f"sqlite:///{self.folder / 'ledger.db'}").close()  # the first order creates it
 
     def run_dg(self, words: list[str]) -> None:
         """What `dg` does for these, it does through the same doors of Dagster."""
@@ -185,10 +210,16 @@ class Reader:
     def run_module(self, words: list[str]) -> None:
         """A campaign or benchmark takes hours or minutes: it must know the options that it gets."""
         assert words[0] == "-m"
-        command = [sys.executable, "-m", words[1], "--help"]
-        shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        shown = io.StringIO()
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            contextlib.redirect_stdout(shown),
+            contextlib.suppress(SystemExit),
+        ):
+            patch.setattr(sys, "argv", [words[1], "--help"])
+            runpy.run_module(words[1], run_name="__main__")
         for option in (word for word in words if word.startswith("--")):
-            assert option in shown.stdout
+            assert option in shown.getvalue()
 
     def run_pytest(self, words: list[str]) -> None:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
@@ -222,7 +253,9 @@ def reader(tmp_path: Path, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) 
     """In a folder with the images that prompts name, and a ledger with some history."""
     for name, value in emulator_environment(emulator).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("WIRO_LEDGER_URL", f"sqlite:///{tmp_path / 'history.db'}")
+    history = f"sqlite:///{tmp_path / 'history.db'}"
+    Ledger(history).close()
+    monkeypatch.setenv("WIRO_LEDGER_URL", history)
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     for copy in ("images/portrait.jpg", "photos/anna.jpg"):
