@@ -12,15 +12,23 @@ from dagster_shared.libraries import DagsterLibraryRegistry
 
 if TYPE_CHECKING:
     from wiro_dagster.component.component import WiroVideoComponent as WiroVideoComponent
+    from wiro_dagster.defs.assets import build_prompt_spec as build_prompt_spec
+    from wiro_dagster.defs.assets import build_video_asset as build_video_asset
+    from wiro_dagster.defs.assets import build_video_order_asset as build_video_order_asset
     from wiro_dagster.defs.automation import (
         build_missing_videos_schedule as build_missing_videos_schedule,
     )
     from wiro_dagster.defs.build import build_video_definitions as build_video_definitions
+    from wiro_dagster.defs.checks import build_order_checks as build_order_checks
     from wiro_dagster.defs.collection import VideoCollection as VideoCollection
     from wiro_dagster.defs.cost_asset import build_cost_asset as build_cost_asset
+    from wiro_dagster.defs.gallery import build_gallery_asset as build_gallery_asset
+    from wiro_dagster.defs.gallery import build_gallery_sensor as build_gallery_sensor
     from wiro_dagster.defs.io_manager import VideoIOManager as VideoIOManager
     from wiro_dagster.defs.io_manager import build_video_io_manager as build_video_io_manager
+    from wiro_dagster.defs.order_sensor import build_video_order_sensor as build_video_order_sensor
     from wiro_dagster.defs.project import build_project_definitions as build_project_definitions
+    from wiro_dagster.defs.prompt_sensor import build_prompt_file_sensor as build_prompt_file_sensor
     from wiro_dagster.defs.prompt_sources import AssetPrompts as AssetPrompts
     from wiro_dagster.defs.prompt_sources import FilePrompts as FilePrompts
     from wiro_dagster.defs.prompt_sources import PromptSource as PromptSource
@@ -28,6 +36,7 @@ if TYPE_CHECKING:
     from wiro_dagster.defs.prompt_sources import build_prompt_source as build_prompt_source
     from wiro_dagster.defs.translator import VideoAssetProps as VideoAssetProps
     from wiro_dagster.defs.translator import VideoTranslator as VideoTranslator
+    from wiro_dagster.defs.video_checks import build_video_checks as build_video_checks
     from wiro_dagster.ledger.budget import BudgetLimits as BudgetLimits
     from wiro_dagster.orders.policy import OrderPolicy as OrderPolicy
     from wiro_dagster.orders.verdicts import VideoChecks as VideoChecks
@@ -59,11 +68,20 @@ _HOMES = {
     "WiroResource": "resources.account",
     "WiroVideoComponent": "component.component",
     "build_cost_asset": "defs.cost_asset",
+    "build_gallery_asset": "defs.gallery",
+    "build_gallery_sensor": "defs.gallery",
     "build_missing_videos_schedule": "defs.automation",
+    "build_order_checks": "defs.checks",
     "build_project_definitions": "defs.project",
+    "build_prompt_file_sensor": "defs.prompt_sensor",
     "build_prompt_source": "defs.prompt_sources",
+    "build_prompt_spec": "defs.assets",
+    "build_video_asset": "defs.assets",
+    "build_video_checks": "defs.video_checks",
     "build_video_definitions": "defs.build",
     "build_video_io_manager": "defs.io_manager",
+    "build_video_order_asset": "defs.assets",
+    "build_video_order_sensor": "defs.order_sensor",
     "build_video_store": "resources.places",
 }
 """The modules that the public names come from. Type checkers need them above once more."""

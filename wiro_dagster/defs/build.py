@@ -12,7 +12,7 @@ from wiro_dagster.defs.assets import (
     build_video_asset,
     build_video_order_asset,
 )
-from wiro_dagster.defs.checks import build_checks
+from wiro_dagster.defs.checks import build_order_checks
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.cost_asset import build_cost_asset
 from wiro_dagster.defs.gallery import build_gallery_asset, build_gallery_sensor
@@ -49,7 +49,7 @@ def build_video_definitions(collection: VideoCollection) -> dg.Definitions:
                 build_gallery_asset(collection),
                 _build_collection_costs(collection),
             ],
-            asset_checks=[*build_checks(collection), *build_video_checks(collection)],
+            asset_checks=[*build_order_checks(collection), *build_video_checks(collection)],
             resources={collection.io_manager: build_video_io_manager(collection.store)},
             sensors=[
                 build_prompt_file_sensor(collection),

@@ -31,7 +31,7 @@ _RULES = {
 }
 
 
-def build_checks(collection: VideoCollection) -> list[dg.AssetChecksDefinition]:
+def build_order_checks(collection: VideoCollection) -> list[dg.AssetChecksDefinition]:
     """The checks of a collection's orders, in one step: a step is a process of its own."""
     specs = [
         dg.AssetCheckSpec(name, asset=collection.order_key, description=rule)
