@@ -13,6 +13,7 @@ import dagster as dg
 from wiro_dagster.cli.project import VIDEO_PORT, ProjectFolder
 from wiro_dagster.defs.build import build_video_definitions
 from wiro_dagster.defs.collection import VideoCollection
+from wiro_dagster.defs.failures import list_ranges
 from wiro_dagster.emulator import EMULATOR_API_KEY, EMULATOR_API_SECRET, Emulator
 from wiro_dagster.errors import ConfigurationError, InputError
 from wiro_dagster.ledger import Order
@@ -94,12 +95,12 @@ class LocalRun:
         known = self.collection.partitions.get_partition_keys(
             dynamic_partitions_store=self.instance
         )
-        for first, last in contiguous_ranges(list(known), set(self.partitions)):
+        for found in list_ranges(known, self.partitions):
             self._materialize(
                 self.collection.order_key,
                 {
-                    "dagster/asset_partition_range_start": first,
-                    "dagster/asset_partition_range_end": last,
+                    "dagster/asset_partition_range_start": found[0],
+                    "dagster/asset_partition_range_end": found[-1],
                 },
             )
 
@@ -166,14 +167,3 @@ class LocalRun:
             instance=self.instance, cursor=cursor, resources=self.resources
         ) as context:
             return self._definitions.resolve_sensor_def(sensor).evaluate_tick(context)
-
-
-def contiguous_ranges(ordered: list[str], wanted: set[str]) -> list[tuple[str, str]]:
-    """The first and last of each run of wanted keys, in the order that Dagster has them in."""
-    ranges: list[tuple[str, str]] = []
-    is_open = False
-    for key in ordered:
-        if key in wanted:
-            ranges = [*ranges[:-1], (ranges[-1][0], key)] if is_open else [*ranges, (key, key)]
-        is_open = key in wanted
-    return ranges

@@ -26,7 +26,7 @@ from wiro_dagster.component.parts import (
 from wiro_dagster.component.resolvers import BareSecret, described, find_place, refuse_bare_secret
 from wiro_dagster.component.scaffolder import WiroVideoScaffolder
 from wiro_dagster.defs.build import build_video_definitions
-from wiro_dagster.defs.collection import AutoOrder, OnTerminate, VideoCollection
+from wiro_dagster.defs.collection import AutoOrder, Failures, OnTerminate, VideoCollection
 from wiro_dagster.defs.prompt_sources import PromptSource, build_prompt_source
 from wiro_dagster.defs.translator import VideoAssetProps, VideoTranslator
 from wiro_dagster.errors import ConfigurationError
@@ -42,6 +42,7 @@ _PASSED_ON = (
     "tags",
     "input_assets",
     "allowed_folders",
+    "failures",
     "on_terminate",
     "wait_deadline_seconds",
     "pool",
@@ -190,6 +191,13 @@ class WiroVideoComponent(dg.Component, dg.Model, dg.Resolvable):
             by=_TRANSLATION,
         ),
     ] = None
+    failures: Annotated[
+        Failures,
+        described(
+            'How a failed order shows: "run" turns its partition red by a short run that fails, '
+            '"event" is an observation.'
+        ),
+    ] = "run"
     on_terminate: Annotated[
         OnTerminate,
         described(

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from wiro_dagster.defs.collection import VideoCollection
+from wiro_dagster.defs.failures import fail_with_reasons, is_failure_run
 from wiro_dagster.defs.metadata import CODE_VERSION
 from wiro_dagster.defs.order_checks import judge_orders, prompts_check
 from wiro_dagster.defs.prompt_sources import asset_loader
@@ -71,7 +72,7 @@ def build_video_order_asset(collection: VideoCollection) -> dg.AssetsDefinition:
             reporter.record(placed.orders)
         # Dagster skips the steps of checks if this step yields nothing, so they are evaluated here.
         _log_checks(context, reporter, prompts)
-        raise_failures(placed.failures, "were not ordered")
+        raise_failures(placed.failures, "No order for")
 
     return video_order
 
@@ -103,6 +104,9 @@ def build_video_asset(collection: VideoCollection) -> dg.AssetsDefinition:
     )
     def video(context: dg.AssetExecutionContext) -> StepEvents:
         reporter = Reporter.in_run(context, collection)
+        if is_failure_run(context):
+            fail_with_reasons(context, reporter)
+            return
         prompts = _load_prompts(context, collection)
         placed = _place_orders(context, reporter, prompts)
         reporter.record_missing(placed.orders)
@@ -115,7 +119,7 @@ def build_video_asset(collection: VideoCollection) -> dg.AssetsDefinition:
             if not (placed.failures or wait.failures) and has_followers(context):
                 yield dg.MaterializeResult()  # lets the steps after this one run
                 wait.repeat_events()
-        raise_failures({**placed.failures, **wait.failures}, "have no video")
+        raise_failures({**placed.failures, **wait.failures}, "No video for")
 
     return video
 

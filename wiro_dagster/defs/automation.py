@@ -130,7 +130,7 @@ def _build_missing_videos_job(collection: VideoCollection) -> dg.JobDefinition:
         write: Callable[[Any], None] = context.log_event  # its annotation omits check evaluations
         write(prompts_check(prompts, collection.order_key))
         write(orders_check(ledger.list_failed(collection.ledger_name), collection.order_key))
-        raise_failures(placed.failures, "were not ordered")
+        raise_failures(placed.failures, "No order for")
 
     @dg.job(
         name=collection.prefixed("order_missing_videos"),

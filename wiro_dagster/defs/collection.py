@@ -43,6 +43,14 @@ new_and_changed  these, and prompts whose text, model or inputs have changed sin
 It does not repeat failed or cancelled orders. The budget applies to every order.
 """
 
+Failures = Literal["run", "event"]
+"""How a failed order shows in Dagster.
+
+run    a short run of `video` fails with Wiro's reason: the partition turns red, and run-failure
+       sensors and alerts see it
+event  only an observation on the partition, and the check `orders_succeeded`
+"""
+
 
 @dataclass(frozen=True)
 class VideoCollection:
@@ -69,6 +77,7 @@ class VideoCollection:
         allowed_folders: folders, beside its own, from which a prompt file may take local files;
             relative to the prompt file's folder.
         checks: severities and limits of the checks on the videos.
+        failures: how a failed order shows in Dagster.
         policy: timings of orders, and what happens to files at Wiro.
         model_folder: the project's own catalogue entries, written by `wiro-dagster models add`.
         on_terminate: what terminating a waiting run does to its tasks.
@@ -101,6 +110,7 @@ class VideoCollection:
     input_assets: Sequence[str | dg.AssetKey | dg.AssetDep] = field(default=(), hash=False)
     allowed_folders: Sequence[str | PathLike[str]] = field(default=(), hash=False)
     checks: VideoChecks = field(default_factory=VideoChecks)
+    failures: Failures = "run"
     policy: OrderPolicy = field(default_factory=OrderPolicy)
     model_folder: str | PathLike[str] | None = None
     on_terminate: OnTerminate = "leave"

@@ -10,6 +10,7 @@ import dagster as dg
 
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.event_log import find_reported_tasks
+from wiro_dagster.defs.failures import failure_job_name, request_failure_runs
 from wiro_dagster.defs.order_checks import (
     LISTED_ORDERS,
     account_check,
@@ -57,6 +58,7 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
 
     @dg.sensor(
         name=collection.prefixed("video_order_sensor"),
+        job_name=failure_job_name(collection),
         minimum_interval_seconds=collection.minimum_interval_seconds,
         default_status=collection.default_status,
         required_resource_keys=collection.resource_keys,
@@ -91,6 +93,7 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
         lease = next((order.lease for order in orders if order.lease), "")
         return dg.SensorResult(
             asset_events=events,
+            run_requests=request_failure_runs(reporter, orders),
             cursor=replace(after, lease=lease).to_text(),
             skip_reason=None if events else _summary(desk, report),
         )

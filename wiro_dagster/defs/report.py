@@ -274,8 +274,9 @@ def raise_failures(failures: Mapping[str, str], what: str) -> None:
     if not failures:
         return
     lines = [f'- "{partition}": {reason}' for partition, reason in sorted(failures.items())]
+    noun = "partition" if len(failures) == 1 else "partitions"
     raise dg.Failure(
-        description=f"{len(failures)} partitions {what}:\n" + "\n".join(lines),
+        description=f"{what} {len(failures)} {noun}:\n" + "\n".join(lines),
         metadata={"wiro/failures": dg.MetadataValue.json(dict(failures))},
         allow_retries=False,
     )
