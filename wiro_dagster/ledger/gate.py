@@ -25,7 +25,7 @@ from wiro_dagster.ledger.budget import Books, BudgetLimits, committed_amount, wh
 from wiro_dagster.ledger.claims import Move, take_step
 from wiro_dagster.ledger.ledger import Ledger
 from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, order_from_row
-from wiro_dagster.ledger.schema import accounts, identity, orders, submissions
+from wiro_dagster.ledger.schema import account_keys, accounts, identity, orders, submissions
 from wiro_dagster.ledger.submissions import open_submissions
 from wiro_dagster.ledger.tasks import ensure_account
 from wiro_dagster.ledger.transitions import UNDER_WAY
@@ -335,23 +335,27 @@ class Gate:
 
         The user has given the collection another key meanwhile, and nothing was sent for these
         orders. An account without balance keeps its orders: another one must not pay for them.
+        Orders under a key of this account, placed before it was known as such, are taken over too.
 
         Returns:
             How many orders were taken over.
         """
+        keys = sa.select(account_keys.c.key_hash).where(
+            account_keys.c.account == self._account, account_keys.c.key_hash != self._account
+        )
         with self._ledger.reading() as connection:
             others = list_other_refused(connection, self._account)
-        if not others:
-            return 0
-        unsent = (
-            sa.select(orders.c.id)
-            .where(orders.c.collection == collection, orders.c.state == "ordered")
-            .where(orders.c.account.in_(others), orders.c.posts == 0)
-            .order_by(orders.c.id)
-            .with_for_update(skip_locked=True)
-        )
+            unsent = (
+                sa.select(orders.c.id)
+                .where(orders.c.collection == collection, orders.c.state == "ordered")
+                .where(orders.c.account.in_(others) | orders.c.account.in_(keys))
+                .where(orders.c.account != self._account, orders.c.posts == 0)
+                .order_by(orders.c.id)
+            )
+            if connection.execute(unsent.limit(1)).first() is None:
+                return 0
         with self._ledger.writing() as connection:
-            ids = connection.execute(unsent).scalars().all()
+            ids = connection.execute(unsent.with_for_update(skip_locked=True)).scalars().all()
             connection.execute(
                 sa.update(orders).where(orders.c.id.in_(ids)).values(account=self._account)
             )
