@@ -22,6 +22,7 @@ from cryptography.x509.oid import NameOID
 from tests.api.test_server import KEY, RESET, RUN_ACCEPTED, SECRET, Reply, ScriptedServer
 from wiro_dagster.api.auth import Credentials
 from wiro_dagster.api.client import WiroClient
+from wiro_dagster.api.exchange import Exchange
 from wiro_dagster.errors import (
     ApiError,
     DownloadError,
@@ -280,6 +281,27 @@ def test_the_time_of_the_question_is_not_taken_from_the_answer() -> None:
 
         client = build_client(server.port, seconds=0.5)
         assert client.submit(MODEL, {"prompt": "x"}, confirm=confirm).task_id == "2221"
+
+
+@pytest.mark.parametrize("is_frozen_again", [False, True])
+def test_an_answer_from_before_a_freeze_does_not_count(is_frozen_again: bool) -> None:
+    """A process that slept while it asked has to ask again; one that sleeps on sends nothing."""
+    now, asked = [1e9], []
+
+    def confirm() -> bool:
+        asked.append(now[0])
+        if is_frozen_again or len(asked) == 1:
+            now[0] += 900.0
+        return True
+
+    exchange = Exchange(seconds=5.0, confirm=confirm, wall_clock=lambda: now[0])
+    if is_frozen_again:
+        with pytest.raises(SubmissionWithdrawn):
+            exchange.leave()
+    else:
+        exchange.leave()
+    assert len(asked) == (3 if is_frozen_again else 2)
+    assert (exchange.left_at is None) == is_frozen_again
 
 
 def test_a_run_never_uses_a_connection_that_may_be_stale() -> None:

@@ -27,6 +27,10 @@ from wiro_dagster.errors import SubmissionWithdrawn
 _SLICE_BYTES = 16 * 1024
 """One TLS record: a slice blocks for one timeout at most."""
 
+_FRESH_SECONDS = 5.0
+"""For so long `confirm` is believed. Leases last much longer."""
+_MOST_QUESTIONS = 3
+
 
 class Exchange:
     """The limits of one request and its answer.
@@ -35,7 +39,7 @@ class Exchange:
         seconds: from now until the whole answer has been read.
         silence_seconds: the longest time in which nothing arrives; None means `seconds`.
         confirm: called once the connection is ready, right before the first byte leaves. If it
-            returns False, nothing is sent.
+            returns False, nothing is sent. If it takes seconds, it is called again.
         clock: gives seconds that never go back.
         wall_clock: gives unix seconds.
     """
@@ -76,15 +80,26 @@ class Exchange:
             TimeoutError: connecting used up all the time.
         """
         self.get_patience()
-        if self._confirm is not None:
-            asked_at = self._clock()
-            if not self._confirm():
-                raise SubmissionWithdrawn(
-                    "The submission was withdrawn right before its first byte. Nothing was sent."
-                )
-            # Giving up on a run leaves its outcome unknown, so Wiro gets its full time to answer.
-            self._deadline += self._clock() - asked_at
+        asked_at = self._clock()
+        if not self._is_wanted():
+            raise SubmissionWithdrawn(
+                "The submission was withdrawn right before its first byte. Nothing was sent."
+            )
+        # Giving up on a run leaves its outcome unknown, so Wiro gets its full time to answer.
+        self._deadline += self._clock() - asked_at
         self.left_at = self._wall_clock()
+
+    def _is_wanted(self) -> bool:
+        if self._confirm is None:
+            return True
+        for _ in range(_MOST_QUESTIONS):
+            asked_at = self._wall_clock()
+            if not self._confirm():
+                return False
+            # A process that was frozen (a suspended laptop, SIGSTOP) holds an outdated answer.
+            if abs(self._wall_clock() - asked_at) <= _FRESH_SECONDS:
+                return True
+        return False
 
     @contextmanager
     def running(self) -> Iterator[None]:
