@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import dagster as dg
@@ -175,7 +176,7 @@ class Reporter:
                 dg.AssetMaterialization(
                     asset_key=self.collection.order_key,
                     partition=order.partition,
-                    metadata=order_metadata(order),
+                    metadata={**order_metadata(order), **self._witness},
                     tags={**version_tags(order), **tags[order.id]},
                 )
             )
@@ -189,7 +190,7 @@ class Reporter:
         """Return an order as the result of a step over one partition."""
         tags = order_lineage_tags(self.instance, self.collection, [order])
         return dg.MaterializeResult(
-            metadata=order_metadata(order),
+            metadata={**order_metadata(order), **self._witness},
             data_version=dg.DataVersion(order.fingerprint),
             tags=tags[order.id],
         )
@@ -246,9 +247,16 @@ class Reporter:
         )
 
     def _video_metadata(self, order: Order) -> dict[str, Any]:
-        return video_metadata(
+        found = video_metadata(
             order, preview=self.desk.find_preview(order), link=self.desk.find_link(order)
         )
+        return {**found, **self._witness}
+
+    @cached_property
+    def _witness(self) -> dict[str, Any]:
+        """Which ledger the event comes from, and how far it had come: evidence outside it."""
+        identity = self.desk.context.ledger.identity()
+        return {"wiro/ledger_id": identity.ledger_id, "wiro/ledger_sequence": identity.sequence}
 
 
 def check_result(evaluation: dg.AssetCheckEvaluation) -> dg.AssetCheckResult:
