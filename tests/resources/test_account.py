@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from decimal import Decimal
 from typing import Any
 
 import dagster as dg
@@ -10,7 +11,7 @@ import pytest
 
 from wiro_dagster.errors import ConfigurationError
 from wiro_dagster.resources import account
-from wiro_dagster.resources.account import WiroResource
+from wiro_dagster.resources.account import LedgerResource, WiroResource
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +90,20 @@ def test_a_secret_from_the_environment_is_not_warned_about(
         WiroResource(api_key="emulator-key", base_url="http://127.0.0.1:8000/v1")
     assert keys == ["key-from-outside"]
     assert [record for record in caplog.records if record.name == account.__name__] == []
+
+
+@pytest.mark.parametrize(
+    ("budget", "limit"),
+    [("12.50", "12.50"), ("0", "0"), ("1000000", "1000000"), ("none", None), (None, None)],
+)
+def test_a_budget_is_an_amount_or_no_limit(budget: str | None, limit: str | None) -> None:
+    """None and "none" mean no limit."""
+    limits = LedgerResource(url="sqlite://", daily_budget_usd=budget).get_limits()
+    assert limits.daily_usd == (None if limit is None else Decimal(limit))
+
+
+@pytest.mark.parametrize("budget", ["", "  ", "ten", "-1", "inf", "1000001", "1_0"])
+def test_a_budget_that_is_not_an_amount_is_refused(budget: str) -> None:
+    """An empty variable must not lift the limit."""
+    with pytest.raises(ConfigurationError, match="daily_budget_usd"):
+        LedgerResource(url="sqlite://", daily_budget_usd=budget).get_limits()

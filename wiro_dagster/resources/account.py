@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +14,7 @@ import dagster as dg
 from pydantic import Field
 
 from wiro_dagster.api.auth import Credentials
+from wiro_dagster.api.bounds import LARGEST_USD, find_money
 from wiro_dagster.api.client import DEFAULT_BASE_URL, DEFAULT_CDN_HOSTS, WiroClient
 from wiro_dagster.api.hosts import LOOPBACK_HOSTS, AllowedHosts, check_service_url
 from wiro_dagster.api.progress import ProgressFeed
@@ -202,7 +203,7 @@ def _warn_of_literal(name: str) -> None:
 class LedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The database that says what was ordered and paid for, and the budget it keeps.
 
-    Budgets are texts such as "12.50", in USD; none means no limit. Days are UTC days.
+    Budgets are texts such as "12.50", in USD. None or "none" means no limit. Days are UTC days.
     """
 
     url: str = Field(
@@ -222,7 +223,7 @@ class LedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     unknown_price: UnknownPricePolicy = Field(
         default="refuse",
         description=(
-            'What to do where no price is known before the run: "refuse" holds the order back, '
+            'What to do if no price is known before the run: "refuse" holds the order back, '
             '"allow" lets it pass, "assume" counts it at assumed_price_usd.'
         ),
     )
@@ -231,7 +232,7 @@ class LedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     )
 
     def get_ledger(self) -> Ledger:
-        """The ledger, opened once for each process.
+        """Return the ledger, opened once for each process.
 
         Raises:
             ConfigurationError: the URL cannot be used.
@@ -240,10 +241,10 @@ class LedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return _ledger(self.url)
 
     def get_limits(self) -> BudgetLimits:
-        """What may be spent.
+        """Return what may be spent.
 
         Raises:
-            ConfigurationError: a budget is not an amount of money.
+            ConfigurationError: a budget is empty, or not an amount of money.
         """
         assumed = _amount("assumed_price_usd", self.assumed_price_usd)
         if self.unknown_price == "assume" and assumed is None:
@@ -262,14 +263,15 @@ class LedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 def _amount(name: str, text: str | None) -> Decimal | None:
-    if text is None or not text.strip():
+    if text is None or text.strip().lower() == "none":
         return None
-    try:
-        amount = Decimal(text.strip())
-    except InvalidOperation:
-        amount = Decimal(-1)
-    if not amount.is_finite() or amount < 0:
-        raise ConfigurationError(f'{name} is "{text}". Write an amount in USD, such as 12.50.')
+    # An empty text is an error: a variable that was left empty must not mean "no limit".
+    amount = find_money(text)
+    if amount is None:
+        raise ConfigurationError(
+            f'{name} is "{text}". Write an amount from 0 to {LARGEST_USD:,} USD, such as 12.50, or '
+            '"none" for no limit.'
+        )
     return amount
 
 
