@@ -1,4 +1,4 @@
-"""What may be spent: limits, the books they are held against, and the verdict on one order."""
+"""What may be spent: limits, the books they are compared with, and the verdict on one order."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class BudgetLimits:
         daily_usd: the most that an account may spend in one day, over all collections.
         collection_usd: the most that the order's collection may ever spend.
         total_usd: the most that an account may ever spend, over all collections.
-        unknown_price: what to do where no price is known.
-        assumed_usd: what such an order counts as under the policy "assume".
+        unknown_price: what to do if the price is not known.
+        assumed_usd: the price that the policy "assume" uses for such an order.
     """
 
     video_usd: Decimal | None = None
@@ -34,7 +34,7 @@ class BudgetLimits:
 
 @dataclass(frozen=True)
 class Books:
-    """Spent plus committed, in USD: true costs where known, ceilings of what is under way."""
+    """Spent plus committed, in USD: known costs, and ceilings of what is under way."""
 
     daily_usd: Decimal = Decimal(0)
     collection_usd: Decimal = Decimal(0)
@@ -50,7 +50,7 @@ class Books:
 
 
 def committed_amount(ceiling_usd: Decimal | None, limits: BudgetLimits) -> Decimal | None:
-    """What an order counts as while its cost is not known; `None` where policy forbids it."""
+    """Return the amount to budget while the cost is not known; `None` if the policy forbids it."""
     if ceiling_usd is not None:
         return ceiling_usd
     if limits.unknown_price == "allow":
@@ -61,7 +61,7 @@ def committed_amount(ceiling_usd: Decimal | None, limits: BudgetLimits) -> Decim
 
 
 def why_held(ceiling_usd: Decimal | None, books: Books, limits: BudgetLimits) -> str | None:
-    """Why an order may not be submitted now, or `None` where it may.
+    """Return why an order may not be submitted now, or `None` if it may.
 
     Args:
         ceiling_usd: the most the order may cost; `None` where its price is unknown.

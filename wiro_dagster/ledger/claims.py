@@ -71,8 +71,8 @@ class Claims(Database):
     ) -> list[Order]:
         """Take orders whose next step is due, the longest due first, for `lease_seconds`.
 
-        Each claim counts as a try that may kill the process. After three such deaths an order is
-        handed out alone; if it kills once more, it is set aside for a day with its reason.
+        Each claim is a try that may kill the process. After three such deaths an order is
+        handed out alone; if it kills once more, it waits for a day, with its reason.
 
         Args:
             collection: whose orders.
@@ -97,7 +97,9 @@ class Claims(Database):
             .order_by(orders.c.deaths >= DEATHS_BEFORE_ALONE, first, orders.c.id)
             .limit(limit)
         )
-        with self.reading() as connection:  # which delays nobody, and mostly finds nothing
+        with (
+            self.reading() as connection
+        ):  # which blocks no other process, and mostly finds nothing
             if connection.execute(due.limit(1)).first() is None:
                 return []
         with self.writing() as connection:
@@ -134,7 +136,7 @@ class Claims(Database):
     def apply(
         self, order: Order, transition: str, *, cost: Cost | None = None, **records: Any
     ) -> bool:
-        """Take one named step. False, and no change, if the order has moved on meanwhile.
+        """Take one named step. False, and no change, if the order has moved on.
 
         Args:
             order: as it was read or claimed.
@@ -159,9 +161,9 @@ class Claims(Database):
 
 
 def is_due(due_at: sa.ColumnElement[Any], now: float) -> sa.ColumnElement[bool]:
-    """Whether a step is due. One due in the far future is looked at all the same.
+    """Whether a step is due. A step due in the far future is due now.
 
-    No step is put off for longer than a day, so such a time comes from a clock that was wrong.
+    No step is delayed by more than a day, so such a time comes from a clock that was wrong.
     """
     return (due_at <= now) | (due_at > now + _FAR_SECONDS)
 
@@ -276,8 +278,8 @@ def _choose(connection: Connection, found: Sequence[Any], now: float) -> list[in
                 lease=None,
                 deaths=DEATHS_BEFORE_ALONE,
                 hold=(
-                    f"The process died {DEATHS_BEFORE_ALONE + 1} times at this step, so it is set "
-                    "aside for a day. Look at its files, or abandon it."
+                    f"The process died {DEATHS_BEFORE_ALONE + 1} times at this step, so it is "
+                    "not tried again for a day. Look at its files, or abandon it."
                 ),
             )
         )

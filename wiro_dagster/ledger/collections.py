@@ -1,4 +1,4 @@
-"""Which project works for a collection: two are told apart, and none is left alone."""
+"""Which project works for a collection: two are distinguished, and none is left alone."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from wiro_dagster.ledger.schema import collections, orders
 from wiro_dagster.ledger.transitions import UNDER_WAY
 
 ALIVE_SECONDS = 120.0
-"""How long a project that ticked counts as working for its collection."""
+"""How long a project that ticked is taken to be working for its collection."""
 
 ORPHANED_SECONDS = 600.0
 """After so long without a tick, another collection of the project cares for its orders."""
 
 
 class Collections(Database):
-    """Notes who works for which collection."""
+    """Records which project works for which collection."""
 
     def hold_collection(self, collection: str, *, project: str, account: str) -> None:
         """Note that a project works for a collection now.
@@ -49,7 +49,7 @@ class Collections(Database):
             connection.execute(sa.update(collections).where(mine).values(values))
 
     def list_orphaned(self, collection: str, *, project: str, account: str) -> list[str]:
-        """Return other collections of the project that nobody works for, with orders under way.
+        """Return other collections of the project without a working sensor, with orders under way.
 
         A collection that was renamed leaves such orders behind.
         """

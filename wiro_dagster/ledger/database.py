@@ -30,7 +30,7 @@ class Database:
 
     Raises:
         ConfigurationError: the URL cannot be used.
-        LedgerError: the database cannot be reached, or holds a ledger of another version.
+        LedgerError: the database cannot be reached, or holds a ledger of a different version.
     """
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
@@ -113,7 +113,7 @@ def open_engine(url: str, *, now: float) -> Engine:
 
     Raises:
         ConfigurationError: the URL cannot be used.
-        LedgerError: the database cannot be reached, or holds a ledger of another version.
+        LedgerError: the database cannot be reached, or holds a ledger of a different version.
     """
     parsed = parse_ledger_url(url)
     try:

@@ -80,7 +80,7 @@ class Gate:
         """Claim orders of a collection for submission, the oldest due first.
 
         The intent to buy is on the books when this returns: from then on, until Wiro's answer is
-        noted, the outcome counts as unknown and the ceiling as committed.
+        noted, the outcome is unknown and the ceiling is committed.
 
         Args:
             collection: whose orders.
@@ -333,7 +333,7 @@ class Gate:
     def take_over(self, collection: str) -> int:
         """Take over the collection's unsent orders from an account whose key Wiro refuses.
 
-        The user has given the collection another key meanwhile, and nothing was sent for these
+        The user has since given the collection a new key, and nothing was sent for these
         orders. An account without balance keeps its orders: another one must not pay for them.
         Orders under a key of this account, placed before it was known as such, are taken over too.
 
@@ -370,7 +370,7 @@ class Gate:
             reason: Wiro's words.
 
         Returns:
-            Whether a slot is free by the books nevertheless: then others use the account too.
+            Whether the books still show a free slot: then others use the account too.
         """
         with self._ledger.writing() as connection:
             self._lock(connection)

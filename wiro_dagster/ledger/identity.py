@@ -1,7 +1,7 @@
-"""Who this ledger is: its id and sequence for witnesses outside it, and the markers of its runs.
+"""The identity of the ledger: its id and sequence for witnesses, and the markers of its runs.
 
 A marker goes out with each run as its callback URL, and Wiro shows it with the task. It says which
-ledger made it, for which video, and is signed: nobody else can make one that we would adopt.
+ledger made it, for which video, and is signed: no one else can make one that we would adopt.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Identities(Database):
             connection.execute(sa.update(identity).values(behind=reason))
 
     def absorb(self, ledger_id: str, *, sequence: int) -> None:
-        """Note that the orders of another ledger, or of our own lost past, are taken over.
+        """Note that a different ledger's orders, or those of our own lost past, are taken over.
 
         Args:
             ledger_id: of the ledger whose evidence was used; our own after a restored backup.

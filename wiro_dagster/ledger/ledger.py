@@ -1,8 +1,8 @@
-"""The ledger: which orders exist, who may take their next step, and what they cost.
+"""The ledger: which orders exist, which process may take their next step, and their cost.
 
 Every step of an order is one conditional UPDATE, guarded by the transition table, so two processes
 that want the same step cannot both take it, and a process that dies between two steps leaves an
-order that another one takes up when its lease has ended.
+order that another one continues when its lease has ended.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Ledger(Records, Submissions, Tasks, Reports, Identities, Collections):
 
     Raises:
         ConfigurationError: the URL cannot be used.
-        LedgerError: the database cannot be reached, or holds a ledger of another version.
+        LedgerError: the database cannot be reached, or holds a ledger of a different version.
     """
 
     # ---- asking for a video ----

@@ -14,7 +14,7 @@ from wiro_dagster.ledger.schema import orders
 from wiro_dagster.ledger.transitions import OWNED, SETTLED, WITHOUT_VIDEO, OrderState
 
 StopState = Literal["failed", "cancelled"]
-"""How an order ends that was asked to stop: it failed, or nobody needs it any longer."""
+"""How an order ends that was asked to stop: it failed, or it is no longer needed."""
 
 MAXIMUM_POSTS = 2
 """How often the product sends one order on its own. After that, only the user can send it again."""
@@ -27,7 +27,7 @@ class OrderRequest:
     Args:
         collection: the video asset's key as text, such as `video` or `ads/video`.
         account: the name of the Wiro account that pays.
-        prompt_input: the input that carries the prompt's text; `None` if there is none.
+        prompt_input: the input that carries the prompt's text; `None` if it takes none.
         quote_usd: the expected cost, `None` if it is not known.
         ceiling_usd: the highest cost that the budget must have room for.
         quoted_at: when the price was computed, in unix seconds.
@@ -135,7 +135,7 @@ is resumed; or one that was billed and brought nothing, which only the user may 
 
 @dataclass(frozen=True)
 class Placement:
-    """The order that stands for a request, and how it came to be."""
+    """The order that represents a request, and how it came to be."""
 
     order: Order
     outcome: PlacementOutcome

@@ -66,7 +66,7 @@ def insert_order(
         connection: of a transaction that may write.
         request: what it asks for.
         now: unix seconds.
-        key: the live key of the video, `None` for an order that nobody is shown.
+        key: the live key of the video, `None` for an order that is not shown.
         state: the order's first.
         **more: other columns.
     """

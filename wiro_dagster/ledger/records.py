@@ -20,11 +20,11 @@ class Records(Database):
         """Return one order by its id.
 
         Raises:
-            LedgerError: there is none.
+            LedgerError: the ledger does not have it.
         """
         found = self.list_orders(ids=[order_id])
         if not found:
-            raise LedgerError(f"There is no order {order_id} in this ledger.")
+            raise LedgerError(f"The ledger has no order {order_id} in this ledger.")
         return found[0]
 
     def list_orders(
@@ -52,7 +52,7 @@ class Records(Database):
             return [order_from_row(row) for row in connection.execute(query)]
 
     def find_latest(self, collection: str, partition: str) -> Order | None:
-        """Return the order that stands for a partition now: the newest that is not superseded."""
+        """Return the order that represents a partition now: the newest that is not superseded."""
         query = (
             sa.select(*ORDER_COLUMNS)
             .where(orders.c.collection == collection, orders.c.partition == partition)
@@ -65,7 +65,7 @@ class Records(Database):
         return None if row is None else order_from_row(row)
 
     def list_failed(self, collection: str) -> list[Order]:
-        """Return orders that stand for their partition and ended without a video."""
+        """Return orders that represent their partition and ended without a video."""
         query = (
             sa.select(*ORDER_COLUMNS)
             .where(orders.c.collection == collection)
@@ -77,7 +77,7 @@ class Records(Database):
             return [order_from_row(row) for row in connection.execute(query)]
 
     def list_owned_ids(self, collection: str) -> list[int]:
-        """Return ids of the owned orders that stand for their partitions, the oldest first."""
+        """Return ids of the owned orders that represent their partitions, the oldest first."""
         query = (
             sa.select(orders.c.id)
             .where(orders.c.collection == collection, orders.c.superseded_by.is_(None))
@@ -154,7 +154,7 @@ class Records(Database):
             return connection.execute(query.limit(1)).first() is not None
 
     def is_live(self, request: OrderRequest) -> bool:
-        """Whether a live order stands for the video already."""
+        """Whether the video has a live order already."""
         key = live_key(request.collection, request.partition, request.fingerprint)
         query = sa.select(orders.c.id).where(orders.c.live_key == key)
         with self.reading() as connection:
@@ -187,7 +187,7 @@ class Records(Database):
             return [order_from_row(row) for row in connection.execute(query)]
 
     def list_shown(self, collection: str) -> list[Order]:
-        """Return the owned orders that stand for their partition, the oldest first."""
+        """Return the owned orders that represent their partition, the oldest first."""
         query = (
             sa.select(*ORDER_COLUMNS)
             .where(orders.c.collection == collection, orders.c.state.in_(OWNED))
@@ -208,7 +208,7 @@ class Records(Database):
             return {row[0]: row[1] for row in connection.execute(query)}
 
     def find_owned(self, collection: str, fingerprint: str) -> Order | None:
-        """Return an owned order of another or the same partition with this fingerprint."""
+        """Return an owned order of any partition with this fingerprint."""
         query = (
             sa.select(*ORDER_COLUMNS)
             .where(orders.c.collection == collection, orders.c.fingerprint == fingerprint)

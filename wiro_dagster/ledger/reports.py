@@ -30,7 +30,7 @@ class Reports(Database):
         """Do the same for the orders of one claim that have not been resumed since.
 
         A late or repeated call changes nothing: an order that was fetched again or requested again
-        meanwhile has lost this lease, and its new end is still to be reported.
+        in the meantime has lost this lease, and its new end is still to be reported.
         """
         if not lease:
             return
@@ -131,7 +131,7 @@ class Reports(Database):
         return result.rowcount == 1
 
     def list_delivered(self, collection: str) -> dict[str, int]:
-        """Return the ids of delivered orders that stand for their partition, by partition."""
+        """Return the ids of delivered orders that represent their partition, by partition."""
         query = sa.select(orders.c.partition, orders.c.id).where(
             orders.c.collection == collection,
             orders.c.state == "delivered",

@@ -99,7 +99,7 @@ orders = sa.Table(
     sa.Column("created_at", _Time, nullable=False),
     # When the order came into its present state: what stands still is news.
     sa.Column("moved_at", _Time, nullable=False),
-    # When the next step is due; NULL means there is none. A claim moves it to the lease's end.
+    # When the next step is due; NULL means never. A claim moves it to the lease's end.
     sa.Column("due_at", _Time),
     sa.Column("lease", sa.String(32), index=True),
     # Failed tries at the present step.
@@ -129,7 +129,7 @@ orders = sa.Table(
     sa.Column("task_id", sa.String(255)),
     sa.Column("task_status", PlainText(64)),
     sa.Column("progress_percent", _Time),
-    # What Dagster was last told of a running task, and when.
+    # What was last reported of a running task, and when.
     sa.Column("observed_at", _Time),
     sa.Column("observed_status", PlainText(64)),
     sa.Column("observed_percent", _Time),

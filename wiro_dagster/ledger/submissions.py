@@ -1,4 +1,4 @@
-"""Submissions: one row for each POST, and how it came out: a task, nothing, or nobody knows yet.
+"""Submissions: one row for each POST, and how it came out: a task, nothing, or not known yet.
 
 A row is never deleted and never forgotten by the budget. Only Wiro's clear refusal makes it count
 as nothing; a lost answer counts at its ceiling until its task is found.
@@ -28,7 +28,7 @@ TaskNote = Literal["noted", "known", "extra", "taken"]
 
 noted  the order follows it now
 known  the order had it already
-extra  the order has another task or is owned: this one is kept on the books as an order of its own
+extra  the order already has a task or is owned: this one gets an order of its own on the books
 taken  another submission has it
 """
 
@@ -104,7 +104,7 @@ class Submissions(Claims):
     ) -> TaskNote:
         """Note the task that Wiro made for an order: the one write that must never be lost.
 
-        It holds even if the lease has ended meanwhile, and whatever the order is taken for by then.
+        It holds even if the lease has ended, and whatever state the order is in by then.
 
         Args:
             order: whose POST it was.
@@ -189,7 +189,7 @@ class Submissions(Claims):
             if row is None:
                 return None
             found = order_from_row(row)
-            # Wiro's refusal in our hands is the truth, whoever holds the order by now. A guess
+            # Wiro's refusal in our hands is the truth, whichever process holds the order. A guess
             # counts only from the process that still holds it.
             is_ours = (
                 found.marker == order.marker and found.task_id is None
@@ -210,7 +210,7 @@ class Submissions(Claims):
                     .where(submissions.c.outcome == "open")
                     .values(outcome="nothing", cost_usd=Decimal(0), has_ended=True)
                 )
-                # A POST that bought nothing is none of the two that an order has.
+                # A POST that bought nothing does not use up one of the two that an order has.
                 connection.execute(
                     sa.update(orders)
                     .where(orders.c.id == order.id)
@@ -394,7 +394,7 @@ def _insert_extra(
 ) -> None:
     """Give a second task of one order an order of its own, superseded from the start.
 
-    So its cost is on the books and its file is fetched, though nobody is shown it.
+    So its cost is on the books and its file is fetched, though it is not shown.
     """
     extra_id = insert_order(
         connection,
@@ -408,7 +408,7 @@ def _insert_extra(
         task_id=task_id,
         superseded_by=order.id,
         posts=1,
-        error=f"Made for order {order.id}, which has another task or had ended.",
+        error=f"Made for order {order.id}, which already had a task or had ended.",
     )
     if marker is None:
         insert_submission(

@@ -1,4 +1,4 @@
-"""What an account's list of tasks says, held against the books: known tasks, strays, the watch."""
+"""What an account's list of tasks says, compared with the books: known tasks, strays, the watch."""
 
 from __future__ import annotations
 
@@ -245,7 +245,7 @@ class Tasks(Database):
 
 
 def ensure_account(connection: Connection, account: str) -> None:
-    """Make the account's row if there is none."""
+    """Make the account's row if it is missing."""
     mine = accounts.c.account == account
     if connection.execute(sa.select(accounts.c.account).where(mine)).first() is not None:
         return

@@ -78,7 +78,7 @@ class Transition:
         records: the columns it may write, beside state and lease.
         frees: the same video may be ordered again afterwards, if nothing was billed.
         needs_lease: only the process that claimed the order may take it.
-        revives: the order counts as the live one for its video again.
+        revives: the order is the live one for its video again.
     """
 
     name: str
@@ -111,7 +111,7 @@ TRANSITIONS = _table(
     # -- the POST --
     Transition("withdraw", _from("submitting", "unknown"), "ordered", _STEP | {"lost_since"}),
     Transition("lose", _from("submitting", "unknown"), "unknown", _STEP | {"lost_since", "looks"}),
-    # An answer in our hands is noted whoever holds the order by now, and whatever it is taken for.
+    # An answer in our hands is noted whichever process holds the order, and in any state.
     Transition(
         "accept",
         _from("ordered", "submitting", "unknown", "failed", "cancelled"),

@@ -1,4 +1,4 @@
-"""The audit: every task of the account held against the books."""
+"""The audit: every task of the account compared with the books."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def collect_order(context: OrderContext, leases: LeaseKeeper, order: Order) -> s
         order: in state `finished`, claimed by us.
 
     Returns:
-        What a person should know of it, `None` if all went well.
+        A notice for the tick's log, `None` if all went well.
     """
     try:
         if order.files and is_in_store(context, order):

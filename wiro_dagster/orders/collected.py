@@ -49,7 +49,7 @@ def note_not_collected(context: OrderContext, order: Order, error: Exception) ->
     """Note that an order's files could not be fetched. Return a notice.
 
     A fault of configuration or of the store pauses buying and ends nothing: everything goes on when
-    it is put right, however long that takes. Only what Wiro itself no longer has is given up.
+    it is put right, however long that takes. Only what Wiro itself no longer has is written off.
     """
     now, timing = context.now(), context.policy.timing
     reason = str(error) or type(error).__name__

@@ -29,19 +29,19 @@ _NOWHERE = "https://wiro-dagster.invalid/"
 
 @dataclass(frozen=True)
 class OrderContext:
-    """One collection's orders: their ledger, the account that pays, and where the videos go.
+    """One collection's orders: their ledger, the account that pays, and the store for the videos.
 
     Args:
         ledger: where orders live.
         client: talks to Wiro for the account.
-        store: where the videos go.
+        store: keeps the videos.
         quoter: prices a run.
         account: what the ledger calls the account: a name, or a short hash of its key.
         collection: the video asset's key as text.
         limits: what may be spent.
         policy: rules and timings.
         identify_runs: whether runs carry a marker as their callback URL.
-        callback_base_url: of a receiver for Wiro's callbacks; `None` = nobody answers them.
+        callback_base_url: of a receiver for Wiro's callbacks; `None` = they go unanswered.
         answers_folder: keeps answers that the ledger could not take, for the next process.
         threads: how many requests to Wiro may be under way at once.
         random: source of jitter.

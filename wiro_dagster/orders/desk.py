@@ -1,6 +1,6 @@
 """The order desk: places orders, and at each tick moves all that is due one step on.
 
-It does not matter who calls `tick`: the sensor, a waiting run, or the CLI. Each step is claimed in
+It does not matter what calls `tick`: the sensor, a waiting run, or the CLI. Each step is claimed in
 the ledger, so any number of callers share the work and none repeats another's.
 """
 
@@ -103,13 +103,13 @@ class OrderDesk:
         self._leases.close()
 
     def place(self, partition: str, prompt: Prompt) -> Placement:
-        """Order the video of a prompt, or find the order that stands for it already.
+        """Order the video of a prompt, or find the order that it has already.
 
         Nothing is sent here: the next tick submits it, if budget and limits allow. The evidence is
         asked first: a video that is in the store is owned and free, whatever the ledger knows.
 
         Raises:
-            StoreError: the store cannot tell whether it has the video.
+            StoreError: the store cannot say whether it has the video.
         """
         request = build_request(self.context, partition, prompt)
         ledger = self.context.ledger
@@ -126,7 +126,7 @@ class OrderDesk:
         return placement
 
     def tick(self, deadline: float, *, hurry: bool = False) -> TickReport:
-        """Move every order that is due one step on, as far as time allows.
+        """Move every order that is due one step on, while there is time.
 
         Args:
             deadline: by the monotonic clock, when to start and to wait for nothing more. Requests
@@ -192,9 +192,9 @@ class OrderDesk:
             return None
 
     def find_link(self, order: Order) -> str | None:
-        """Return a URL that plays an owned video, `None` if there is none that lasts.
+        """Return a URL that plays an owned video, `None` if it has no lasting one.
 
-        Links into a remote store are signed: whoever has one can use it until it expires. They do
+        Links into a remote store are signed: anyone can use one until it expires. They do
         not belong in an event log.
         """
         store, key = self.context.store, order.files[0]["key"]
@@ -234,7 +234,7 @@ class OrderDesk:
         return self._monotonic() < deadline
 
     def _hold_collection(self) -> list[str]:
-        """Return the collections to care for: our own, and those that nobody works for any more.
+        """Return the collections to care for: our own, and those without a working sensor.
 
         Raises:
             ConfigurationError: another project works for our collection.

@@ -150,7 +150,7 @@ def restore_owned(context: OrderContext, request: OrderRequest) -> Order | None:
         Its order, delivered; `None` if the store has no such video.
 
     Raises:
-        StoreError: the store cannot be read: then nobody knows, and nothing may be bought.
+        StoreError: the store cannot be read: then nothing is known, and nothing may be bought.
     """
     note = context.store.read_note(
         _note_name(live_key(request.collection, request.partition, request.fingerprint))

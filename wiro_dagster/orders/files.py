@@ -31,7 +31,7 @@ def upload_files(context: OrderContext, files: Iterable[OrderFile]) -> None:
     """Uploads files, each only where its bytes are not at Wiro yet.
 
     Raises:
-        InputError: a file is gone, or is not any more what was ordered.
+        InputError: a file is gone, or has changed since it was ordered.
         StoreError: the video store cannot be reached.
         ApiError: it could not be uploaded. Nothing is bought by an upload.
     """
@@ -51,7 +51,7 @@ def read_inputs(context: OrderContext, order: Order, copies: ExitStack) -> dict[
         copies: keeps local copies of stored files until it is closed.
 
     Raises:
-        InputError: a file is gone, or is not any more what was ordered.
+        InputError: a file is gone, or has changed since it was ordered.
         StoreError: the video store cannot be reached.
         MediaError: the video store has other bytes than it was given.
     """
@@ -68,7 +68,7 @@ def read_inputs(context: OrderContext, order: Order, copies: ExitStack) -> dict[
 
 
 def _list_uploadable(context: OrderContext, order: Order) -> list[OrderFile]:
-    """Files that are sent as URLs. Where no input is known to take one, a file goes itself."""
+    """Return files that are sent as URLs. If no input takes a URL, the file itself is sent."""
     if context.policy.local_files == "attach":
         return []
     return [

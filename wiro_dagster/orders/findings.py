@@ -69,7 +69,7 @@ def find_out(seen: Inspection, inputs: Mapping[str, Any]) -> Findings:
 
 
 def _measure_first_image(inputs: Mapping[str, Any]) -> float | None:
-    """Return its ratio; `None` if there is no image, it is a URL, or it has changed since."""
+    """Return its ratio; `None` if the image is missing, a URL, or changed since."""
     image = next(_list_first_images(inputs_from_json(inputs)), None)
     if image is None:
         return None

@@ -17,7 +17,7 @@ from wiro_dagster.ledger import Cost, Order
 from wiro_dagster.orders.policy import OrderPolicy
 
 ERROR_DEADLINE_SECONDS = 1800.0
-"""A task that stays in `task_error` for longer is given up."""
+"""A task that stays in `task_error` for longer is stopped."""
 
 
 @dataclass(frozen=True)

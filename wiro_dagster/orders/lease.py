@@ -19,7 +19,7 @@ class LeaseKeeper:
     download may take as long as it needs.
 
     Args:
-        ledger: where the orders are.
+        ledger: has the orders.
         lease_seconds: how long a claim lasts if it is not renewed.
     """
 
@@ -47,16 +47,16 @@ class LeaseKeeper:
             self._held.pop(_key(order), None)
 
     def is_held(self, order: Order) -> bool:
-        """Whether the claim is still ours, as far as we know."""
+        """Whether the claim is still ours, to our knowledge."""
         with self._lock:
             return _key(order) in self._held
 
     def confirm(self, order: Order) -> bool:
-        """Renew one claim now, and return whether it is still ours, as far as can be known."""
+        """Renew one claim now, and return whether it is known to be still ours."""
         try:
             is_ours = self._ledger.renew(order, self._lease_seconds)
         except LedgerError:
-            is_ours = False  # without the ledger nobody knows, so nothing is sent
+            is_ours = False  # without the ledger we cannot know, so nothing is sent
         if not is_ours:
             self.release(order)
         return is_ours

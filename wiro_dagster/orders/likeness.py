@@ -14,10 +14,10 @@ def count_surplus(order: Order, task: Task) -> int | None:
     """Return how many inputs a listed task has beyond those of an order; 0 = it is its equal.
 
     Wiro may have added defaults, so a surplus does not rule a task out. Inputs that are files
-    cannot be compared: Wiro shows where it put them, not their bytes.
+    cannot be compared: Wiro shows their new addresses, not their bytes.
 
     Returns:
-        `None` if the task has another model, or another value of one of the order's inputs.
+        `None` if the task has a different model, or a different value of one of the inputs.
     """
     if task.model_slug is not None and task.model_slug.lower() != order.model_slug.lower():
         return None

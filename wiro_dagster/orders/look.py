@@ -41,7 +41,7 @@ def look_at_order(context: OrderContext, order: Order) -> list[str]:
         return []
     stop_task(context, task)
     # No answer is trusted: the next looks show whether the task has ended, and how. A task that
-    # cannot be stopped is asked ever more seldom.
+    # cannot be stopped is asked less and less often.
     longest = now + policy.timing.look_maximum_seconds
     context.ledger.apply(
         order,
@@ -102,7 +102,7 @@ def recheck_cost(context: OrderContext, record: SubmissionRecord) -> list[str]:
 
 
 def _note_not_found(context: OrderContext, order: Order, error: NotFound) -> list[str]:
-    """Look on, ever more seldom: Wiro may forget a running task for minutes, and it still bills.
+    """Keep looking, less and less often: Wiro may forget a task for minutes, and still bill it.
 
     What stands still is reported by the check `orders_moving`; only the user gives such a task up.
     """

@@ -12,7 +12,7 @@ def first_look_at(context: OrderContext, model_slug: str) -> float:
     """Return when to look first at a task that was made now.
 
     The quickest of the model's recent tasks says how long one takes. A model that we know nothing
-    of is looked at soon, and then ever more seldom.
+    of is looked at soon, and then less and less often.
     """
     usual = context.ledger.find_usual_seconds(model_slug)
     wait = context.policy.timing.first_look_seconds

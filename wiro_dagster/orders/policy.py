@@ -11,7 +11,7 @@ Verification = Literal["frames", "bytes"]
 
 @dataclass(frozen=True)
 class Timing:
-    """The pace of the product. Tests shorten it; nobody else needs to.
+    """The pace of the product. Tests shorten it; users need not.
 
     Args:
         first_look_seconds: the first look at a task of a model that we know nothing of.

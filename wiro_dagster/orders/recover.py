@@ -1,7 +1,7 @@
 """Recovering: finding out what became of a submission whose answer was lost.
 
 Wiro has no idempotency key, so the only way to know is its list of tasks. A task is ours if it
-carries the marker of the lost POST. Its absence proves nothing by itself: the order is sent again
+carries the marker of the lost POST. Its absence alone proves nothing: the order is sent again
 only if the list has proved itself complete, explains every task of that time, and has done so in
 several looks apart. Otherwise the user decides.
 """
@@ -165,7 +165,7 @@ def _ask_user(
 
 
 def _rivals(context: OrderContext, order: Order, task: Task) -> bool:
-    """Whether the task may as well be that of another lost order."""
+    """Whether the task may as well belong to some other lost order."""
     return any(
         rival.id != order.id and count_surplus(rival, task) is not None
         for rival in context.ledger.list_unanswered(context.account)
@@ -180,7 +180,7 @@ def _how_to_decide(order: Order) -> str:
 
 
 def _wait_for_account(context: OrderContext, order: Order) -> str:
-    """A key of another account does not see the task: its absence says nothing."""
+    """A key of a different account does not see the task: its absence says nothing."""
     reason = f"Its answer was lost, and only account {order.account} can look it up."
     _look_later(context, order, reason, looks=0)
     return f"{order.name}: {reason}"

@@ -17,7 +17,7 @@ _DETAILS = 10
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a task comes from.
+    """The origin of a task.
 
     Args:
         task: as Wiro shows it.
@@ -33,7 +33,7 @@ class Origin:
 
 
 def find_origin(context: OrderContext, task: Task, *, closer: bool) -> Origin:
-    """Tell where a task comes from.
+    """Find the origin of a task.
 
     Args:
         context: of the account.

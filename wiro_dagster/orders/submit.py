@@ -64,7 +64,7 @@ def submit_order(
 
     Args:
         context: the collection's orders.
-        leases: holds the order, so that nobody takes it for lost while it is being sent.
+        leases: holds the order, so that it is not taken for lost while it is being sent.
         answers: keeps Wiro's answer if the ledger cannot be reached.
         order: in state `submitting`, claimed by us: the intent to buy is on the books already.
 
@@ -84,7 +84,7 @@ def submit_order(
             return _note_unreadable(context, order, error)
         try:
             # The lease is confirmed when the connection stands, right before the first byte: a
-            # process that was frozen meanwhile must not send what another one has taken over.
+            # process that was frozen in between must not send what another one has taken over.
             submission = context.client.submit(
                 order.model_slug,
                 inputs,
@@ -104,7 +104,7 @@ def note_kept_answers(context: OrderContext, answers: AnswerSpool) -> list[str]:
         try:
             order = context.ledger.get(answer.order_id)
         except LedgerError:
-            continue  # it is still away, or is another ledger
+            continue  # it is still away, or is a different ledger
         if not any(
             record.marker == answer.marker
             for record in context.ledger.list_submissions(order_id=order.id)
@@ -115,7 +115,7 @@ def note_kept_answers(context: OrderContext, answers: AnswerSpool) -> list[str]:
 
 
 def _upload_first(context: OrderContext, order: Order, files: list[OrderFile]) -> str | None:
-    """Upload what a run is to refer to, while the order is back where nothing is bought.
+    """Upload what a run is to refer to, while the order is back in state `ordered`.
 
     A process that dies here leaves an order that is simply submitted later, not an unknown outcome.
     """
@@ -123,7 +123,7 @@ def _upload_first(context: OrderContext, order: Order, files: list[OrderFile]) -
         order, due_at=context.now() + _UPLOAD_SECONDS, hold="Its files are being uploaded to Wiro."
     )
     if state != "ordered":
-        return None  # it was stopped, or another process has it
+        return None  # it was stopped, or some other process has it
     waiting = replace(order, state="ordered", lease=None)
     try:
         upload_files(context, files)
@@ -196,7 +196,7 @@ def _note_answer(
             return [f"{order.name}: its task {answer.task_id} was adopted by another order."]
         case "extra":
             return [
-                f"{order.name} has another task, or had ended, when task {answer.task_id} was made "
+                f"{order.name} already had a task, or had ended, when {answer.task_id} was made "
                 "for it as well. That task is on the books as an order of its own."
             ]
 
@@ -234,7 +234,7 @@ def _note_failure(  # noqa: C901, each error is one rule about money
             context.slow_down(error)
             ledger.note_unsent(order, due_at=now, hold=str(error))
         case NothingAccepted():
-            # The gate first: in between, nobody may find it open and the order due again.
+            # The gate first: in between, no process may find it open and the order due again.
             seconds = error.retry_after_seconds or timing.pause_seconds
             context.gate.close(until=now + seconds, reason=str(error))
             ledger.note_unsent(order, due_at=now, hold=str(error))
@@ -250,5 +250,5 @@ def _look_first(context: OrderContext, order: Order, reason: str) -> None:
     """The run may have been accepted, so Wiro's list is searched before anything else."""
     now = context.now()
     due_at = now + context.policy.timing.recover_first_seconds
-    with suppress(LedgerError):  # if it is away, the lease ends and the order counts as unknown
+    with suppress(LedgerError):  # if it is away, the lease ends and the order becomes unknown
         context.ledger.apply(order, "lose", lost_since=now, looks=0, error=reason, due_at=due_at)

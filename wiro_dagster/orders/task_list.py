@@ -37,7 +37,7 @@ def list_page(context: OrderContext, start: int, *, tries: int = _TRIES_A_PAGE) 
     try:
         return context.client.list_tasks(start=start, limit=PAGE)
     except NotFound:
-        return TaskPage(total=0, tasks=())  # "There is no task yet."
+        return TaskPage(total=0, tasks=())  # the list is empty
     except OutcomeUnknown:
         # One spoiled page must not spoil a list of many: reading it again costs nothing.
         if tries == 1:

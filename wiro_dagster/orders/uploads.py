@@ -24,7 +24,7 @@ class UploadRecords(Protocol):
     """Remembers uploads by the sha256 of their bytes."""
 
     def find(self, sha256: str) -> KeptUpload | None:
-        """The newest upload of these bytes; `None` where there is none."""
+        """Return the newest upload of these bytes; `None` if they were never uploaded."""
 
     def keep(self, sha256: str, upload: KeptUpload) -> None:
         """Remembers an upload instead of an older one of the same bytes."""
@@ -56,7 +56,7 @@ class Uploads:
         self._turns: dict[str, threading.Lock] = {}
 
     def find(self, sha256: str) -> UploadedFile | None:
-        """An upload of these bytes that may be used again; `None` where there is none.
+        """Return an upload of these bytes that may be used again; `None` if none was made.
 
         Args:
             sha256: 64 hex digits.
@@ -67,7 +67,7 @@ class Uploads:
         return UploadedFile(**kept.file)
 
     def upload(self, path: Path, folder_id: str | None = None) -> UploadedFile:
-        """Has a file at Wiro, and uploads it only where the same bytes are not there yet.
+        """Make sure that Wiro has a file: upload it only if it does not have the same bytes yet.
 
         Args:
             path: 100 MB at most.
@@ -78,13 +78,13 @@ class Uploads:
             ApiError: it could not be uploaded.
         """
         file = read_local_file(path)
-        # Whoever comes second finds what the first one brought.
+        # The second caller finds what the first one uploaded.
         with self._turns.setdefault(file.sha256, threading.Lock()):
             found = self.find(file.sha256)
             if found is not None:
                 return found
             uploaded = self._client.upload_file(path, folder_id)
-            # What was written to while it was sent must not stand for the bytes of before.
+            # What was written to while it was sent must not be used for the earlier bytes.
             check_unchanged(file)
             self._records.keep(file.sha256, KeptUpload(uploaded.model_dump(), self._clock()))
         return uploaded

@@ -56,7 +56,7 @@ class VideoChecks:
     frozen_share: float = 0.5
 
     def __post_init__(self) -> None:
-        """Refuses what is no severity and no share."""
+        """Validate severities and shares."""
         for check in CHECKS:
             if self.severity(check) not in get_args(CheckSeverity):
                 raise ConfigurationError(
@@ -66,7 +66,7 @@ class VideoChecks:
         for name in ("black_share", "frozen_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise ConfigurationError(
-                    f"{name} is {getattr(self, name)}. Give a share above 0, 1 at the most."
+                    f"{name} is {getattr(self, name)}. Give a share above 0 and up to 1."
                 )
 
     def severity(self, check: str) -> CheckSeverity:
@@ -98,14 +98,14 @@ class _Delivery:
 
 
 _Verdict = str | None
-"""What is wrong; empty where nothing is; `None` where there is nothing to compare with."""
+"""Return what is wrong; empty if nothing is; `None` if nothing can be compared."""
 
 
 def judge_order(order: Order, checks: VideoChecks) -> dict[str, str]:
     """The verdict on the files of one owned order.
 
     Returns:
-        For each check that could be made what is wrong, an empty text where nothing is.
+        Return for each check that could be made what is wrong, an empty text if nothing is.
     """
     verdicts: dict[str, str] = {}
     for delivery in _list_deliveries(order, checks):

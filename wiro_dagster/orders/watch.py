@@ -239,7 +239,7 @@ class Watch:
         return [partial(recheck_cost, self._context, record) for record in records]
 
     def _put_off(self, sweep: _Sweep) -> None:
-        """Look ever more seldom at tasks that take long. Those near their end stay due."""
+        """Look less and less often at tasks that take long. Those near their end stay due."""
         timing, now = self._context.policy.timing, self._context.now()
         later: dict[int, list[int]] = {}
         for order in sweep.unchanged:
