@@ -196,8 +196,8 @@ def _note_answer(
             return [f"{order.name}: its task {answer.task_id} was adopted by another order."]
         case "extra":
             return [
-                f"{order.name} already had a task, or had ended, when {answer.task_id} was made "
-                "for it as well. That task is on the books as an order of its own."
+                f"{order.name} already had a task, or had ended, when task {answer.task_id} was "
+                "made for it as well. That task is on the books as an order of its own."
             ]
 
 
