@@ -127,3 +127,7 @@ def test_the_file_comes_from_the_environment_too(
     (folder / "p.csv").write_text(f"id,prompt,model\na,x,{MODEL}\n")
     monkeypatch.setenv("WIRO_PROMPT_FILE", "p.csv")
     assert check().exit_code == 0
+    monkeypatch.setenv("WIRO_PROMPT_FILE", "s3://bucket/p.csv")
+    result = check()
+    assert result.exit_code == 1
+    assert "Name a local copy" in result.output

@@ -52,8 +52,15 @@ class _OfflineCatalogue(Catalogue):
 
 
 def find_prompt_file() -> Path:
-    """Return the prompt file that `definitions.py` uses."""
-    return Path(os.environ.get("WIRO_PROMPT_FILE") or _DEFAULT_PROMPT_FILE)
+    """Return the prompt file that `definitions.py` uses.
+
+    Raises:
+        InputError: it is on S3.
+    """
+    place = os.environ.get("WIRO_PROMPT_FILE") or str(_DEFAULT_PROMPT_FILE)
+    if "://" in place:
+        raise InputError(f"WIRO_PROMPT_FILE is {place}. Name a local copy of it to this command.")
+    return Path(place)
 
 
 def plain(text: str) -> Text:
@@ -97,7 +104,7 @@ def check(
 
 def _print(found: PromptFile) -> None:
     for note in found.notes:
-        click.echo(f"Note: {terminal_text(note)}", err=True)
+        click.echo(f"Note: {note}", err=True)
     for problem in found.problems:
         click.echo(str(problem), err=True)
     if found.problems:

@@ -12,7 +12,6 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from wiro_dagster.catalogue import terminal_text
 from wiro_dagster.cli.account import build_catalogue, model_folder_option, open_client
 from wiro_dagster.cli.prompts import allowed_folders_option, find_prompt_file, plain
 from wiro_dagster.pricing import LONGEST_RUN_SECONDS, Quote, quote_run
@@ -111,7 +110,7 @@ def quote(
     for line in _list_unknown(quoted):
         console.print(plain(line), highlight=False)
     for note in found.notes:
-        click.echo(f"Note: {terminal_text(note)}", err=True)
+        click.echo(f"Note: {note}", err=True)
     for problem in found.problems:
         click.echo(f"Not priced: {problem}", err=True)
     if found.problems:

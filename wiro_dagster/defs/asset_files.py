@@ -26,6 +26,7 @@ from wiro_dagster.catalogue.file_values import is_url
 from wiro_dagster.catalogue.files import hash_file
 from wiro_dagster.catalogue.suggestions import did_you_mean
 from wiro_dagster.defs.event_log import list_materializations
+from wiro_dagster.defs.process_cache import ProcessCache
 from wiro_dagster.errors import InputError, MediaError, StoreError
 from wiro_dagster.prompts import Prompt, PromptFile, PromptProblem, list_files, replace_files
 from wiro_dagster.store import VideoStore
@@ -43,6 +44,7 @@ def resolve_asset_files(
     instance: dg.DagsterInstance,
     open_store: Callable[[], VideoStore],
     input_assets: Collection[dg.AssetKey],
+    cache: ProcessCache,
 ) -> PromptFile:
     """Look up the files of assets that prompts name.
 
@@ -54,8 +56,9 @@ def resolve_asset_files(
         instance: keeps the event log.
         open_store: gives the store that has files with another URI than a local one.
         input_assets: the assets that prompts may name.
+        cache: keeps hashes of stored files.
     """
-    files = _AssetFiles(instance, open_store, input_assets, found.prompts.values())
+    files = _AssetFiles(instance, open_store, input_assets, found.prompts.values(), cache)
     prompts: dict[str, Prompt] = {}
     problems: list[PromptProblem] = []
     for prompt in found.prompts.values():
@@ -99,9 +102,6 @@ def find_asset_version(instance: dg.DagsterInstance, asset_keys: Collection[dg.A
     return " ".join(str(records[0].storage_id) if records else "-" for records in newest)
 
 
-# By URI and materialization: what one materialization made does not change.
-_hashes: dict[tuple[str, int], tuple[str, int]] = {}
-
 _Reference = tuple[str, str]
 """An asset and a partition of it, or the id of the prompt that stands for one."""
 
@@ -123,8 +123,10 @@ class _AssetFiles:
         open_store: Callable[[], VideoStore],
         input_assets: Collection[dg.AssetKey],
         prompts: Collection[Prompt],
+        cache: ProcessCache,
     ) -> None:
         self._instance = instance
+        self._cache = cache
         self._open_store = open_store
         self._known = [key.to_user_string() for key in input_assets]
         wanted: dict[str, set[str]] = {}
@@ -214,7 +216,22 @@ class _AssetFiles:
                 f'"{asset}" made {uri}, which is not in this collection\'s video store. Have it '
                 "record a path of this machine, an http(s) URL, or a file of that store."
             )
-        return _read_stored(store, key, uri, metadata, storage_id)
+        return self._read_stored(store, key, uri, metadata, storage_id)
+
+    def _read_stored(
+        self, store: VideoStore, key: str, uri: str, metadata: Mapping[str, Any], storage_id: int
+    ) -> StoredFileInput:
+        sha256 = getattr(metadata.get("wiro/sha256"), "value", None)
+        size_bytes = getattr(metadata.get("wiro/size_bytes"), "value", None)
+        # Of several files only the first has its sha256 there, and the size is that of all.
+        if sha256 is None or size_bytes is None or "wiro/files" in metadata:
+            # A file of one materialization does not change.
+            sha256, size_bytes = self._cache.get((uri, storage_id), lambda: _measure(store, key))
+        if size_bytes > MAX_FILE_BYTES:
+            raise InputError(
+                f"{uri} has {size_bytes} bytes; Wiro takes {MAX_FILE_BYTES} (100 MB) at most."
+            )
+        return StoredFileInput(key, sha256, size_bytes)
 
 
 def _reference(prompt: Prompt, file: AssetFileInput) -> _Reference:
@@ -262,24 +279,7 @@ def _find_key(store: VideoStore, uri: str) -> str | None:
     return None
 
 
-def _read_stored(
-    store: VideoStore, key: str, uri: str, metadata: Mapping[str, Any], storage_id: int
-) -> StoredFileInput:
-    sha256 = getattr(metadata.get("wiro/sha256"), "value", None)
-    size_bytes = getattr(metadata.get("wiro/size_bytes"), "value", None)
-    # Of several files only the first has its sha256 there, and the size is that of all.
-    if sha256 is None or size_bytes is None or "wiro/files" in metadata:
-        sha256, size_bytes = _hash_once(store, key, uri, storage_id)
-    if size_bytes > MAX_FILE_BYTES:
-        raise InputError(
-            f"{uri} has {size_bytes} bytes; Wiro takes {MAX_FILE_BYTES} (100 MB) at most."
-        )
-    return StoredFileInput(key, sha256, size_bytes)
-
-
-def _hash_once(store: VideoStore, key: str, uri: str, storage_id: int) -> tuple[str, int]:
+def _measure(store: VideoStore, key: str) -> tuple[str, int]:
     """The sha256 and the size in bytes of a stored file."""
-    if (uri, storage_id) not in _hashes:
-        with store.local_copy(key) as path:
-            _hashes[uri, storage_id] = hash_file(path), path.stat().st_size
-    return _hashes[uri, storage_id]
+    with store.local_copy(key) as path:
+        return hash_file(path), path.stat().st_size

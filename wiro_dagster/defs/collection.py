@@ -298,6 +298,7 @@ class VideoCollection:
             instance=instance,
             open_store=store.get_store,
             input_assets=self.input_keys,
+            cache=self.cache,
         )
 
     def open_progress(self, resources: Any) -> ProgressFeed | None:

@@ -30,10 +30,6 @@ _MODELS_SECONDS = 3600.0
 
 _ADD_AT_ONCE = 10_000
 
-# The version of a source that this process has read, and the local files that its prompts name:
-# whether those have changed can be told without reading the source again.
-_local_files: dict[VideoCollection, tuple[str, frozenset[Path]]] = {}
-
 
 @dataclass(frozen=True)
 class PromptsSeen:
@@ -182,7 +178,7 @@ def _bring_in(
 
 def _look(collection: VideoCollection, context: dg.SensorEvaluationContext) -> PromptsSeen:
     version = collection.source.find_version(context.resources, context.instance)
-    known, paths = _local_files.get(collection, ("", frozenset[Path]()))
+    known, paths = collection.cache.get(_files_key(collection), lambda: ("", frozenset[Path]()))
     files = _digest_files(paths) if known == version else ""
     return PromptsSeen(version, files, find_asset_version(context.instance, collection.input_keys))
 
@@ -190,14 +186,22 @@ def _look(collection: VideoCollection, context: dg.SensorEvaluationContext) -> P
 def _remember(
     collection: VideoCollection, seen: PromptsSeen, prompts: Mapping[str, Prompt]
 ) -> PromptsSeen:
-    """Notes which local files to watch.
+    """Note which local files to watch.
 
     If they were not known before the prompts were read, they may have changed since: then the
     next tick reads once more.
     """
     paths = frozenset(_list_files(prompts.values()))
-    _local_files[collection] = (seen.version, paths)
+    collection.cache.put(_files_key(collection), (seen.version, paths))
     return seen if paths else replace(seen, files=_digest_files(paths))
+
+
+def _files_key(collection: VideoCollection) -> tuple[str, str]:
+    """Where the cache keeps the version of the source that was read, and the local files in it.
+
+    With these a tick sees changed files without reading the source again.
+    """
+    return "files of prompts", collection.ledger_name
 
 
 def _list_files(prompts: Iterable[Prompt]) -> Iterator[Path]:

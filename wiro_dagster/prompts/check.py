@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from wiro_dagster.catalogue import Catalogue, LocalFolders, ModelSchema
+from wiro_dagster.catalogue import Catalogue, LocalFolders, ModelSchema, terminal_text
 from wiro_dagster.catalogue.suggestions import did_you_mean, find_near, listing, shown
 from wiro_dagster.catalogue.values import is_absent
 from wiro_dagster.errors import InputError
@@ -52,10 +52,11 @@ def check_prompts(
             if not draft.problems:
                 draft.problems.append((None, "not taken until the file's defaults are corrected."))
     source = raw.source
+    notes = (*models.notes(), *column_notes, *_list_notes(drafts, source))
     return PromptFile(
         {prompt.id: prompt for prompt in prompts if prompt is not None and is_sound},
         (*top_problems, *(p for draft in drafts for p in draft.located(source, draft.problems))),
-        (*models.notes(), *column_notes, *_list_notes(drafts, source)),
+        tuple(map(terminal_text, notes)),
         models.slugs,
     )
 

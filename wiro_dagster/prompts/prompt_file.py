@@ -72,7 +72,8 @@ class SchemaChange:
             altered = markdown_text(listing(self.altered))
             lines.append(
                 f"- gives {altered} other inputs when they are ordered next. Videos that you own "
-                "stay as they are. State the inputs in the prompt file to keep what they were."
+                "stay as they are. To order with the old inputs, state them; that is a change of "
+                "the prompt."
             )
         if self.is_stated:
             lines.append(
