@@ -255,9 +255,9 @@ def _follow_marked(
         request = wanted.get(marker.wish)
         order = None
         if request is not None:
-            order = context.ledger.restore(
-                request, task_id=task.id, known={}, cost=Cost(task.cost_usd)
-            )
+            # While a task runs, its cost says nothing: the ceiling counts.
+            cost = Cost(task.cost_usd if task.is_ended and task.cost_usd else None)
+            order = context.ledger.restore(request, task_id=task.id, known={}, cost=cost)
         if order is not None:
             found.followed.append(order)
         else:
