@@ -1,4 +1,4 @@
-"""The Wiro account that the environment names, for commands that ask Wiro something."""
+"""The Wiro account in the environment, for commands that need Wiro."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ model_folder_option = click.option(
 
 @contextmanager
 def open_client() -> Iterator[WiroClient]:
-    """A client with the settings of `definitions.py`.
+    """Open a client with the settings of `definitions.py`.
 
     Raises:
         ConfigurationError: WIRO_API_KEY is not set, or Wiro refuses it.
@@ -34,8 +34,8 @@ def open_client() -> Iterator[WiroClient]:
     key = os.environ.get("WIRO_API_KEY")
     if not key:
         raise ConfigurationError(
-            "WIRO_API_KEY is not set, and this asks Wiro. Set it (and WIRO_API_SECRET for a "
-            "project of the signature kind), or point WIRO_BASE_URL at an emulator and set its key."
+            "This command needs Wiro, but WIRO_API_KEY is not set. Set it (and WIRO_API_SECRET, "
+            "unless the project is key-only), or set WIRO_BASE_URL and the key of an emulator."
         )
     credentials = Credentials(key, os.environ.get("WIRO_API_SECRET") or None)
     base_url = os.environ.get("WIRO_BASE_URL") or DEFAULT_BASE_URL
@@ -50,7 +50,7 @@ def open_client() -> Iterator[WiroClient]:
 
 
 def has_account() -> bool:
-    """Whether the environment names an account."""
+    """Return whether the environment names an account."""
     return bool(os.environ.get("WIRO_API_KEY"))
 
 

@@ -1,4 +1,4 @@
-"""`wiro-dagster audit` and `wiro-dagster ledger`: the ledger held against its evidence."""
+"""`wiro-dagster audit` and `wiro-dagster ledger`: compare the ledger with its evidence."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ _RUNNING_STEPS = {
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("videos"),
     show_default=True,
-    help="Where the videos go.",
+    help="The folder for the videos.",
 )
 @task_seconds_option
 def demo(prompts: Path | None, folder: Path, videos: Path, task_seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""The main job in one process, with Dagster's own nouns: an instance, a run, sensor ticks."""
+"""Prompts to videos in one process, as Dagster does it: an instance, a run, sensor ticks."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class LocalRun:
     def on_emulator(
         cls, project: ProjectFolder, emulator: Emulator, *, prompts: Path, videos: Path
     ) -> LocalRun:
-        """Prepares a run against an emulator, on the instance of a project folder."""
+        """Prepare a run against an emulator, on the instance of a project folder."""
         os.environ["DAGSTER_HOME"] = str(project.dagster_home)
         return cls(
             instance=dg.DagsterInstance.get(),
@@ -66,7 +66,7 @@ class LocalRun:
         )
 
     def bring_prompts_in(self) -> None:
-        """Ticks `prompt_file_sensor` once, and does with its result what the daemon does.
+        """Tick `prompt_file_sensor` once, and apply its result as the daemon does.
 
         Raises:
             InputError: the prompt file has no prompt that could be ordered.
@@ -87,7 +87,7 @@ class LocalRun:
             return self.collection.load_prompts(resources, self.instance)
 
     def order_all(self) -> None:
-        """Materializes `video_order` for all prompts in one run.
+        """Materialize `video_order` for all prompts in one run.
 
         Raises:
             ConfigurationError: the run failed.
@@ -105,7 +105,7 @@ class LocalRun:
             )
 
     def write_gallery(self) -> Path:
-        """Materializes `video_gallery` and says where the page is.
+        """Materialize `video_gallery` and return the path of the page.
 
         Raises:
             ConfigurationError: the run failed.
@@ -116,7 +116,7 @@ class LocalRun:
     def _materialize(
         self, key: dg.AssetKey, tags: dict[str, str] | None = None
     ) -> dg.AssetMaterialization:
-        """The last materialization of one run of one asset."""
+        """Run one asset and return its last materialization."""
         result = self._definitions.resolve_implicit_global_asset_job_def().execute_in_process(
             asset_selection=[key],
             instance=self.instance,
@@ -136,7 +136,7 @@ class LocalRun:
         return event.asset_materialization
 
     def follow(self) -> Iterator[list[Order]]:
-        """Ticks `video_order_sensor` until all is settled and reported; yields after each tick."""
+        """Tick `video_order_sensor` until everything is settled; yield the orders after each tick."""
         while True:
             result = self._tick("video_order_sensor", self._cursor)
             for event in result.asset_events or []:
@@ -148,7 +148,7 @@ class LocalRun:
                 return
 
     def orders(self) -> list[Order]:
-        """The orders that stand for the prompts now, in the prompt file's order."""
+        """Return the newest order of each prompt, in the prompt file's order."""
         ledger = self.resources["wiro_ledger"].get_ledger()
         found = [
             ledger.find_latest(self.collection.ledger_name, partition)

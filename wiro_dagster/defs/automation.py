@@ -1,4 +1,4 @@
-"""What orders videos by itself: the collection's policy, and a schedule."""
+"""Automatic orders: the collection's `auto_order`, and a schedule."""
 
 # No `from __future__ import annotations`: Dagster compares the context's annotation with its class.
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,7 +21,7 @@ _WORTH_ANOTHER_TRY: tuple[OrderState, ...] = ("failed", "uncollected")
 def list_wanted(
     ledger: Ledger, collection: VideoCollection, prompts: Iterable[Prompt]
 ) -> list[Prompt]:
-    """Return the prompts that the collection's policy orders by itself."""
+    """Return the prompts that the collection's `auto_order` wants to order."""
     if collection.auto_order == "never":
         return []
     takes_changed = collection.auto_order == "new_and_changed"

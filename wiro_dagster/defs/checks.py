@@ -1,4 +1,4 @@
-"""Asset checks on `video_order`, executable at any time; sensors and runs evaluate them too."""
+"""Asset checks on `video_order`. Users can execute them; sensors and runs evaluate them too."""
 
 # No `from __future__ import annotations`: Dagster compares the context's annotation with its class.
 from collections.abc import Iterator
@@ -23,16 +23,16 @@ from wiro_dagster.errors import InputError
 
 _RULES = {
     PROMPTS_CHECK: "Every entry of the prompt file can be ordered.",
-    ORDERS_CHECK: "No order that stands for a partition failed, was cancelled or given up.",
-    ACCOUNT_CHECK: "Wiro takes the account's submissions: key and balance are in order.",
-    BUDGET_CHECK: "The budget holds no order back.",
-    MOVING_CHECK: "No order stands still for longer than its state should last.",
-    BOOKS_CHECK: "Every task of the account is on the books, at the cost that Wiro states.",
+    ORDERS_CHECK: "Every ordered partition has a video, or an order under way.",
+    ACCOUNT_CHECK: "Wiro accepts the account's key and balance.",
+    BUDGET_CHECK: "Every order fits into the budget.",
+    MOVING_CHECK: "No order stays in one state for too long.",
+    BOOKS_CHECK: "Every task of the account is in the ledger, at the cost that Wiro states.",
 }
 
 
 def build_order_checks(collection: VideoCollection) -> list[dg.AssetChecksDefinition]:
-    """The checks of a collection's orders, in one step: a step is a process of its own."""
+    """Build the checks of a collection's orders, in one step: each step is a process."""
     specs = [
         dg.AssetCheckSpec(name, asset=collection.order_key, description=rule)
         for name, rule in _RULES.items()

@@ -34,7 +34,7 @@ OnTerminate = Literal["leave", "cancel"]
 delivers them; or cancel them at Wiro. A worker that is merely restarted never cancels."""
 
 AutoOrder = Literal["never", "new", "new_and_changed"]
-"""What the prompt sensor orders by itself.
+"""What the prompt sensor orders.
 
 never            nothing; orders come from a click, a schedule or an automation condition
 new              prompts that were never ordered
@@ -66,7 +66,7 @@ class VideoCollection:
         prompt_source: where prompts come from instead of a file: an `AssetPrompts`, an
             `S3Prompts`, or your own.
         name: empty for the default collection; else letters, digits and `_`.
-        auto_order: what the prompt sensor orders by itself.
+        auto_order: what the prompt sensor orders.
         group_name: asset group in Dagster.
         owners: Dagster owners of the assets.
         tags: Dagster tags of the assets.

@@ -1,4 +1,4 @@
-"""What the checks on `video_order` say of prompts, orders, the budget and the account.
+"""Evaluate the checks on `video_order`: prompts, orders, budget, account, books.
 
 None of them is a check of single partitions: Dagster stores a runless evaluation of a partitioned
 check once for each partition, and refuses the next one.
@@ -28,15 +28,15 @@ MOVING_CHECK = "orders_moving"
 BOOKS_CHECK = "books_match"
 
 LISTED_ORDERS = 200
-"""How many orders the metadata of a check names at the most."""
+"""How many orders the metadata of a check may list."""
 
 _NAMED = 5
 
 
 def judge_orders(desk: OrderDesk, order_key: dg.AssetKey) -> list[dg.AssetCheckEvaluation]:
-    """The checks that the ledger knows the answer to, as it is now: all but `prompts_valid`.
+    """Evaluate all checks that need only the ledger: all but `prompts_valid`.
 
-    Dagster's UI counts an evaluation only until the asset's next materialization.
+    Dagster's UI shows an evaluation until the asset's next materialization.
     """
     ledger, collection = desk.context.ledger, desk.context.collection
     held = ledger.list_held(collection, limit=LISTED_ORDERS)
@@ -53,7 +53,7 @@ def prompts_check(prompts: PromptFile, order_key: dg.AssetKey) -> dg.AssetCheckE
     """Check `prompts_valid` on `video_order`: whether every entry of the file can be ordered.
 
     Values that were taken for what they mean, ignored columns and Wiro's changes to models are
-    shown, and fail nothing by themselves.
+    shown, and do not fail the check.
     """
     problems = [str(problem) for problem in prompts.problems]
     more: dict[str, dg.MetadataValue[Any]] = {}
@@ -102,13 +102,13 @@ def _markdown_list(lines: Sequence[str]) -> dg.MetadataValue[Any]:
 
 
 def orders_check(failed: Sequence[Order], order_key: dg.AssetKey) -> dg.AssetCheckEvaluation:
-    """Check `orders_succeeded` on `video_order`: which partitions have no video, and why.
+    """Evaluate `orders_succeeded` on `video_order`: which partitions have no video, and why.
 
     It is not a check of single partitions: Dagster stores a runless evaluation of a partitioned
     check once for each partition, and refuses the next one.
 
     Args:
-        failed: the orders that stand for their partitions and ended without a video.
+        failed: the newest orders of their partitions, if they ended without a video.
         order_key: the order asset's key.
     """
     metadata: dict[str, Any] = {"wiro/failed_orders": len(failed)}
@@ -124,7 +124,7 @@ def orders_check(failed: Sequence[Order], order_key: dg.AssetKey) -> dg.AssetChe
         check_name=ORDERS_CHECK,
         passed=not failed,
         description=(
-            "\n".join([f"Partitions without a video: {len(failed)}.", *lines])
+            "\n".join([f"{len(failed)} partitions have no video.", *lines])
             if failed
             else "No order has failed."
         ),
@@ -135,10 +135,10 @@ def orders_check(failed: Sequence[Order], order_key: dg.AssetKey) -> dg.AssetChe
 def account_check(
     problem: AccountProblem | None, order_key: dg.AssetKey
 ) -> dg.AssetCheckEvaluation:
-    """Check `account_open` on `video_order`: whether Wiro takes the account's submissions.
+    """Evaluate `account_open` on `video_order`: whether Wiro accepts the account's submissions.
 
     Args:
-        problem: why it does not; `None` where nothing is known against it.
+        problem: why it does not; `None` if there is no known problem.
         order_key: the order asset's key.
     """
     return dg.AssetCheckEvaluation(
@@ -147,7 +147,7 @@ def account_check(
         passed=problem is None,
         severity=dg.AssetCheckSeverity.ERROR,
         description=(
-            "Wiro refuses neither the key nor the balance."
+            "Wiro accepts the account's key and balance."
             if problem is None
             else describe_problem(problem)
         ),
@@ -158,15 +158,15 @@ def account_check(
 def budget_check(
     held: Sequence[Order], count: int, order_key: dg.AssetKey
 ) -> dg.AssetCheckEvaluation:
-    """Check `within_budget` on `video_order`: which orders the budget holds back, and why.
+    """Evaluate `within_budget` on `video_order`: which orders the budget holds back, and why.
 
     Args:
-        held: these orders, or the first of many.
+        held: these orders, or the first of them.
         count: how many there are.
         order_key: the order asset's key.
     """
     metadata: dict[str, Any] = {"wiro/held_orders": count}
-    description = "The budget holds no order back."
+    description = "Every order fits into the budget."
     if held:
         metadata["wiro/held"] = dg.MetadataValue.json(
             {order.partition: order.hold or "" for order in held[:LISTED_ORDERS]}
@@ -187,10 +187,10 @@ def budget_check(
 def moving_check(
     standing: Sequence[Order], now: float, order_key: dg.AssetKey
 ) -> dg.AssetCheckEvaluation:
-    """Evaluate `orders_moving` on `video_order`: no order stands still.
+    """Evaluate `orders_moving` on `video_order`: no order is stuck.
 
     Args:
-        standing: the orders that do, the longest first.
+        standing: the stuck orders, the longest first.
         now: unix seconds.
         order_key: the order asset's key.
     """
@@ -204,7 +204,7 @@ def moving_check(
         asset_key=order_key,
         check_name=MOVING_CHECK,
         passed=not standing,
-        description="\n".join(shown) if shown else "Every order is moving.",
+        description="\n".join(shown) if shown else "No order is stuck.",
         metadata=metadata,
     )
 
@@ -238,7 +238,7 @@ def books_check(context: OrderContext, order_key: dg.AssetKey) -> dg.AssetCheckE
         description=(
             "\n".join([*lines[:_NAMED], *more])
             if lines
-            else "Every task of the account is on the books, at the cost that Wiro states."
+            else "Every task of the account is in the ledger, at the cost that Wiro states."
         ),
         metadata={
             "wiro/unexplained_tasks": len(strays),

@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass, replace
 
 @dataclass(frozen=True)
 class OrderCursor:
-    """What the last tick told Dagster. It is written after the tick's events are.
+    """What the last tick reported. Dagster writes it after the tick's events.
 
     Args:
-        lease: of the orders whose end it told; empty where there were none.
-        account: the account's trouble, as `account_open` told it: its kind, or "" for none. `None`
-            where it was never told.
-        held: how many orders the budget held back, as `within_budget` told it.
-        held_told_at: unix seconds, when that was.
+        lease: of the orders whose end it reported; empty if there were none.
+        account: the kind of the account's problem, as `account_open` reported it; "" for none,
+            `None` if it was never reported.
+        held: how many orders the budget held back, as `within_budget` reported it.
+        held_told_at: when that was, in unix seconds.
         standing: the first orders that stood still, as `orders_moving` reported them.
         books: what `books_match` reported, as one line.
     """
@@ -29,7 +29,7 @@ class OrderCursor:
 
     @classmethod
     def from_text(cls, text: str | None) -> OrderCursor:
-        """Reads a cursor; an unreadable one means that nothing was told."""
+        """Read a cursor; an unreadable one means that nothing was reported."""
         try:
             found = cls(**json.loads(text or "{}"))
         except (ValueError, TypeError):
@@ -38,5 +38,5 @@ class OrderCursor:
         return replace(found, standing=standing)
 
     def to_text(self) -> str:
-        """A cursor, short however many orders there are."""
+        """Return the cursor as text, which stays short with any number of orders."""
         return json.dumps(asdict(self))

@@ -1,6 +1,6 @@
 """Where a ledger's URL points: a relative SQLite path never means the working directory.
 
-The working directory depends on who starts the process. A ledger in another folder is an empty
+The working directory depends on how the process was started. A ledger in another folder is an empty
 ledger, and an empty ledger would buy everything again.
 """
 
