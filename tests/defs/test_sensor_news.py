@@ -12,14 +12,14 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
-from tests.support.project import FAST, SETTLE_SECONDS, Project
+from tests.support.project import FAST, FAST_TIMING, SETTLE_SECONDS, Project
 from wiro_dagster import WiroResource
 from wiro_dagster.defs.order_cursor import OrderCursor
 from wiro_dagster.ledger.schema import orders
 
 CAT = {"id": "cat", "prompt": "A cat on a windowsill"}
 DOG = {"id": "dog", "prompt": "A dog in the surf"}
-IMPATIENT = replace(FAST, refused_pause_seconds=0.1)
+IMPATIENT = replace(FAST, timing=replace(FAST_TIMING, refused_pause_seconds=0.1))
 
 
 @dataclass
@@ -132,7 +132,9 @@ def test_a_refused_key_is_told_and_its_orders_go_on_when_it_is_corrected(project
 
 def test_what_passes_by_itself_is_not_told_of_the_account(project: Project) -> None:
     """A 429 and Wiro's limit of tasks are nobody's fault."""
-    project.policy = replace(FAST, pause_seconds=0.1, slots_seconds=0.1)
+    project.policy = replace(
+        FAST, timing=replace(FAST_TIMING, pause_seconds=0.1, slots_seconds=0.1)
+    )
     project.emulator.set_balance("15")
     project.emulator.script_fault("rate_limited", endpoint="Run", retry_after="1")
     project.write_prompts(CAT, DOG)

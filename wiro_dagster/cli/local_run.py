@@ -136,7 +136,7 @@ class LocalRun:
         return event.asset_materialization
 
     def follow(self) -> Iterator[list[Order]]:
-        """Tick `video_order_sensor` until everything is settled; yield the orders after each tick."""
+        """Tick `video_order_sensor` until everything is settled; yield orders after each tick."""
         while True:
             result = self._tick("video_order_sensor", self._cursor)
             for event in result.asset_events or []:
