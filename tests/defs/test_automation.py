@@ -277,6 +277,16 @@ def test_a_prompt_is_observed_once_for_each_text(project: Project) -> None:
     assert observation.metadata["wiro/prompt"].value == CAT["prompt"]
 
 
+def test_a_prompts_partition_is_filled_with_text_model_and_price(project: Project) -> None:
+    """What it would cost is seen before it is ordered."""
+    project.write_prompts(CAT)
+    watch(project)
+    (prompt,) = project.materializations(project.collection.prompt_key, "cat")
+    assert prompt.metadata["wiro/prompt"].value == CAT["prompt"]
+    assert prompt.metadata["wiro/model"].value == "minimax/hailuo-2-3"
+    assert prompt.metadata["wiro/quote_usd"].value == 0.28
+
+
 # ---- local files, problems ----
 
 

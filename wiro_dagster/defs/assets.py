@@ -10,6 +10,12 @@ from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.failures import fail_with_reasons, is_failure_run
 from wiro_dagster.defs.metadata import CODE_VERSION
 from wiro_dagster.defs.order_checks import judge_orders, prompts_check
+from wiro_dagster.defs.prices import (
+    OrderConfig,
+    describe_prices,
+    find_price,
+    select_affordable,
+)
 from wiro_dagster.defs.prompt_sources import asset_loader
 from wiro_dagster.defs.report import Placed, Reporter, raise_failures
 from wiro_dagster.defs.translator import asset_arguments
@@ -21,7 +27,7 @@ StepEvents = Iterator[dg.MaterializeResult[Any]]
 
 
 def build_prompt_spec(collection: VideoCollection) -> dg.AssetSpec:
-    """Build the asset `prompt`. The sensor observes it, so that Dagster sees prompts change."""
+    """Build the asset `prompt`. The sensor records it, so that Dagster sees prompts change."""
     upstream = collection.source.asset_key
     spec = dg.AssetSpec(
         "prompt",
@@ -29,8 +35,8 @@ def build_prompt_spec(collection: VideoCollection) -> dg.AssetSpec:
         partitions_def=collection.partitions,
         kinds={"wiro"},
         description=(
-            f"A prompt of {collection.source.name}: text, model and inputs. The sensor observes "
-            "each new text, which makes the videos of the earlier text out of date."
+            f"A prompt of {collection.source.name}: text, model, inputs and price. The sensor "
+            "records each new text, which makes the videos of the earlier text out of date."
         ),
     )
     return collection.translate("prompt", spec)
@@ -59,10 +65,13 @@ def build_video_order_asset(collection: VideoCollection) -> dg.AssetsDefinition:
         op_tags=dict(collection.op_tags),
         retry_policy=collection.retry_policy,
     )
-    def video_order(context: dg.AssetExecutionContext) -> StepEvents:
+    def video_order(context: dg.AssetExecutionContext, config: OrderConfig) -> StepEvents:
         reporter = Reporter.in_run(context, collection)
         prompts = _load_prompts(context, collection)
-        placed = _place_orders(context, reporter, prompts)
+        if config.dry_run:
+            _log_prices(context, reporter, prompts)
+            return
+        placed = _place_orders(context, reporter, prompts, max_usd=config.max_usd)
         if len(context.partition_keys) == 1:
             for order in placed.orders:
                 yield reporter.order_result(order)
@@ -128,14 +137,29 @@ def _load_prompts(context: dg.AssetExecutionContext, collection: VideoCollection
     return collection.load_prompts(context.resources, context.instance, asset_loader(context))
 
 
+def _log_prices(context: dg.AssetExecutionContext, reporter: Reporter, prompts: PromptFile) -> None:
+    """Log what the run's partitions would cost. The run ends without a materialization."""
+    here = [prompts.prompts[key] for key in context.partition_keys if key in prompts.prompts]
+    prices = [find_price(reporter.desk, prompt) for prompt in here]
+    context.log.info(f"Prices (dry_run):\n{describe_prices(prices)}")
+
+
 def _place_orders(
-    context: dg.AssetExecutionContext, reporter: Reporter, prompts: PromptFile
+    context: dg.AssetExecutionContext,
+    reporter: Reporter,
+    prompts: PromptFile,
+    *,
+    max_usd: float | None = None,
 ) -> Placed:
-    """Order the videos of a run's partitions."""
+    """Order the videos of a run's partitions, as far as `max_usd` allows."""
     here = [prompts.prompts[key] for key in context.partition_keys if key in prompts.prompts]
     # The sensor may not have seen the newest text yet.
     reporter.observe_prompts(here)
+    refused: dict[str, str] = {}
+    if max_usd is not None:
+        here, refused = select_affordable(reporter.desk, here, max_usd)
     placed = reporter.place(here)
+    placed.failures |= refused
     for placement in placed.placements.values():
         context.log.info(describe_placement(placement))
     for partition in context.partition_keys:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from decimal import Decimal
 from typing import Any
 
 import dagster as dg
@@ -21,9 +22,16 @@ _CODE_VERSION_TAG = "dagster/code_version"
 _TEXT_CHARACTERS = 1000
 
 
-def prompt_metadata(prompt: Prompt) -> dict[str, Any]:
-    """Return the metadata of a `prompt` observation."""
+def prompt_metadata(prompt: Prompt, *, quote_usd: Decimal | None) -> dict[str, Any]:
+    """Return the metadata of a prompt.
+
+    Args:
+        prompt: which.
+        quote_usd: its expected cost; `None` if it is unknown.
+    """
+    quote = {} if quote_usd is None else {"wiro/quote_usd": float(quote_usd)}
     return {
+        **quote,
         "wiro/prompt": prompt.text,
         "wiro/model": prompt.model_slug,
         "wiro/take": prompt.take,

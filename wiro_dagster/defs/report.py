@@ -31,6 +31,7 @@ from wiro_dagster.defs.metadata import (
     version_tags,
     video_metadata,
 )
+from wiro_dagster.defs.prices import find_quote
 from wiro_dagster.errors import InputError, StoreError
 from wiro_dagster.ledger import Order, Placement
 from wiro_dagster.orders import OrderDesk
@@ -103,7 +104,10 @@ class Reporter:
         return cls(collection, desk, context.instance, write)
 
     def observe_prompts(self, prompts: Iterable[Prompt], *, deadline: float = math.inf) -> int:
-        """Observe each prompt whose text, model or inputs differ from its last observation.
+        """Record each prompt whose text, model or inputs differ from its last observation.
+
+        The observation is what Dagster judges staleness by. The materialization beside it fills the
+        partition, with the price.
 
         Args:
             prompts: as they are now.
@@ -118,14 +122,15 @@ class Reporter:
         for count, prompt in enumerate(changed):
             if self.collection.timing.monotonic() > deadline:
                 return len(changed) - count
-            self.write(
-                dg.AssetObservation(
-                    asset_key=self.collection.prompt_key,
-                    partition=prompt.id,
-                    metadata=prompt_metadata(prompt),
-                    tags=prompt_tags(prompt),
-                )
-            )
+            event: dict[str, Any] = {
+                "asset_key": self.collection.prompt_key,
+                "partition": prompt.id,
+                "metadata": prompt_metadata(prompt, quote_usd=find_quote(self.desk, prompt)),
+                "tags": prompt_tags(prompt),
+            }
+            # The observation comes last: if the process dies between the two, both come again.
+            self.write(dg.AssetMaterialization(**event))
+            self.write(dg.AssetObservation(**event))
         return 0
 
     def place(self, prompts: Iterable[Prompt], *, deadline: float = math.inf) -> Placed:
