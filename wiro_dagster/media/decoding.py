@@ -7,7 +7,7 @@ long as its own header says. A header alone proves nothing: a cut download has a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wiro_dagster.media.container import (
@@ -18,6 +18,7 @@ from wiro_dagster.media.container import (
     prepare,
     words_of,
 )
+from wiro_dagster.media.scaling import Shape, shape_of
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -57,7 +58,9 @@ class Track:
     end_seconds: float = 0.0
     packet_count: int = 0
     problem: str | None = None
-    first_frame: Any = field(default=None, repr=False)
+    shape: Shape | None = None
+    """Of the first picture."""
+    _first_time: float | None = None
 
     def note(self, problem: str) -> None:
         """Remember the first problem; those that follow come from it, mostly."""
@@ -73,12 +76,14 @@ class Track:
             self.seconds += frame.samples / frame.sample_rate
             self.end_seconds = (frame.time or 0.0) + frame.samples / frame.sample_rate
             return
-        self.first_frame = self.first_frame or frame
+        self.shape = self.shape or shape_of(frame)
         if frame.time is None or frame.time_base is None:
             return
+        if self._first_time is None:
+            self._first_time = frame.time
         shown_for = float((frame.duration or 0) * frame.time_base)
         self.end_seconds = max(self.end_seconds, frame.time + shown_for)
-        self.seconds = self.end_seconds - (self.first_frame.time or 0.0)
+        self.seconds = self.end_seconds - self._first_time
 
 
 @dataclass(frozen=True)

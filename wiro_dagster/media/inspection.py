@@ -21,7 +21,7 @@ from wiro_dagster.media.decoding import PixelBudget, Tracks, read_tracks
 from wiro_dagster.media.facts import Inspection, MediaFacts, MediaKind
 from wiro_dagster.media.measures import FrameMeter
 from wiro_dagster.media.pictures import POSTER_BYTES, PREVIEW_BYTES, Album
-from wiro_dagster.media.scaling import is_turned, shown_ratio
+from wiro_dagster.media.scaling import shape_of
 from wiro_dagster.media.webp import can_read_animations, is_animated_webp, read_animation
 
 if TYPE_CHECKING:
@@ -128,14 +128,14 @@ def aspect_ratio_of_image(path: Path) -> float:
         is_animation = is_animated_webp(file.read(HEAD_BYTES))
     if is_animation:
         for frame, _ in read_animation(path) if can_read_animations() else ():
-            return shown_ratio(frame)
+            return shape_of(frame).ratio
         raise MediaError("It is an animated WebP, which only Pillow reads. Install pillow.")
     with open_media(path) as container:
         stream = find_video_stream(container)
         if stream is not None:
             prepare(stream)
             for frame in container.decode(stream):
-                return shown_ratio(frame)
+                return shape_of(frame).ratio
     raise MediaError("It has no pictures.")
 
 
@@ -156,7 +156,7 @@ class _Look:
             meter = None if is_image else FrameMeter()
             tracks = read_tracks(container, partial(_see, meter, album), PixelBudget())
             facts = _facts_of(tracks, is_image=is_image) or self.bare.facts
-            first = tracks.film.first_frame if tracks.film else None
+            shape = tracks.film.shape if tracks.film else None
             return replace(
                 self.bare,
                 facts=facts,
@@ -165,7 +165,7 @@ class _Look:
                 problem=tracks.problem,
                 unseen=tracks.unseen,
                 measures=meter.measures() if meter else None,
-                ratio=shown_ratio(first) if first is not None else None,
+                ratio=shape.ratio if shape else None,
             )
 
     def animation(self) -> Inspection:
@@ -190,7 +190,7 @@ class _Look:
             self.bare,
             facts=MediaFacts("image", round(seconds, 6), first.width, first.height, count, "webp"),
             unseen=unseen,
-            ratio=shown_ratio(first),
+            ratio=shape_of(first).ratio,
         )
 
 
@@ -208,12 +208,11 @@ def _facts_of(tracks: Tracks, *, is_image: bool) -> MediaFacts | None:
     if tracks.film is None:
         return MediaFacts("audio", seconds, codec=codec)
     kind: MediaKind = "image" if is_image else "video"
-    frame = first.first_frame
-    if frame is None:
+    shape = first.shape
+    if shape is None:
         return MediaFacts(kind, codec=codec)
-    sides = (frame.height, frame.width) if is_turned(frame) else (frame.width, frame.height)
     length = None if is_image and first.count == 1 else seconds
-    return MediaFacts(kind, length, *sides, first.count, codec)
+    return MediaFacts(kind, length, shape.width, shape.height, first.count, codec)
 
 
 def _add_pictures(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
@@ -66,10 +67,22 @@ def display_ratio(frame: VideoFrame) -> float:
     return frame.width / frame.height * float(pixel or 1)
 
 
-def shown_ratio(frame: VideoFrame) -> float:
-    """Return width by height as shown."""
+@dataclass(frozen=True)
+class Shape:
+    """How a picture is shown: turned, and with pixels that need not be square."""
+
+    width: int
+    height: int
+    ratio: float
+    """Width by height."""
+
+
+def shape_of(frame: VideoFrame) -> Shape:
+    """Return how a frame is shown."""
     ratio = display_ratio(frame)
-    return 1 / ratio if is_turned(frame) else ratio
+    if is_turned(frame):
+        return Shape(frame.height, frame.width, 1 / ratio)
+    return Shape(frame.width, frame.height, ratio)
 
 
 def is_turned(frame: VideoFrame) -> bool:
