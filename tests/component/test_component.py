@@ -357,7 +357,7 @@ def test_a_secret_in_the_file_is_refused_without_showing_it(
         ),
         ({"prompt_file": "ftp://a/b.yaml"}, "s3://bucket/key.yaml"),
         ({"prompt_file": "a.yaml", "name": "no blanks"}, "letters, digits"),
-        ({"prompt_file": "a.yaml", "checks": {"black_share": 2}}, "1 at the most"),
+        ({"prompt_file": "a.yaml", "checks": {"black_share": 2}}, "up to 1"),
         ({"prompt_file": "a.yaml", "ledger": {"url": "x", "daily_budget_usd": "ten"}}, "12.50"),
         ({"prompt_file": "a.yaml", "video_store": {"prefix": "a"}}, "either a path"),
         (

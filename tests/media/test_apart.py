@@ -23,7 +23,7 @@ def test_it_sees_what_inspect_sees(film: Path) -> None:
 def test_a_file_that_takes_too_long_is_stopped(film: Path) -> None:
     """The problem names the time."""
     seen = inspect_apart(film, "video/mp4", seconds=0.01)
-    assert seen.problem == "It takes longer than 0.01 s to decode: it was stopped."
+    assert seen.problem == "Decoding takes longer than 0.01 s and was stopped."
     assert (seen.facts.kind, seen.unseen) == ("video", None)
 
 

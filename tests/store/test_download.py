@@ -213,7 +213,7 @@ def test_switched_off_decoding_leaves_size_and_hash(store: FolderStore, film: by
     )
     assert (stored.problem, stored.media.width) == (None, None)
     source = MemorySource(Answer(film))
-    with pytest.raises(DownloadError, match="Nobody said how long"):
+    with pytest.raises(DownloadError, match="length was not announced"):
         store_download(source, URL, store, "b", content_type="video/mp4", look=look)
     assert store_download(source, URL, store, "b", content_type="video/mp4", look=look).sha256
 

@@ -84,7 +84,7 @@ def test_names_that_systems_keep_for_themselves_are_harmless(partition: str) -> 
 )
 def test_unsafe_keys_are_refused(key: str) -> None:
     """Whatever would leave the store, hide in it, or fail on another system."""
-    with pytest.raises(StoreError, match="no safe file name"):
+    with pytest.raises(StoreError, match="not a safe file name"):
         check_key(key)
 
 

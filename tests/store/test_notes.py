@@ -105,9 +105,9 @@ def test_a_note_is_small(store: VideoStore) -> None:
 @pytest.mark.parametrize("name", ["", "../ledger", "/etc/passwd", "a//b", ".hidden", "a\nb"])
 def test_no_name_leaves_the_notes(store: VideoStore, name: str) -> None:
     """Reading and writing check the name."""
-    with pytest.raises(StoreError, match="no safe file name"):
+    with pytest.raises(StoreError, match="not a safe file name"):
         store.write_note(name, {})
-    with pytest.raises(StoreError, match="no safe file name"):
+    with pytest.raises(StoreError, match="not a safe file name"):
         store.read_note(name)
 
 

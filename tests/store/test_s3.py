@@ -132,9 +132,9 @@ def test_a_store_without_prefix_uses_the_whole_bucket(client: Any) -> None:
 def test_no_key_leaves_the_prefix(store: S3Store, key: str) -> None:
     """Every door checks the key."""
     for door in (store.find_size, store.uri_for, store.view_url):
-        with pytest.raises(StoreError, match="no safe file name"):
+        with pytest.raises(StoreError, match="not a safe file name"):
             door(key)
-    with pytest.raises(StoreError, match="no safe file name"):
+    with pytest.raises(StoreError, match="not a safe file name"):
         _keep(store, key, b"film")
 
 

@@ -25,7 +25,7 @@ _NAMED_PARTITIONS = 10
 
 
 class VideoIOManager(dg.IOManager):
-    """Gives paths of videos that are owned, whoever reported them: a run, or the sensor.
+    """Gives paths of owned videos, whether a run or the sensor reported them.
 
     Args:
         store: where the videos are.
@@ -37,16 +37,15 @@ class VideoIOManager(dg.IOManager):
         self._copies = copies
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
-        """Nothing: a video is in the store before it is materialized."""
+        """Do nothing: a video is in the store before it is materialized."""
 
     def load_input(self, context: dg.InputContext) -> Path | dict[str, Path]:
-        """The path of one video, or those of several by partition key.
+        """Return the path of one video, or the paths of several by partition key.
 
-        Where several are asked for, those that are not there yet are left out and named in the
-        log.
+        If several are requested, missing ones are left out and named in the log.
 
         Raises:
-            StoreError: there is no such video, or the store has lost it.
+            StoreError: the video does not exist, or the store has lost it.
         """
         keys = list(context.asset_partition_keys)
         uris = find_video_uris(context.instance, context.asset_key, keys)
@@ -73,7 +72,7 @@ class VideoIOManager(dg.IOManager):
 
 
 def build_video_io_manager(store: str) -> dg.IOManagerDefinition:
-    """The IO manager over a video store; local copies go when the run, or its step, ends.
+    """Return the IO manager of a video store; local copies are removed when the run or step ends.
 
     Args:
         store: resource key of the `VideoStoreResource`.

@@ -15,7 +15,7 @@ from wiro_dagster.orders.verdicts import VideoChecks, judge_order
 from wiro_dagster.store import VideoStore
 
 LINK_SECONDS = 7 * 24 * 3600
-"""How long links into a remote store are good for: as long as S3 signs at the most."""
+"""How long links into a remote store work: the longest that S3 signs."""
 
 _POSTERS = 500
 """The page stays under some 8 MB; older videos show their first frame instead."""
@@ -25,7 +25,7 @@ _READERS = 8
 def list_cards(
     ledger: Ledger, collection: str, store: VideoStore, checks: VideoChecks
 ) -> list[Card]:
-    """A collection's videos, earlier versions of them and failed orders, the newest first.
+    """Return a collection's videos, earlier versions and failed orders, the newest first.
 
     Raises:
         StoreError: the store cannot be used.
@@ -91,7 +91,7 @@ def _card_of_video(
 
 
 def _link(store: VideoStore, key: str) -> str | None:
-    """Beside the page where it lies in a folder, so that both may move; else a link for a while."""
+    """Return a path beside the page if the store is a folder (both may move), else a link."""
     if store.uri_for(key).startswith("file:"):
         return quote(key)
     return store.view_url(key, expires_seconds=LINK_SECONDS)
@@ -118,5 +118,5 @@ def _read_poster(store: VideoStore, key: str) -> bytes | None:
     try:
         with store.local_copy(key) as path:
             return path.read_bytes()
-    except (StoreError, MediaError):  # a page without one picture is a page all the same
+    except (StoreError, MediaError):  # the page works without one picture
         return None

@@ -42,7 +42,7 @@ def serve_folder(folder: Path, *, port: int = 0) -> Iterator[str]:
     Needs starlette and uvicorn, which come with dagster-webserver.
 
     Args:
-        folder: it may come into being later.
+        folder: it need not exist yet.
         port: 0 for any that is free.
 
     Yields:
@@ -92,7 +92,7 @@ async def _answer(request: Request, *, folder: Path) -> Response:
 
 
 def _is_for_us(request: Request) -> bool:
-    # A page elsewhere could point a name of its own at this machine and read along.
+    # Another page could point its own host name at this machine and read the files.
     try:
         host = urlsplit(f"//{request.headers.get('host', '')}").hostname
     except ValueError:

@@ -2,7 +2,7 @@
 
     seen = inspect_apart(path, "video/mp4", seconds=120, memory_bytes=2 * 1024**3)
 
-The process may take so much time and memory and no more. If it dies, that is told in `problem`.
+The process has a limit of time and memory. If it dies, `problem` says so.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def inspect_apart(
             command, cwd=folder, capture_output=True, timeout=seconds, check=False
         )
     except subprocess.TimeoutExpired:
-        problem = f"It takes longer than {seconds:g} s to decode: it was stopped."
+        problem = f"Decoding takes longer than {seconds:g} s and was stopped."
         return replace(bare, unseen=None, problem=problem)
     if child.returncode == 0:
         with suppress(ValueError, KeyError, TypeError):
@@ -67,7 +67,7 @@ def _last_words(child: subprocess.CompletedProcess[bytes]) -> str:
     if child.returncode < 0:
         with suppress(ValueError):
             name = signal.Signals(-child.returncode).name
-            return f"The decoder dies of it ({name})."
+            return f"The decoder crashes on it ({name})."
     said = child.stderr.decode(errors="replace").strip().rpartition("\n")[2][:_LAST_WORDS]
     return f"The decoder fails on it: {said or f'exit code {child.returncode}'}."
 

@@ -1,6 +1,6 @@
 """Decode a file to its end, once, and note what is wrong with it instead of stopping there.
 
-A film counts as whole when every packet and every frame comes out undamaged, and when it is as
+A film is whole when every packet and every frame comes out undamaged, and when it is as
 long as its own header says. A header alone proves nothing: a cut download has a fine one.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
 MOST_PIXELS = 8_000_000_000
-"""What is decoded of one file at the most, over all its frames: 64 s of 1080p at 60 frames a
+"""The most that is decoded of one file, over all its frames: 64 s of 1080p at 60 frames a
 second. It takes some 20 s of CPU; the rest of a larger file is not looked at."""
 _LEAST_FRAME_PIXELS = 100_000
 """Small frames count as this many pixels: they take time too."""
@@ -117,7 +117,7 @@ def read_tracks(
     film = Track(film_stream) if film_stream and can_decode(film_stream) else None
     problem, unseen = None, None
     if film_stream and film is None:
-        problem = "There is no decoder for its pictures."
+        problem = "Its pictures are in a codec that cannot be decoded here."
     elif film is None and not sounds:
         problem = "It has neither pictures nor sound that can be decoded."
     elif film_stream and film_stream.width * film_stream.height > MOST_FRAME_PIXELS:
@@ -187,7 +187,7 @@ def _find_problem(
 
 def _find_sound_problem(container: InputContainer, sounds: Sequence[Track]) -> str | None:
     if container.streams.audio and not sounds:
-        return "There is no decoder for its sound."
+        return "Its sound is in a codec that cannot be decoded here."
     for sound in sounds:
         empty = _why_empty(sound) if sound.packet_count else None
         if sound.problem or empty:

@@ -15,11 +15,11 @@ class MediaFacts:
     """What a file holds, measured on decoded frames and samples, not read from a header."""
 
     kind: MediaKind
-    """"file" is anything that is neither a picture, nor a film, nor sound."""
+    """"file" is anything other than a picture, a film or sound."""
     duration_seconds: float | None = None
     """Of the film, the moving image or the sound; None for a still image or another file."""
     width: int | None = None
-    """Pixels, as shown: a video that is stored lying and turned by the player counts as turned."""
+    """Pixels, as shown: a video that the player turns is measured after turning."""
     height: int | None = None
     """Pixels, as shown."""
     frame_count: int | None = None

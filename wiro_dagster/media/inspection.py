@@ -66,7 +66,7 @@ def inspect(
 ) -> Inspection:
     """Decode all of a file in one pass, and report everything that the pass shows.
 
-    Whatever is in the file, this returns: what is wrong with it is told in `problem`.
+    Never raises because of what is in the file: `problem` says what is wrong with it.
 
     Args:
         path: the file; its name does not matter.
@@ -96,7 +96,7 @@ def inspect(
         seen = look.animation() if is_animated_webp(head) else look.film()
     except MediaError as error:
         seen = replace(bare, problem=str(error))
-    except Exception as error:  # also what a decoder does with a file that nobody foresaw
+    except Exception as error:  # whatever a decoder does with an odd file
         seen = replace(bare, problem=f"It does not decode: {type(error).__name__}: {error}")
     seen = _add_pictures(seen, look.album, preview_bytes, poster_bytes)
     return _check_kind(seen, content_type)
@@ -228,7 +228,7 @@ def _add_pictures(
 def _try(make: Callable[[], bytes | None]) -> bytes | None:
     try:
         return make()
-    except Exception:  # a video without pictures of it is a video all the same
+    except Exception:  # a video without a preview is still a video
         return None
 
 

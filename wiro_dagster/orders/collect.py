@@ -108,7 +108,7 @@ def _collect_output(
 
 
 def _choose_look(context: OrderContext, order: Order) -> Look:
-    """Look at a file in this process at first, in one of its own if an earlier try came to grief.
+    """Look at a file in this process at first, in a child process if an earlier try failed.
 
     A file can kill the process that decodes it, with all that the process was at.
     """

@@ -29,14 +29,14 @@ _PLAYABLE_KINDS = {"video", "image", "audio"}
 
 @dataclass(frozen=True)
 class VideoChecks:
-    """How much each check on `video` matters, and where two of them draw the line.
+    """How much each check on `video` matters, and the limits of two of them.
 
     Args:
         playable: everything in the file decodes, to its end.
         duration: as long as ordered, give or take a tenth (half a second at least); sound too.
         resolution: as large as ordered, give or take a twentieth; images too.
         black: not black.
-        frozen: not standing still.
+        frozen: does not freeze.
         aspect_ratio: the shape of its first image.
         cost: no more than the quote; whatever was made.
         size: as many bytes stored as Wiro announced; every file.
@@ -98,14 +98,14 @@ class _Delivery:
 
 
 _Verdict = str | None
-"""Return what is wrong; empty if nothing is; `None` if nothing can be compared."""
+"""What is wrong; empty if nothing is; `None` if there is nothing to compare with."""
 
 
 def judge_order(order: Order, checks: VideoChecks) -> dict[str, str]:
-    """The verdict on the files of one owned order.
+    """Judge the files of one owned order.
 
     Returns:
-        Return for each check that could be made what is wrong, an empty text if nothing is.
+        For each check that could be made what is wrong, an empty text if nothing is.
     """
     verdicts: dict[str, str] = {}
     for delivery in _list_deliveries(order, checks):

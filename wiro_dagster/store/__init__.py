@@ -1,4 +1,4 @@
-"""Where files are kept that were paid for: a folder here, S3 in `wiro_dagster.store.s3`.
+"""Stores for the files that were paid for: a folder here, S3 in `wiro_dagster.store.s3`.
 
 Bring another store by giving a class the methods of `VideoStore`.
 """

@@ -1,7 +1,7 @@
-"""From a URL into the store, looked at on the way: the last step of what was paid for.
+"""Bring a file from a URL into the store, and inspect it on the way.
 
-A step may be repeated at any time. A process that dies leaves at worst a staged file; one that died
-after the commit finds the file in the store, reads it back, and downloads nothing.
+A step may be repeated at any time. A process that dies leaves at worst a staged file; if it dies
+after the commit, the next one finds the file in the store, reads it back, and downloads nothing.
 """
 
 from __future__ import annotations
@@ -66,11 +66,11 @@ def store_download(
     max_bytes: int = DEFAULT_MAX_BYTES,
     look: Look = inspect,
 ) -> StoredFile:
-    """Have the file of a URL in the store with all its bytes; download it only if it is not there.
+    """Have the file of a URL in the store with all its bytes; download it only if it is missing.
 
     What came is owned at once if it is as long as announced and nothing is wrong with it. Otherwise
-    it is kept, but counts only when other tries bring the same bytes: then the announcement is
-    wrong, or the file is damaged at its source, and `problem` tells what is wrong. A note in the
+    it is kept, but owned only after other tries bring the same bytes: then the announcement is
+    wrong, or the file is damaged at its source, and `problem` says what is wrong. A note in the
     store counts how often they came.
 
     Args:
@@ -79,7 +79,7 @@ def store_download(
         store: where it goes.
         key_base: its key without suffix, from `output_key`. The suffix follows from the content.
         content_type: as Wiro announces it.
-        size_bytes: as Wiro announces it; 0 counts as not announced.
+        size_bytes: as Wiro announces it; 0 means not announced.
         max_bytes: the most that is accepted.
         look: inspects the file: `inspect`, or a variant of it.
 
@@ -209,7 +209,7 @@ def _why_doubt(arrived: StoredFile, announced_bytes: int | None, *, is_sized: bo
         return f"{arrived.size_bytes} bytes came, Wiro announced {announced_bytes}."
     unseen = arrived.inspection.unseen if arrived.inspection else None
     if unseen and not is_sized:
-        return f"Nobody said how long it is, and {unseen}."
+        return f"Its length was not announced, and {unseen}."
     return arrived.problem
 
 

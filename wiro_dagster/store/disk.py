@@ -1,4 +1,4 @@
-"""What stores do with local disks: clear up after a crash, and say why a write failed."""
+"""Clear up local disks after a crash, and say why a write failed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def remove_stale(folder: Path, pattern: str = "*.part") -> None:
 
 
 def store_error(error: OSError, folder: Path, what: str) -> StoreError:
-    """An operating system's error as a `StoreError` that says what to do.
+    """Return an operating system's error as a `StoreError` that says what to do.
 
     Args:
         error: what the system reported.

@@ -43,7 +43,7 @@ class FolderStore:
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
-        """A fresh path on the same file system as the folder."""
+        """Yield a fresh path on the same file system as the folder."""
         folder = self.root / _STAGING
         try:
             _make_folder(folder)
@@ -71,7 +71,7 @@ class FolderStore:
         return target.as_uri()
 
     def find_size(self, key: str) -> int | None:
-        """Size in bytes; None where there is no file."""
+        """Return the size in bytes; None if the file does not exist."""
         path = self._path(key)
         try:
             size_bytes = path.stat().st_size
@@ -86,19 +86,19 @@ class FolderStore:
         return size_bytes
 
     def uri_for(self, key: str) -> str:
-        """The file's `file://` URI."""
+        """Return the file's `file://` URI."""
         return self._path(key).as_uri()
 
     @contextmanager
     def local_copy(self, key: str) -> Iterator[Path]:
-        """The kept file itself: read it, do not write to it."""
+        """Yield the kept file itself: read it, do not write to it."""
         path = self._path(key)
         if self.find_size(key) is None:
             raise StoreError(f"{path} is gone. Order its prompt again, or restore the file.")
         yield path
 
     def view_url(self, key: str, *, expires_seconds: int = 3600) -> str | None:  # noqa: ARG002
-        """None: a folder serves nothing."""
+        """Return None: a folder serves nothing."""
         check_key(key)
         return None
 
@@ -164,12 +164,12 @@ def _flush(path: Path) -> None:
 
 def _flush_folder(folder: Path) -> None:
     if os.name == "nt":
-        return  # Windows cannot open a folder, and writes its entries through by itself.
+        return  # Windows cannot open a folder, and writes its entries through anyway.
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
-        # Some network file systems know no such thing for folders.
+        # Some network file systems do not support it for folders.
         if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
             raise
     finally:

@@ -91,7 +91,7 @@ _OWN_PAGE = re.compile(r"([^/]*_)?gallery\.html")
 def output_key(
     partition: str, fingerprint: str, task_id: str, index: int = 0, suffix: str = ""
 ) -> str:
-    """The name of one output of one task.
+    """Return the name of one output of one task.
 
     `sunrise at sea` becomes `sunrise-at-sea-3f9a2b1c44-534574.mp4`: the partition made readable, a
     digest of partition and fingerprint that keeps alike names apart (also where upper and lower
@@ -113,7 +113,7 @@ def output_key(
 
 
 def suffix_for(content_type: str | None) -> str:
-    """The file name suffix of a content type, with its dot; empty when the type is not known."""
+    """Return the file name suffix of a content type, with its dot; empty if the type is unknown."""
     return _SUFFIXES.get(essence_of(content_type), "")
 
 
@@ -163,7 +163,9 @@ def check_key(key: str) -> str:
             or not _is_text(part)
             or len(part.encode()) > _KEY_PART_BYTES
         ):
-            raise StoreError(f"{key!r} is no safe file name. Use a name that output_key() makes.")
+            raise StoreError(
+                f"{key!r} is not a safe file name. Use a name that output_key() makes."
+            )
     return key
 
 

@@ -1,7 +1,7 @@
 """Notes: small JSON objects that a store keeps beside its files, under `.wiro/notes/`.
 
-They are evidence outside the ledger: whoever loses the ledger can still read what was bought. So a
-note that cannot be read must never stop anything; it counts as missing, and the log names it.
+They are evidence outside the ledger: if the ledger is lost, they still say what was bought. A note
+that cannot be read must never stop anything: it is treated as missing, and the log names it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def encode_note(name: str, content: Mapping[str, Any]) -> bytes:
 
 
 def decode_note(encoded: bytes, uri: str) -> Mapping[str, Any] | None:
-    """Return the content of a note; None if it is not one, and the log says so.
+    """Return the content of a note; None if it cannot be read, and the log says so.
 
     Args:
         encoded: the first bytes of the note, one more than allowed at most.
@@ -68,5 +68,5 @@ def decode_note(encoded: bytes, uri: str) -> Mapping[str, Any] | None:
             content = None
     if isinstance(content, dict):
         return content
-    _log.warning("%s is not a readable note. It counts as missing; delete or restore it.", uri)
+    _log.warning("%s is not a readable note. It is treated as missing; delete or restore it.", uri)
     return None

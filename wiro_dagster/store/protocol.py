@@ -1,4 +1,4 @@
-"""What a video store is, and what it says of a file that it keeps."""
+"""The interface of a video store, and the description of a file that it keeps."""
 
 from __future__ import annotations
 
@@ -57,25 +57,25 @@ class StoredFile:
 
 
 class VideoStore(Protocol):
-    """Keeps files by key. All methods may be called from several threads at once.
+    """Keeps files by key. Several threads may call its methods at once.
 
     All of them raise `StoreError` when the store cannot be reached or used, or the key is not a
     safe relative name (`check_key`).
     """
 
     def staging(self) -> AbstractContextManager[Path]:
-        """A fresh path to write a file to; what is still there at the end is removed."""
+        """Yield a fresh path to write a file to; what is still there at the end is removed."""
         ...
 
     def commit(self, staged: Path, key: str, *, content_type: str | None, sha256: str) -> str:
-        """Keep a staged file under a key for good, all of it or nothing.
+        """Keep a staged file under a key, all of it or nothing.
 
-        A file that is there already is replaced; committing the same bytes again is fine.
+        Replaces an older file; committing the same bytes again is fine.
 
         Args:
             staged: a path that `staging` gave; it may be gone afterwards.
             key: the file's name in the store.
-            content_type: what it is served as, where the store serves it.
+            content_type: what it is served as, if the store serves it.
             sha256: of the file's bytes.
 
         Returns:
@@ -84,24 +84,24 @@ class VideoStore(Protocol):
         ...
 
     def find_size(self, key: str) -> int | None:
-        """The size in bytes of a kept file; None where there is none under this key."""
+        """Return the size in bytes of a kept file; None if there is no file under this key."""
         ...
 
     def uri_for(self, key: str) -> str:
-        """Where the file of a key is, or would be."""
+        """Return the URI of the file of a key, whether it exists or not."""
         ...
 
     def local_copy(self, key: str) -> AbstractContextManager[Path]:
-        """A path to read the file from; it may be the file itself: do not write to it.
+        """Yield a path to read the file from; it may be the file itself: do not write to it.
 
         Raises:
-            StoreError: there is no such file.
-            MediaError: its bytes are not those that were committed, where the store can tell.
+            StoreError: the file does not exist.
+            MediaError: its bytes are not those that were committed, if the store can tell.
         """
         ...
 
     def view_url(self, key: str, *, expires_seconds: int = 3600) -> str | None:
-        """A URL that a browser elsewhere can open for a while; None where there is none."""
+        """Return a URL that a browser elsewhere can open for a while; None if there is none."""
         ...
 
     def write_note(self, name: str, content: Mapping[str, Any]) -> None:

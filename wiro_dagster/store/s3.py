@@ -47,7 +47,7 @@ class S3Store:
     """Keeps files as objects of a bucket.
 
     A file is staged on the local disk, uploaded in parts of which S3 verifies the SHA-256, and
-    looked up again before it counts as kept. Its own SHA-256 goes along as metadata.
+    looked up again before `commit` returns. Its own SHA-256 goes along as metadata.
 
     Args:
         client: a boto3 S3 client, such as `S3Resource(…).get_client()` of dagster-aws makes.
@@ -94,7 +94,7 @@ class S3Store:
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
-        """A fresh path on the local disk."""
+        """Yield a fresh path on the local disk."""
         with self._folder(_STAGING_PREFIX) as folder:
             yield folder / "staged"
 
@@ -125,17 +125,17 @@ class S3Store:
         return self.uri_for(key)
 
     def find_size(self, key: str) -> int | None:
-        """Size in bytes; None where there is no such object."""
+        """Return the size in bytes; None if the object does not exist."""
         kept = self._find_object(key)
         return None if kept is None else int(kept["ContentLength"])
 
     def uri_for(self, key: str) -> str:
-        """The object's `s3://` URI."""
+        """Return the object's `s3://` URI."""
         return self._uri(self._name(key))
 
     @contextmanager
     def local_copy(self, key: str) -> Iterator[Path]:
-        """A copy on the local disk, compared with the SHA-256 of the upload; removed at the end."""
+        """Yield a copy on the local disk, compared with the SHA-256 of the upload."""
         kept = self._find_object(key)
         if kept is None:
             raise StoreError(
@@ -156,7 +156,7 @@ class S3Store:
             yield path
 
     def view_url(self, key: str, *, expires_seconds: int = 3600) -> str | None:
-        """A signed URL that shows the file to whoever has it, for seven days at most."""
+        """Return a signed URL that shows the file to anyone who has it, for seven days at most."""
         with s3_errors(f"{key} could not be given a URL in", self._uri(self.prefix)):
             url = self._client.generate_presigned_url(
                 "get_object",
@@ -225,7 +225,7 @@ class S3Store:
         return aborted
 
     def _clear_up(self) -> None:
-        # Once for each store object is enough, and nothing depends on it: the right to list
+        # Once for each store object is enough, and nothing depends on it: the permission to list
         # uploads may be missing.
         self._has_cleared_up = True
         try:
@@ -290,7 +290,7 @@ def _serving_options(key: str, content_type: str | None) -> dict[str, str]:
 
 
 def _remove_stale_folders(parent: Path) -> None:
-    # Copies are left alone: somebody may be reading one for days.
+    # Copies are left alone: a process may be reading one for days.
     oldest = time.time() - STALE_SECONDS
     for folder in parent.glob(f"{_STAGING_PREFIX}*"):
         with suppress(OSError):

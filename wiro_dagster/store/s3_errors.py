@@ -1,4 +1,4 @@
-"""What went wrong with S3, in words, and what to do about it."""
+"""Say what went wrong with S3, and what to do about it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _TOO_MANY_REQUESTS = 429
 
 
 def is_missing(error: Any) -> bool:
-    """Whether a `ClientError` says that there is no such object."""
+    """Tell whether a `ClientError` says that the object does not exist."""
     return str(error.response.get("Error", {}).get("Code")) in _MISSING
 
 
@@ -70,7 +70,7 @@ def s3_errors(what: str, place: str) -> Iterator[None]:
 
 
 def _is_configuration(error: BaseException) -> bool:
-    """Tell whether a person must change something before the same call can succeed."""
+    """Tell whether a setting must change before the same call can succeed."""
     from botocore.exceptions import ClientError, NoCredentialsError, PartialCredentialsError
 
     if not isinstance(error, ClientError):
