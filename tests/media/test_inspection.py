@@ -68,7 +68,9 @@ def test_the_longest_standing_stretch_is_found(tmp_path: Path) -> None:
         shown = 6 if 6 <= index < 12 else 24 if 24 <= index < 42 else index
         return moving(shown, x, y)
 
-    seen = measure(write_film(tmp_path / "film.mp4", seconds=2, luma=luma))
+    film = tmp_path / "film.mp4"
+    # x264 spreads its work over threads, and what they make of few bits differs now and then.
+    seen = measure(write_film(film, seconds=2, luma=luma, encoder_options={"crf": "10"}))
     assert seen.frozen_start_frame == 24
     assert seen.frozen_start_seconds == pytest.approx(1.0)
     assert seen.frozen_seconds == pytest.approx(18 / 24)

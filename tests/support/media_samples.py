@@ -32,10 +32,11 @@ def write_film(
     sound: bool = False,
     file_format: str | None = None,
     options: dict[str, str] | None = None,
+    encoder_options: dict[str, str] | None = None,
 ) -> Path:
     """Write a film whose brightness at (frame, x, y) is `luma`."""
     with av.open(str(path), "w", format=file_format, options=options or {}) as output:
-        stream: Any = output.add_stream(codec, rate=fps)
+        stream: Any = output.add_stream(codec, rate=fps, options=encoder_options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         audio: Any = output.add_stream("aac", rate=SAMPLE_RATE) if sound else None
         if audio:
