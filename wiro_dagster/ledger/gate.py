@@ -308,15 +308,15 @@ class Gate:
                 sa.update(accounts).where(mine).values(problem=None, closed_until=None)
             )
 
-    def note_clock(self, offset_seconds: float | None) -> bool:
-        """Note how far Wiro's clock is from this machine's. Return whether it may buy."""
+    def note_clock(self, offset_seconds: float | None) -> str | None:
+        """Note how far Wiro's clock is from this machine's. Return why it must not buy, if so."""
         if offset_seconds is None or abs(offset_seconds) <= MAXIMUM_CLOCK_OFFSET_SECONDS:
             self.end_problem("clock")
-            return True
+            return None
         reason = describe_clock_offset(offset_seconds)
         # No pause: other machines, whose clocks are right, go on.
         self.close(until=self._ledger.clock(), reason=reason, problem="clock")
-        return False
+        return reason
 
     def find_unmarked_reason(self) -> str | None:
         """Return why runs go without a marker; `None` if they carry one."""

@@ -336,7 +336,8 @@ class OrderDesk:
                 context.note_read_failure(error)
                 report.closed_reason = f"Wiro cannot be reached: {error}"
                 return False
-        return context.gate.note_clock(context.client.clock_offset_seconds)
+        report.closed_reason = context.gate.note_clock(context.client.clock_offset_seconds)
+        return report.closed_reason is None
 
     def _witness(self, orders: Sequence[Order], sequence: int, report: TickReport) -> bool:
         """Record the purchase outside the ledger, before the first byte is sent."""
