@@ -71,6 +71,13 @@ def _find_current(orders: Sequence[Order], prompt: Prompt) -> Order | None:
     return fitting[-1] if fitting else None
 
 
+def when_videos_have_come() -> dg.AutomationCondition[Any]:
+    """Return the condition of the assets that follow the videos: gallery and costs."""
+    # Not `eager`, which waits until no partition is missing: a failed order would block it forever.
+    condition = dg.AutomationCondition.any_deps_updated().since_last_handled()
+    return (condition & ~dg.AutomationCondition.in_progress()).with_label("videos have come")
+
+
 def build_missing_videos_schedule(
     collection: VideoCollection,
     *,

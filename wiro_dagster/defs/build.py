@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from functools import partial
 
 import dagster as dg
 
@@ -12,6 +11,7 @@ from wiro_dagster.defs.assets import (
     build_video_asset,
     build_video_order_asset,
 )
+from wiro_dagster.defs.automation import when_videos_have_come
 from wiro_dagster.defs.checks import build_order_checks
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.cost_asset import build_cost_asset
@@ -66,5 +66,7 @@ def _build_collection_costs(collection: VideoCollection) -> dg.AssetsDefinition:
         ledger=collection.ledger,
         collection=collection.ledger_name,
         deps=[collection.video_key],
-        translate=partial(collection.translate, "video_costs"),
+        translate=lambda spec: collection.translate(
+            "video_costs", spec.replace_attributes(automation_condition=when_videos_have_come())
+        ),
     )

@@ -27,10 +27,10 @@ def build_cost_asset(
     """Build an asset whose materialization says what was spent.
 
     Totals are numbers, which Dagster plots over time; the tables by day, model, collection and
-    prompt are those of `wiro-dagster costs`. Put a schedule on it.
+    prompt are those of `wiro-dagster costs`. Put a schedule on it, or an automation condition.
 
-    Each collection already has such an asset, `video_costs`. This one covers all collections of a
-    ledger.
+    Each collection already has such an asset, `video_costs`, which follows the videos. This one
+    covers all collections of a ledger.
 
     Args:
         ledger: resource key of the `LedgerResource`.

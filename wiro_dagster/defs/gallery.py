@@ -9,6 +9,7 @@ from urllib.request import url2pathname
 
 import dagster as dg
 
+from wiro_dagster.defs.automation import when_videos_have_come
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.translator import asset_arguments
 from wiro_dagster.gallery.cards import LINK_SECONDS, list_cards
@@ -19,16 +20,10 @@ _CONTENT_TYPE = "text/html; charset=utf-8"
 _REFRESH_SECONDS = 30
 
 
-def _when_videos_have_come() -> dg.AutomationCondition[Any]:
-    # Not `eager`: it waits until no partition is missing, which a failed order would be for ever.
-    condition = dg.AutomationCondition.any_deps_updated().since_last_handled()
-    return (condition & ~dg.AutomationCondition.in_progress()).with_label("videos have come")
-
-
 _SPEC = dg.AssetSpec(
     "video_gallery",
     kinds={"html"},
-    automation_condition=_when_videos_have_come(),
+    automation_condition=when_videos_have_come(),
     description=(
         "One page with all videos of the collection, their prompts and costs, and what failed. "
         "It is in the video store, beside the videos. It is written again when videos have "
@@ -64,14 +59,14 @@ def build_gallery_asset(collection: VideoCollection) -> dg.AssetsDefinition:
 
 
 def build_gallery_sensor(collection: VideoCollection) -> dg.AutomationConditionSensorDefinition:
-    """The sensor that refreshes the page when videos have come, all of half a minute at once."""
+    """Build the sensor that renews gallery and costs when videos have come, twice a minute."""
     return dg.AutomationConditionSensorDefinition(
         collection.prefixed("video_gallery_sensor"),
-        target=dg.AssetSelection.assets(collection.gallery_key),
+        target=dg.AssetSelection.assets(collection.gallery_key, collection.cost_key),
         minimum_interval_seconds=_REFRESH_SECONDS,
         default_status=collection.default_status,
         tags={"wiro/collection": collection.ledger_name},
-        description="Writes the gallery anew when videos have come.",
+        description="Renews gallery and costs when videos have come.",
     )
 
 

@@ -78,6 +78,9 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
         show_missing(reporter)
         report = desk.tick(deadline)
         report.notices += rebuild_if_behind(context, reporter)
+        done = _describe_tick(report)
+        if done:
+            context.log.info(done)
         for notice in report.notices:
             context.log.warning(notice)
         orders = claim_reportable(reporter)
@@ -219,6 +222,17 @@ def build_progress(reporter: Reporter) -> list[dg.AssetObservation]:
         pause_seconds=_PROGRESS_PAUSE_SECONDS,
     )
     return [reporter.build_progress(order) for order in moved]
+
+
+def _describe_tick(report: TickReport) -> str:
+    """Return what a tick did, or nothing if it did nothing."""
+    counts = {
+        "submitted": report.submitted,
+        "tasks read": report.polled,
+        "downloads": report.collected,
+        "held back by the budget": report.held,
+    }
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
 def _summary(desk: OrderDesk, report: TickReport) -> str:
