@@ -9,14 +9,14 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 
 from tests.conftest import Clock
-from tests.ledger.test_ledger import running, stored, submitting
+from tests.support.ledger_orders import failed, request, stored, submitting
 from tests.support.project import Project
 from wiro_dagster import build_video_definitions
 from wiro_dagster.cli import main
 from wiro_dagster.defs.cost_asset import build_cost_asset
 from wiro_dagster.ledger import Ledger
 from wiro_dagster.ledger.costs import COST_GROUPINGS, add_up_costs
-from wiro_dagster.ledger.schema import orders
+from wiro_dagster.ledger.schema import orders, submissions
 from wiro_dagster.resources.account import LedgerResource
 
 DAY = 86400
@@ -26,9 +26,9 @@ def test_every_way_of_adding_up_gives_the_same_total(ledger: Ledger, clock: Cloc
     """Spent, failed, committed and unstated costs are in every table."""
     stored(ledger, "a")
     clock.advance(DAY)
-    ledger.advance(running(ledger, "b"), state="failed", cost_usd=Decimal("0.11"), due_at=None)
+    failed(ledger, "b", cost_usd=Decimal("0.11"))
+    failed(ledger, "d", cost_usd=None)  # its ceiling counts
     submitting(ledger, "c", ceiling_usd=Decimal("0.40"))
-    ledger.advance(running(ledger, "d"), state="failed", due_at=None)
     for grouping in COST_GROUPINGS:
         rows = add_up_costs(ledger, grouping)
         assert sum(row.spent_usd for row in rows) == Decimal("0.67")
@@ -49,8 +49,7 @@ def test_days_are_utc_days(ledger: Ledger, clock: Clock) -> None:
 
 def test_an_order_that_was_never_sent_costs_nothing(ledger: Ledger) -> None:
     """What only waits is in no table."""
-    order = submitting(ledger)
-    ledger.advance(order, state="ordered", claimed_at=None, due_at=0)
+    ledger.place(request())
     assert add_up_costs(ledger, "prompt") == []
 
 
@@ -72,8 +71,9 @@ def test_costs_as_an_asset(ledger: Ledger, ledger_url: str) -> None:
     stored(ledger, "a")
     moved = stored(ledger, "b")
     with ledger.writing() as connection:
-        mine = sa.update(orders).where(orders.c.id == moved.id)
-        connection.execute(mine.values(collection="ads/video"))
+        for table, key in ((orders, orders.c.id), (submissions, submissions.c.order_id)):
+            mine = sa.update(table).where(key == moved.id)
+            connection.execute(mine.values(collection="ads/video"))
     whole, part = build_cost_asset(), build_cost_asset(key="own_costs", collection="video")
     result = dg.materialize(
         [whole, part], resources={"wiro_ledger": LedgerResource(url=ledger_url)}
