@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import unicodedata
@@ -9,11 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from wiro_dagster.catalogue import Catalogue, InputOption, InputSpec, LocalFolders, ModelSchema
 from wiro_dagster.catalogue.bounds import MAX_KEY_LENGTH, MAX_PROMPTS, MAX_TAKE, MAX_TEXT_BYTES
 from wiro_dagster.errors import InputError
-from wiro_dagster.prompts import PromptFile, load_prompt_file, load_prompt_rows, parse_prompt_text
+from wiro_dagster.prompts import (
+    PromptFile,
+    inputs_to_json,
+    load_prompt_file,
+    load_prompt_rows,
+    parse_prompt_text,
+)
 
 MODEL = "minimax/text-to-video-hailuo-02"
 CATALOGUE = Catalogue.builtin()
@@ -378,3 +387,40 @@ def test_an_allowed_folder_does_not_open_its_neighbours(tmp_path: Path) -> None:
     assert folders.read("../media/a.png").size_bytes == 1
     with pytest.raises(InputError, match="is outside"):
         folders.read("../media-private/a.png")
+
+
+# ---- anything ----
+
+_WORDS = (
+    f"id prompt model prompts defaults inputs a b {MODEL} 10s 768p << &a *a !x ~ null NaN sep=;"
+)
+_SIGNS = ",;\t\"'\n\r: -{}[]|>\ufeff\0\x07\u2028\x85\U0001f98aé\u0301#?%@`\ud800\uffff"
+_PIECES = st.sampled_from([*_WORDS.split(), *_SIGNS, "\r\n", "- ", "---", "\\ud83d"])
+_TEXTS = st.lists(_PIECES, max_size=30).map("".join) | st.text(max_size=40)
+
+
+@settings(deadline=None, max_examples=20000)
+@given(text=_TEXTS, suffix=st.sampled_from([".csv", ".yaml", ".json"]), rows=_TEXTS)
+def test_any_text_is_read_or_refused(text: str, suffix: str, rows: str) -> None:
+    """No other error than ours, and what is taken can be shown, kept and compared."""
+    heads = {".csv": "id,prompt,model\n", ".yaml": "prompts:\n", ".json": '{"prompts": '}
+    for content in (text, heads[suffix] + rows, text.encode("utf-8", "surrogatepass")):
+        try:
+            found = read(content, suffix)
+        except InputError as error:
+            str(error).encode()
+            continue
+        for line in (*map(str, found.problems), *found.notes):
+            assert "\n" not in line
+            line.encode()
+        for prompt in found.prompts.values():
+            assert len(prompt.fingerprint) == 64
+            json.dumps(inputs_to_json(prompt.inputs)).encode()
+
+
+@settings(deadline=None, max_examples=200)
+@given(content=st.binary(max_size=60), suffix=st.sampled_from([".csv", ".yaml", ".json"]))
+def test_any_bytes_are_read_or_refused(content: bytes, suffix: str) -> None:
+    """In whatever encoding."""
+    with contextlib.suppress(InputError):
+        read(content, suffix)
