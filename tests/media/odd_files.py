@@ -202,6 +202,11 @@ def _anamorphic(path: Path) -> bytes:
     return path.read_bytes()
 
 
+def _webp_bomb(path: Path) -> bytes:
+    webp = _animation("webp")(path)
+    return webp[:24] + (16_382).to_bytes(3, "little") * 2 + webp[30:]
+
+
 _WEB_PAGE = b"<!DOCTYPE html><html><body>502 Bad Gateway</body></html>"
 _SVG = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
 _CODECS: tuple[tuple[str, str, str, str], ...] = (
@@ -317,14 +322,16 @@ _KINDS: tuple[Odd, ...] = (
         _image("png", "1", size=(8_200, 8_200)),
         "image/png",
         ".png",
-        False,
-        False,
+        has_preview=False,
     ),
     Odd("JPEG", _image("jpeg"), "image/jpeg", ".jpg"),
     Odd("JPEG in CMYK", _image("jpeg", "CMYK"), "image/jpeg", ".jpg"),
     Odd("photo taken upright", _photo_taken_upright, "image/jpeg", ".jpg"),
     Odd("WebP", _image("webp"), "image/webp", ".webp"),
     Odd("animated WebP", _animation("webp"), "image/webp", ".webp"),
+    Odd(
+        "animated WebP of 268 million pixels", _webp_bomb, "image/webp", ".webp", has_preview=False
+    ),
     Odd("animated GIF", _animation("gif"), "image/gif", ".gif"),
     Odd("AVIF", _image("avif"), "image/avif", ".avif"),
     Odd("BMP", _image("bmp"), "image/bmp", ".bmp"),

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.stream import Stream
 
-MOST_PIXELS = 8_000_000_000
-"""The most that is decoded of one file, over all its frames: 64 s of 1080p at 60 frames a
-second. It takes some 20 s of CPU; the rest of a larger file is not looked at."""
+MOST_PIXELS = 5_000_000_000
+"""The most that is decoded of one file, over all its frames: 80 s of 1080p at 30 frames a second.
+It takes some 10 s of CPU; the rest of a larger file is not looked at."""
 _LEAST_FRAME_PIXELS = 100_000
 """Small frames count as this many pixels: they take time too."""
 
@@ -121,8 +121,7 @@ def read_tracks(
     elif film is None and not sounds:
         problem = "It has neither pictures nor sound that can be decoded."
     elif film_stream and film_stream.width * film_stream.height > MOST_FRAME_PIXELS:
-        size = f"{film_stream.width} x {film_stream.height} pixels"
-        unseen = f"its pictures are too large ({size})"
+        unseen = f"it is too large: {film_stream.width} x {film_stream.height} pixels"
     else:
         unseen = _decode(container, film, sounds, see, budget)
         problem = _find_problem(container, film, sounds, is_whole=unseen is None)

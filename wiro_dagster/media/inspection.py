@@ -9,13 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from wiro_dagster.errors import MediaError
-from wiro_dagster.media.container import codec_of, find_video_stream, open_media, prepare
+from wiro_dagster.media.container import (
+    MOST_FRAME_PIXELS,
+    codec_of,
+    find_video_stream,
+    open_media,
+    prepare,
+)
 from wiro_dagster.media.content_type import (
     HEAD_BYTES,
     family_of,
     is_error_page,
     is_generic,
     sniff,
+    stated_size,
 )
 from wiro_dagster.media.decoding import PixelBudget, Tracks, read_tracks
 from wiro_dagster.media.facts import Inspection, MediaFacts, MediaKind
@@ -91,6 +98,9 @@ def inspect(
         return replace(bare, facts=MediaFacts("file"))
     if verify == "bytes":
         return replace(bare, unseen='decoding is switched off (verify is "bytes")')
+    width, height = stated_size(head)
+    if width * height > MOST_FRAME_PIXELS:
+        return replace(bare, unseen=f"it is too large: {width} x {height} pixels")
     look = _Look(path, bare)
     try:
         seen = look.animation() if is_animated_webp(head) else look.film()
