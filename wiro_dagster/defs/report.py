@@ -36,6 +36,7 @@ from wiro_dagster.errors import InputError, StoreError
 from wiro_dagster.ledger import Order, Placement
 from wiro_dagster.orders import OrderDesk
 from wiro_dagster.orders.describe import describe_placement, describe_state
+from wiro_dagster.orders.showing import find_link, find_preview
 from wiro_dagster.prompts import Prompt
 
 AssetEvent = dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation
@@ -253,7 +254,9 @@ class Reporter:
 
     def _video_metadata(self, order: Order) -> dict[str, Any]:
         found = video_metadata(
-            order, preview=self.desk.find_preview(order), link=self.desk.find_link(order)
+            order,
+            preview=find_preview(self.desk.context, order),
+            link=find_link(self.desk.context, order),
         )
         return {**found, **self._witness}
 

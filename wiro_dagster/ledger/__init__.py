@@ -12,7 +12,8 @@ from wiro_dagster.ledger.order import (
     PlacementOutcome,
     StopState,
 )
-from wiro_dagster.ledger.submissions import SubmissionRecord, TaskNote
+from wiro_dagster.ledger.stated_costs import SubmissionRecord
+from wiro_dagster.ledger.submissions import TaskNote
 from wiro_dagster.ledger.tasks import Difference, Stray
 from wiro_dagster.ledger.transitions import (
     FOLLOWED,

@@ -7,21 +7,25 @@ as nothing; a lost answer counts at its ceiling until its task is found.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Literal
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 
-from wiro_dagster.ledger.claims import Claims, Cost, Move, record_cost, take_step
+from wiro_dagster.ledger.claims import Cost, Move, take_step
 from wiro_dagster.ledger.identity import make_marker, next_sequence
 from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, OrderRequest, order_from_row
 from wiro_dagster.ledger.placing import insert_order
 from wiro_dagster.ledger.schema import orders, submissions
+from wiro_dagster.ledger.stated_costs import (
+    SUBMISSION_COLUMNS,
+    StatedCosts,
+    SubmissionRecord,
+    submission_from_row,
+)
 from wiro_dagster.ledger.transitions import OrderState
-
-SubmissionOutcome = Literal["open", "nothing", "task"]
 
 TaskNote = Literal["noted", "known", "extra", "taken"]
 """What became of a task id that was noted for an order.
@@ -31,34 +35,6 @@ known  the order had it already
 extra  the order already has a task or is owned: this one gets an order of its own on the books
 taken  another submission has it
 """
-
-
-@dataclass(frozen=True)
-class SubmissionRecord:
-    """One POST, as the books keep it. Times are unix seconds by our clock; money is in USD."""
-
-    id: int
-    order_id: int
-    account: str
-    collection: str
-    model_slug: str
-    marker: str
-    claimed_at: float
-    outcome: SubmissionOutcome
-    task_id: str | None
-    listed_at: float | None
-    ceiling_usd: Decimal | None
-    cost_usd: Decimal | None
-    recheck_at: float | None
-    rechecks: int
-    has_ended: bool
-
-
-_COLUMNS = tuple(submissions.c[field.name] for field in fields(SubmissionRecord))
-
-
-def _record_from(row: Row[Any]) -> SubmissionRecord:
-    return SubmissionRecord(**row._mapping)  # noqa: SLF001, public in spite of its name
 
 
 def open_submissions(
@@ -96,7 +72,7 @@ def open_submissions(
     return opened
 
 
-class Submissions(Claims):
+class Submissions(StatedCosts):
     """Notes how POSTs came out."""
 
     def note_task(
@@ -243,9 +219,9 @@ class Submissions(Claims):
     ) -> list[SubmissionRecord]:
         """Return the submissions of an account that have one of these tasks or markers."""
         wanted = submissions.c.task_id.in_(task_ids) | submissions.c.marker.in_(markers)
-        query = sa.select(*_COLUMNS).where(submissions.c.account == account, wanted)
+        query = sa.select(*SUBMISSION_COLUMNS).where(submissions.c.account == account, wanted)
         with self.reading() as connection:
-            return [_record_from(row) for row in connection.execute(query)]
+            return [submission_from_row(row) for row in connection.execute(query)]
 
     def list_submissions(
         self,
@@ -256,7 +232,7 @@ class Submissions(Claims):
         with_task: bool = False,
     ) -> list[SubmissionRecord]:
         """Return submissions that fit every condition given, the oldest first."""
-        query = sa.select(*_COLUMNS).order_by(submissions.c.id)
+        query = sa.select(*SUBMISSION_COLUMNS).order_by(submissions.c.id)
         if account is not None:
             query = query.where(submissions.c.account == account)
         if order_id is not None:
@@ -266,56 +242,7 @@ class Submissions(Claims):
         if with_task:
             query = query.where(submissions.c.task_id.is_not(None))
         with self.reading() as connection:
-            return [_record_from(row) for row in connection.execute(query)]
-
-    def list_unstated(self, account: str) -> list[SubmissionRecord]:
-        """Return ended tasks whose cost Wiro did not state in any of the looks it was given."""
-        query = (
-            sa.select(*_COLUMNS)
-            .where(submissions.c.account == account, submissions.c.has_ended)
-            .where(submissions.c.cost_usd.is_(None), submissions.c.recheck_at.is_(None))
-            .where(submissions.c.rechecks > 0)
-            .order_by(submissions.c.id)
-        )
-        with self.reading() as connection:
-            return [_record_from(row) for row in connection.execute(query)]
-
-    def list_cost_rechecks(self, account: str, *, limit: int) -> list[SubmissionRecord]:
-        """Return submissions whose cost is to be read again now."""
-        query = (
-            sa.select(*_COLUMNS)
-            .where(submissions.c.account == account, submissions.c.recheck_at <= self.clock())
-            .order_by(submissions.c.recheck_at)
-            .limit(limit)
-        )
-        with self.reading() as connection:
-            return [_record_from(row) for row in connection.execute(query)]
-
-    def note_recheck(self, submission_id: int, *, recheck_at: float | None) -> None:
-        """Note that a cost was read again and still is not stated, and when to read it next."""
-        with self.writing() as connection:
-            connection.execute(
-                sa.update(submissions)
-                .where(submissions.c.id == submission_id)
-                .values(recheck_at=recheck_at, rechecks=submissions.c.rechecks + 1)
-            )
-
-    def postpone_recheck(self, submission_id: int, *, recheck_at: float) -> None:
-        """Read a cost later, because it could not be read now."""
-        with self.writing() as connection:
-            connection.execute(
-                sa.update(submissions)
-                .where(submissions.c.id == submission_id)
-                .values(recheck_at=recheck_at)
-            )
-
-    def note_costs(self, costs: Collection[tuple[Order, Cost]]) -> None:
-        """Put on the books what Wiro states of the costs of tasks, whatever state they are in."""
-        if costs:
-            now = self.clock()
-            with self.writing() as connection:
-                for order, cost in costs:
-                    record_cost(connection, order.account, str(order.task_id), cost, now=now)
+            return [submission_from_row(row) for row in connection.execute(query)]
 
     def count_submitted_after(self, account: str, claimed_at: float) -> int:
         """Return how many tasks of the account were made by later POSTs: a task's rank."""

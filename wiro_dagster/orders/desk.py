@@ -15,14 +15,19 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from wiro_dagster.errors import ApiError, LedgerError, MediaError, NotFound, StoreError
+from wiro_dagster.errors import ApiError, LedgerError, StoreError
 from wiro_dagster.ledger import AccountProblem, Order, OrderState, Placement
-from wiro_dagster.media import preview_markdown
 from wiro_dagster.orders.answers import AnswerSpool
 from wiro_dagster.orders.collect import collect_order, is_in_store
 from wiro_dagster.orders.context import OrderContext
-from wiro_dagster.orders.evidence import find_contradiction, rebuild, restore_owned, write_witness
+from wiro_dagster.orders.evidence import rebuild, restore_owned
 from wiro_dagster.orders.lease import LeaseKeeper
+from wiro_dagster.orders.permission import (
+    Permission,
+    learn_account,
+    record_purchase,
+    use_known_account,
+)
 from wiro_dagster.orders.recover import recover_orders
 from wiro_dagster.orders.requests import build_request
 from wiro_dagster.orders.submit import note_kept_answers, quote_order, submit_order
@@ -35,9 +40,6 @@ _QUOTE_BATCH = 50
 _DOWNLOADS = 4
 _LINGER_SECONDS = 5.0
 """How long a tick waits for a download to end before it leaves it to the background."""
-
-_EVIDENCE_SECONDS = 60.0
-"""How often the ledger's witness is read while nothing is bought."""
 
 _HOLD_SECONDS = 30.0
 """How often a desk notes that it works for its collection."""
@@ -88,11 +90,13 @@ class OrderDesk:
         self._answers = AnswerSpool(context.answers_folder)
         self._watch: Watch | None = None
         self._account_is_known = not _KEY_HASH.fullmatch(context.account)
-        self._evidence_at: float | None = None
+        self._permission = Permission()
         self._held_at: float | None = None
         self._rebuilt_at: float | None = None
         self._collections = [context.collection]
-        self._use_known_account()
+        known = use_known_account(context)
+        if known is not None:
+            self._use(known)
         # The settings may be new: what could not be fetched by the old ones is tried at once.
         context.ledger.retry_collecting(context.collection)
 
@@ -141,7 +145,8 @@ class OrderDesk:
             for orphan in collections[1:]
         ]
         report.notices += note_kept_answers(self.context, self._answers)
-        self._learn_account()
+        if not self._account_is_known:
+            self._use(learn_account(self.context))
         self.context.gate.take_over(self.context.collection)
         self._recover(collections, deadline)
         self._submit(report, deadline)
@@ -180,55 +185,14 @@ class OrderDesk:
         """Return why nothing can be submitted until the user acts; `None` if all is well."""
         return self.context.gate.find_problem()
 
-    def find_preview(self, order: Order) -> str | None:
-        """Return Markdown that shows an owned video moving, `None` if it has no preview."""
-        key = order.files[0].get("preview_key") if order.files else None
-        if key is None:
-            return None
-        try:
-            with self.context.store.local_copy(key) as path:
-                return preview_markdown(path.read_bytes(), order.partition)
-        except (StoreError, MediaError):
-            return None
-
-    def find_link(self, order: Order) -> str | None:
-        """Return a URL that plays an owned video, `None` if it has no lasting one.
-
-        Links into a remote store are signed: anyone can use one until it expires. They do
-        not belong in an event log.
-        """
-        store, key = self.context.store, order.files[0]["key"]
-        return store.view_url(key) if store.uri_for(key).startswith("file:") else None
-
-    # ---- the account ----
-
-    def _use_known_account(self) -> None:
-        found = self.context.ledger.find_account_of_key(self.context.account)
-        if found is not None:
-            self._account_is_known = True
-            self.context = replace(self.context, account=found)
-
-    def _learn_account(self) -> None:
-        """Find out whether a new key belongs to an account on the books: it sees its tasks."""
-        if self._account_is_known:
-            return
-        key_hash, account = self.context.account, self.context.account
-        for candidate, task_id in self.context.ledger.list_recent_tasks(limit=5):
-            try:
-                self.context.client.get_task(task_id)
-            except NotFound:
-                continue
-            except ApiError as error:
-                self.context.note_read_failure(error)
-                return  # nothing is bought before the account is known
-            account = candidate
-            break
-        account = self.context.ledger.note_key(key_hash, account)
-        self._account_is_known = True
-        self.context = replace(self.context, account=account)
-        self._watch = None
-
     # ---- steps ----
+
+    def _use(self, context: OrderContext | None) -> None:
+        """Go on with the name of the account, if it is known now."""
+        if context is not None:
+            self.context = context
+            self._account_is_known = True
+            self._watch = None
 
     def _has_time(self, deadline: float) -> bool:
         return self._monotonic() < deadline
@@ -285,7 +249,8 @@ class OrderDesk:
             free = self._requests.free
             if free == 0:
                 return
-            if not self._may_buy(report):
+            report.closed_reason = self._permission.find_objection(self.context)
+            if report.closed_reason is not None:
                 return
             admission = self.context.gate.admit(
                 self.context.collection,
@@ -299,7 +264,11 @@ class OrderDesk:
             report.closed_reason = admission.closed_reason
             if not admission.orders and not admission.held:
                 return
-            if not self._witness(admission.orders, admission.sequence, report):
+            objection = record_purchase(self.context, admission.orders, admission.sequence)
+            if objection is not None:
+                report.closed_reason = objection
+                for order in admission.orders:
+                    self._leases.release(order)
                 return
             report.submitted += len(admission.orders)
             self._finish([self._start_submission(order) for order in admission.orders], deadline)
@@ -310,52 +279,6 @@ class OrderDesk:
 
     def _oldest_quote(self) -> float:
         return self.context.now() - self.context.policy.model_max_age_seconds
-
-    def _may_buy(self, report: TickReport) -> bool:
-        """Ask the evidence and the clocks before anything is bought."""
-        context = self.context
-        if not context.ledger.has_unsent(context.collection):
-            return True  # nothing is to be bought, so nothing needs to be asked
-        now = context.now()
-        if self._evidence_at is None or now - self._evidence_at >= _EVIDENCE_SECONDS:
-            try:
-                contradiction = find_contradiction(context)
-            except StoreError as error:
-                report.closed_reason = f"The video store cannot be read: {error}"
-                return False
-            if contradiction != context.ledger.identity().behind and contradiction is not None:
-                context.ledger.set_behind(contradiction)
-                report.notices.append(contradiction)
-            self._evidence_at = now
-        if context.client.clock_offset_seconds is None:
-            try:
-                context.client.list_tasks(limit=1)  # measures how far Wiro's clock is from ours
-            except NotFound:
-                pass
-            except ApiError as error:
-                context.note_read_failure(error)
-                report.closed_reason = f"Wiro cannot be reached: {error}"
-                return False
-        report.closed_reason = context.gate.note_clock(context.client.clock_offset_seconds)
-        return report.closed_reason is None
-
-    def _witness(self, orders: Sequence[Order], sequence: int, report: TickReport) -> bool:
-        """Record the purchase outside the ledger, before the first byte is sent."""
-        if not orders:
-            return True
-        try:
-            write_witness(self.context, sequence)
-        except StoreError as error:
-            reason = f"The video store cannot be written: {error}"
-            until = self.context.now() + self.context.policy.timing.pause_seconds
-            self.context.gate.close(until=until, reason=reason, problem="evidence")
-            for order in orders:
-                self.context.ledger.note_unsent(order, due_at=self.context.now(), hold=reason)
-                self._leases.release(order)
-            report.closed_reason = reason
-            return False
-        self.context.gate.end_problem("evidence")
-        return True
 
     def _quote(self, report: TickReport, deadline: float) -> None:
         ledger, oldest = self.context.ledger, self._oldest_quote()

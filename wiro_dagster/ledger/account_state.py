@@ -1,0 +1,137 @@
+"""The state of one Wiro account: its pauses, and the problems that only the user can solve."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from wiro_dagster.ledger.account_problem import AccountProblem, ProblemKind, find_problem
+from wiro_dagster.ledger.ledger import Ledger
+from wiro_dagster.ledger.schema import accounts, identity
+from wiro_dagster.ledger.tasks import ensure_account
+
+MAXIMUM_CLOCK_OFFSET_SECONDS = 60.0
+"""Beyond this, our clock and Wiro's disagree too much to buy anything."""
+
+
+class AccountState:
+    """Pauses and problems of an account, shared through the ledger by every process that uses it.
+
+    Args:
+        ledger: has the account.
+        account: its name.
+    """
+
+    def __init__(self, ledger: Ledger, account: str) -> None:
+        self._ledger = ledger
+        self._account = account
+
+    def close(self, *, until: float, reason: str, problem: ProblemKind | None = None) -> None:
+        """Stop submitting for the account until that time.
+
+        Args:
+            until: when one order tries again.
+            reason: shown to users.
+            problem: given if this does not pass without the user.
+        """
+        with self._ledger.writing() as connection:
+            gate = self._lock(connection)
+            if problem is not None:
+                self._set(
+                    connection,
+                    problem=problem,
+                    problem_reason=reason,
+                    problem_at=self._ledger.clock(),
+                )
+            self._close(connection, gate, until, reason)
+
+    def slow_down(self, *, until: float, reason: str) -> None:
+        """Stop submitting and reading for the account until that time: Wiro asked for it."""
+        with self._ledger.writing() as connection:
+            gate = self._lock(connection)
+            self._close(connection, gate, until, reason)
+            if gate.reads_paused_until is None or gate.reads_paused_until < until:
+                self._set(connection, reads_paused_until=until)
+
+    def may_submit(self) -> bool:
+        """Whether the gate is open, budget and slots aside."""
+        return self._is_over(accounts.c.closed_until)
+
+    def may_read(self) -> bool:
+        """Whether tasks may be looked at now. Downloads from the CDN always may."""
+        return self._is_over(accounts.c.reads_paused_until)
+
+    def _is_over(self, column: sa.Column[float | None]) -> bool:
+        query = sa.select(column).where(accounts.c.account == self._account)
+        with self._ledger.reading() as connection:
+            until = connection.execute(query).scalar()
+        return until is None or until <= self._ledger.clock()
+
+    def find_problem(self) -> AccountProblem | None:
+        """Return why nothing can be submitted until the user acts; `None` if all is well."""
+        with self._ledger.reading() as connection:
+            behind = connection.execute(sa.select(identity.c.behind)).scalar()
+            if behind is not None:
+                return AccountProblem("ledger", behind)
+            return find_problem(connection, self._account)
+
+    def end_problem(self, kind: ProblemKind) -> None:
+        """Note that a problem of this kind is over: a call that it would have stopped succeeded."""
+        mine = (accounts.c.account == self._account) & (accounts.c.problem == kind)
+        with self._ledger.reading() as connection:
+            if connection.execute(sa.select(accounts.c.account).where(mine)).first() is None:
+                return
+        with self._ledger.writing() as connection:
+            connection.execute(
+                sa.update(accounts).where(mine).values(problem=None, closed_until=None)
+            )
+
+    def note_clock(self, offset_seconds: float | None) -> str | None:
+        """Note how far Wiro's clock is from this machine's. Return why it must not buy, if so."""
+        if offset_seconds is None or abs(offset_seconds) <= MAXIMUM_CLOCK_OFFSET_SECONDS:
+            self.end_problem("clock")
+            return None
+        reason = describe_clock_offset(offset_seconds)
+        # No pause: other machines, whose clocks are right, go on.
+        self.close(until=self._ledger.clock(), reason=reason, problem="clock")
+        return reason
+
+    def find_unmarked_reason(self) -> str | None:
+        """Return why runs go without a marker; `None` if they carry one."""
+        query = sa.select(accounts.c.unmarked).where(accounts.c.account == self._account)
+        with self._ledger.reading() as connection:
+            return connection.execute(query).scalar()
+
+    def stop_marking(self, reason: str) -> None:
+        """Send runs without a marker from now on, because Wiro refuses it."""
+        with self._ledger.writing() as connection:
+            self._lock(connection)
+            self._set(connection, unmarked=reason)
+
+    def _lock(self, connection: Connection) -> sa.engine.Row[Any]:
+        ensure_account(connection, self._account)
+        mine = accounts.c.account == self._account
+        connection.execute(sa.update(accounts).where(mine).values(turn=accounts.c.turn + 1))
+        return connection.execute(sa.select(accounts).where(mine)).one()
+
+    def _close(
+        self, connection: Connection, gate: sa.engine.Row[Any], until: float, reason: str
+    ) -> None:
+        if gate.closed_until is None or gate.closed_until < until:
+            self._set(connection, closed_until=until, reason=reason)
+
+    def _set(self, connection: Connection, **values: object) -> None:
+        connection.execute(
+            sa.update(accounts).where(accounts.c.account == self._account).values(values)
+        )
+
+
+def describe_clock_offset(offset_seconds: float) -> str:
+    """Say why nothing is bought while the clocks disagree."""
+    way = "behind" if offset_seconds > 0 else "ahead of"
+    return (
+        f"This machine's clock is {abs(offset_seconds):.0f} s {way} Wiro's. Nothing is bought "
+        "while they differ by more than a minute. Set the clock (NTP)."
+    )

@@ -1,0 +1,99 @@
+"""Costs as Wiro states them: on the books when they come, read again if they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Row
+
+from wiro_dagster.ledger.claims import Claims, Cost, record_cost
+from wiro_dagster.ledger.order import Order
+from wiro_dagster.ledger.schema import submissions
+
+SubmissionOutcome = Literal["open", "nothing", "task"]
+
+
+@dataclass(frozen=True)
+class SubmissionRecord:
+    """One POST, as the books keep it. Times are unix seconds by our clock; money is in USD."""
+
+    id: int
+    order_id: int
+    account: str
+    collection: str
+    model_slug: str
+    marker: str
+    claimed_at: float
+    outcome: SubmissionOutcome
+    task_id: str | None
+    listed_at: float | None
+    ceiling_usd: Decimal | None
+    cost_usd: Decimal | None
+    recheck_at: float | None
+    rechecks: int
+    has_ended: bool
+
+
+SUBMISSION_COLUMNS = tuple(submissions.c[field.name] for field in fields(SubmissionRecord))
+
+
+def submission_from_row(row: Row[Any]) -> SubmissionRecord:
+    """Return a submission from a row of `SUBMISSION_COLUMNS`."""
+    return SubmissionRecord(**row._mapping)  # noqa: SLF001, public in spite of its name
+
+
+class StatedCosts(Claims):
+    """Notes what Wiro states of costs."""
+
+    def list_unstated(self, account: str) -> list[SubmissionRecord]:
+        """Return ended tasks whose cost Wiro did not state in any of the looks it was given."""
+        query = (
+            sa.select(*SUBMISSION_COLUMNS)
+            .where(submissions.c.account == account, submissions.c.has_ended)
+            .where(submissions.c.cost_usd.is_(None), submissions.c.recheck_at.is_(None))
+            .where(submissions.c.rechecks > 0)
+            .order_by(submissions.c.id)
+        )
+        with self.reading() as connection:
+            return [submission_from_row(row) for row in connection.execute(query)]
+
+    def list_cost_rechecks(self, account: str, *, limit: int) -> list[SubmissionRecord]:
+        """Return submissions whose cost is to be read again now."""
+        query = (
+            sa.select(*SUBMISSION_COLUMNS)
+            .where(submissions.c.account == account, submissions.c.recheck_at <= self.clock())
+            .order_by(submissions.c.recheck_at)
+            .limit(limit)
+        )
+        with self.reading() as connection:
+            return [submission_from_row(row) for row in connection.execute(query)]
+
+    def note_recheck(self, submission_id: int, *, recheck_at: float | None) -> None:
+        """Note that a cost was read again and still is not stated, and when to read it next."""
+        with self.writing() as connection:
+            connection.execute(
+                sa.update(submissions)
+                .where(submissions.c.id == submission_id)
+                .values(recheck_at=recheck_at, rechecks=submissions.c.rechecks + 1)
+            )
+
+    def postpone_recheck(self, submission_id: int, *, recheck_at: float) -> None:
+        """Read a cost later, because it could not be read now."""
+        with self.writing() as connection:
+            connection.execute(
+                sa.update(submissions)
+                .where(submissions.c.id == submission_id)
+                .values(recheck_at=recheck_at)
+            )
+
+    def note_costs(self, costs: Collection[tuple[Order, Cost]]) -> None:
+        """Put on the books what Wiro states of the costs of tasks, whatever state they are in."""
+        if costs:
+            now = self.clock()
+            with self.writing() as connection:
+                for order, cost in costs:
+                    record_cost(connection, order.account, str(order.task_id), cost, now=now)

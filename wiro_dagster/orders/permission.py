@@ -1,0 +1,100 @@
+"""Permission to buy: evidence, clocks and account are asked before any money is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from wiro_dagster.errors import ApiError, NotFound, StoreError
+from wiro_dagster.ledger import Order
+from wiro_dagster.orders.context import OrderContext
+from wiro_dagster.orders.evidence import find_contradiction, write_witness
+
+_EVIDENCE_SECONDS = 60.0
+"""How often the ledger's witness is read."""
+
+
+class Permission:
+    """Says whether a desk may buy now. Keep one for a desk."""
+
+    def __init__(self) -> None:
+        self._evidence_at: float | None = None
+
+    def find_objection(self, context: OrderContext) -> str | None:
+        """Return why nothing may be bought now; `None` if nothing is against it.
+
+        It costs nothing while no order waits to be bought.
+        """
+        if not context.ledger.has_unsent(context.collection):
+            return None
+        now = context.now()
+        if self._evidence_at is None or not 0 <= now - self._evidence_at < _EVIDENCE_SECONDS:
+            try:
+                contradiction = find_contradiction(context)
+            except StoreError as error:
+                return f"The video store cannot be read: {error}"
+            if contradiction is not None:
+                context.ledger.set_behind(contradiction)
+            self._evidence_at = now
+        if context.client.clock_offset_seconds is None:
+            try:
+                context.client.list_tasks(limit=1)  # measures how far Wiro's clock is from ours
+            except NotFound:
+                pass
+            except ApiError as error:
+                context.note_read_failure(error)
+                return f"Wiro cannot be reached: {error}"
+        return context.gate.note_clock(context.client.clock_offset_seconds)
+
+
+def record_purchase(context: OrderContext, orders: Sequence[Order], sequence: int) -> str | None:
+    """Record a purchase outside the ledger, before its first byte is sent.
+
+    Args:
+        context: of the collection.
+        orders: claimed for submission.
+        sequence: of the ledger after the claim.
+
+    Returns:
+        Why the orders must not be sent after all; they wait again. `None` if they may be.
+    """
+    if not orders:
+        return None
+    try:
+        write_witness(context, sequence)
+    except StoreError as error:
+        reason = f"The video store cannot be written: {error}"
+        now = context.now()
+        until = now + context.policy.timing.pause_seconds
+        context.gate.close(until=until, reason=reason, problem="evidence")
+        for order in orders:
+            context.ledger.note_unsent(order, due_at=now, hold=reason)
+        return reason
+    context.gate.end_problem("evidence")
+    return None
+
+
+def use_known_account(context: OrderContext) -> OrderContext | None:
+    """Return the context with the account that its key was seen to belong to, if it was."""
+    found = context.ledger.find_account_of_key(context.account)
+    return None if found is None else replace(context, account=found)
+
+
+def learn_account(context: OrderContext) -> OrderContext | None:
+    """Find out whether a new key belongs to an account on the books: then it sees its tasks.
+
+    Returns:
+        The context with the account's name; `None` if Wiro cannot say now.
+    """
+    account = context.account
+    for candidate, task_id in context.ledger.list_recent_tasks(limit=5):
+        try:
+            context.client.get_task(task_id)
+        except NotFound:
+            continue
+        except ApiError as error:
+            context.note_read_failure(error)
+            return None
+        account = candidate
+        break
+    return replace(context, account=context.ledger.note_key(context.account, account))
