@@ -73,7 +73,7 @@ FileInput = LocalFileInput | StoredFileInput | AssetFileInput
 class LocalFolders:
     """The folders from which prompts may take local files.
 
-    Whoever may write prompts could otherwise send any file of this machine to Wiro.
+    A prompt could otherwise send any file of this machine to Wiro.
 
     Args:
         base: what relative paths start from; files below it are allowed.

@@ -158,7 +158,7 @@ class _YamlReader:
         if event.anchor not in self._anchors:
             raise _yaml_error(f"*{event.anchor} is not defined before this place", event)
         value, count = self._anchors[event.anchor]
-        self._add(count, event)  # a few aliases of aliases could stand for a billion values
+        self._add(count, event)  # a few aliases of aliases could expand to a billion values
         return value
 
     def _add(self, count: int, event: Any) -> None:

@@ -119,7 +119,7 @@ def _find_target(
 
 
 def _show_videos(stack: ExitStack, environment: dict[str, str], project: Path) -> None:
-    """Serve the video folder, unless videos go elsewhere or another server shows them."""
+    """Serve the video folder, unless videos go elsewhere or a different server shows them."""
     place = environment.setdefault("WIRO_VIDEO_STORE", str(project / "videos"))
     if "://" in place or environment.get("WIRO_VIDEO_BASE_URL"):
         return

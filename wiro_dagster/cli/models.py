@@ -143,7 +143,7 @@ def _read_schema(file: Path, slug: str | None) -> ModelSchema:
 def _ask_for_account(catalogue: Catalogue, given: str) -> None:
     """Say what is missing if only Wiro could know the model."""
     if guess_slug(given) in catalogue.slugs:
-        return  # get_schema names the slug that was meant
+        return  # get_schema names the slug that was probably intended
     with open_client():
         pass
 

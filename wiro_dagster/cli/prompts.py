@@ -87,7 +87,7 @@ def check(
     """Checks PROMPT_FILE without an account and without a network.
 
     Without PROMPT_FILE it is the one that WIRO_PROMPT_FILE names, else examples/prompts.yaml.
-    Models are checked as far as the package and the project know them. The exit status is 0 if all
+    Models are checked if the package or the project knows them. The exit status is 0 if all
     prompts can be ordered, and 1 if there are problems.
     """
     file = prompt_file or find_prompt_file()

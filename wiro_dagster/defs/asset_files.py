@@ -103,7 +103,7 @@ def find_asset_version(instance: dg.DagsterInstance, asset_keys: Collection[dg.A
 
 
 _Reference = tuple[str, str]
-"""An asset and a partition of it, or the id of the prompt that stands for one."""
+"""An asset and a partition of it, or the id of the prompt that represents one."""
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ def _place_orders(
     *,
     max_usd: float | None = None,
 ) -> Placed:
-    """Order the videos of a run's partitions, as far as `max_usd` allows."""
+    """Order the videos of a run's partitions, up to `max_usd`."""
     here = [prompts.prompts[key] for key in context.partition_keys if key in prompts.prompts]
     # The sensor may not have seen the newest text yet.
     reporter.observe_prompts(here)

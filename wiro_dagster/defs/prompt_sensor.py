@@ -123,7 +123,7 @@ def build_prompt_file_sensor(collection: VideoCollection) -> dg.SensorDefinition
 
 
 _AUTO_ORDER = {
-    "never": "It orders nothing by itself.",
+    "never": "It orders nothing on its own.",
     "new": "It orders the videos of prompts that were never ordered.",
     "new_and_changed": "It orders the videos of prompts that are new or have changed.",
 }
@@ -158,7 +158,7 @@ def _bring_in(
     gone = len(known - every.keys())
     summary = (
         f"{len(every)} prompts, {len(new)} of them new; {len(prompts.problems)} problems; "
-        f"{gone} partitions have no prompt any more."
+        f"{gone} partitions no longer have a prompt."
     )
     # Reported at once, not with the tick's result: what is ordered next refers to it.
     reporter = Reporter.in_sensor(context, collection)

@@ -58,7 +58,7 @@ _judged_lock = Lock()
 def evaluate_video_checks(
     collection: VideoCollection, ledger: Ledger, *, changed: Collection[int] = ()
 ) -> list[dg.AssetCheckEvaluation]:
-    """One evaluation of each check that is not off, over all videos that stand for a partition.
+    """One evaluation of each check that is not off, over all videos that represent a partition.
 
     Args:
         collection: whose videos.

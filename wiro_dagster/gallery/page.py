@@ -37,8 +37,8 @@ class Card:
         model: slug of the model.
         cost_usd: what Wiro charged.
         ended_at: unix seconds.
-        kind: of its first file; `None` where there is none.
-        source: URL of that file, relative to the page or absolute; `None` where there is none.
+        kind: of its first file; `None` if it has no file.
+        source: URL of that file, relative to the page or absolute; `None` if it has no file.
         others: URLs of its further files.
         poster: a small WebP.
         seconds: length.

@@ -1,4 +1,4 @@
-"""Quotes: what a run will cost, as far as that can be known before it. Money is Decimal USD."""
+"""Quotes: what a run will cost, if that can be known before it. Money is Decimal USD."""
 
 from __future__ import annotations
 

@@ -27,9 +27,9 @@ def check_prompts(
 ) -> PromptFile:
     """Check all entries of a source, whatever is wrong with some of them.
 
-    A default input counts for every model that has it. A model that does not have it leaves it
+    A default input applies to every model that has it. A model that does not have it leaves it
     out if another model in the file has it; if none has, it is taken for a mistake, and the
-    prompts it was meant for are refused.
+    prompts it was written for are refused.
 
     What is wrong with `defaults` itself, or in its spelling, changes what every prompt means: then
     none is taken.
@@ -76,7 +76,7 @@ def _settle_columns(drafts: list[Draft], known: frozenset[str]) -> list[str]:
     """Take plain columns of a table for the inputs they name, and leave others out.
 
     People keep other things in their tables too. A column that looks like a misspelt input stays,
-    so that its rows are refused: left out, it would buy other videos than were meant.
+    so that its rows are refused: left out, it would buy the wrong videos.
     """
     notes: dict[str, None] = {}
     meanings: dict[tuple[str, str], str | None] = {}

@@ -228,7 +228,8 @@ class LedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         ),
     )
     assumed_price_usd: str | None = Field(
-        default=None, description='What an order counts as under unknown_price "assume".'
+        default=None,
+        description='The price of an order whose price is unknown, under unknown_price "assume".',
     )
 
     def get_ledger(self) -> Ledger:

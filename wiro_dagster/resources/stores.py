@@ -40,11 +40,11 @@ class S3Place(VideoStoreResource):
 class FolderVideoStore(VideoStoreResource):
     """A local folder as the video store."""
 
-    path: str = Field(description="The folder; it is made where it is missing.")
+    path: str = Field(description="The folder; it is created if it is missing.")
     base_url: str | None = Field(
         default=None,
         description=(
-            "Where a web server shows the folder, if one does: http://127.0.0.1:8379. Links that a "
+            "URL of a web server for the folder: http://127.0.0.1:8379. Links that a "
             "browser can open begin with it."
         ),
     )

@@ -76,7 +76,7 @@ def store_download(
     Args:
         source: fetches the URL.
         url: where the file is.
-        store: where it goes.
+        store: keeps it.
         key_base: its key without suffix, from `output_key`. The suffix follows from the content.
         content_type: as Wiro announces it.
         size_bytes: as Wiro announces it; 0 means not announced.
@@ -128,7 +128,7 @@ def store_text(
 
     Args:
         text: what was returned.
-        store: where it goes.
+        store: keeps it.
         key_base: its key without suffix, from `output_key`.
         content_type: what it is kept as.
 
@@ -152,7 +152,7 @@ def store_text(
 def _find_sound(
     store: VideoStore, key_base: str, content_type: str | None, look: Look
 ) -> StoredFile | None:
-    """Return the file of an earlier try that got as far as the commit, if nothing is wrong."""
+    """Return the file of an earlier try that reached the commit, if nothing is wrong."""
     suffix = suffix_for(content_type)
     kept_bytes = store.find_size(key_base + suffix) if suffix else None
     if kept_bytes is None:
