@@ -139,6 +139,26 @@ def test_what_is_unlikely_must_come_more_often(store: FolderStore, film: bytes, 
     assert (stored.problem is None) is (kind == "short")
 
 
+def test_what_came_once_is_owned_when_nothing_comes_any_more(
+    store: FolderStore, film: bytes
+) -> None:
+    """A CDN forgets files after a while: a doubtful file is better than none."""
+    damaged = film[:400] + bytes(600) + film[1000:]
+    with pytest.raises(DownloadError, match="fetched again"):
+        _fetch(store, Answer(damaged), size_bytes=len(film))
+    gone = MemorySource(Answer(damaged, breaks_after=0))
+    fetch = partial(
+        store_download, gone, URL, store, "sunrise-1", content_type="video/mp4", size_bytes=9
+    )
+    with pytest.raises(DownloadError, match="broke off"):
+        fetch()
+    stored = fetch(is_late=True)
+    assert stored.problem
+    assert (store.root / stored.key).read_bytes() == damaged
+    with pytest.raises(DownloadError, match="broke off"):
+        store_download(gone, URL, store, "other", content_type="video/mp4", is_late=True)
+
+
 def test_bytes_that_differ_each_time_are_never_believed(store: FolderStore, film: bytes) -> None:
     """Only the same bytes confirm each other; the longest are kept meanwhile."""
     for length in (900, 1500, 1200, 900, 1500):

@@ -103,6 +103,8 @@ def _collect_output(
         size_bytes=output.get("size_bytes"),
         max_bytes=context.policy.max_file_bytes,
         look=_choose_look(context, order),
+        is_late=context.now() - (order.ended_at or context.now())
+        > context.policy.timing.sure_gone_seconds,
     )
     return stored.to_json() | _note_findings(context, order, base, stored, is_first=index == 0)
 

@@ -5,10 +5,11 @@ Bring another store by giving a class the methods of `VideoStore`.
 
 from __future__ import annotations
 
-from wiro_dagster.store.delivery import FileSource, RemoteFile, store_download, store_text
+from wiro_dagster.store.delivery import store_download, store_text
 from wiro_dagster.store.folder import FolderStore
 from wiro_dagster.store.keys import check_key, output_key, suffix_for
 from wiro_dagster.store.protocol import StoredFile, VideoStore
+from wiro_dagster.store.receiving import FileSource, RemoteFile
 
 __all__ = [
     "FileSource",

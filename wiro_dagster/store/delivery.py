@@ -7,52 +7,30 @@ after the commit, the next one finds the file in the store, reads it back, and d
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
-from wiro_dagster.errors import DownloadError, MediaError, StoreError
+from wiro_dagster.errors import DownloadError, MediaError
 from wiro_dagster.media import Inspection, MediaFacts, inspect
-from wiro_dagster.media.content_type import HEAD_BYTES, is_error_page, is_generic
-from wiro_dagster.store.disk import store_error
+from wiro_dagster.media.content_type import is_generic
+from wiro_dagster.store.disk import sha256_of
 from wiro_dagster.store.keys import kept_suffix, kept_type, suffix_for
 from wiro_dagster.store.protocol import StoredFile, VideoStore
+from wiro_dagster.store.receiving import (
+    FileSource,
+    receive,
+    refuse_error_page,
+    too_large,
+    writing,
+)
 
 DEFAULT_MAX_BYTES = 2 * 1024**3
-_READ_BYTES = 1024 * 1024
 # How often the same bytes must come before doubtful ones are what their source has.
 _DOUBTFUL_TIMES = 2
 _UNLIKELY_TIMES = 4
 
 Look = Callable[[Path, "str | None"], Inspection]
 """Inspects a file that was announced as a content type: `inspect`, or a variant of it."""
-
-
-class RemoteFile(Protocol):
-    """An answer that is being received."""
-
-    @property
-    def content_length(self) -> int | None:
-        """Bytes announced by the transport."""
-        ...
-
-    @property
-    def content_type(self) -> str | None:
-        """Type announced by the transport."""
-        ...
-
-    def chunks(self) -> Iterator[bytes]:
-        """The body, piece by piece; raises `DownloadError` when it breaks off."""
-        ...
-
-
-class FileSource(Protocol):
-    """Fetches files: `WiroClient` is one."""
-
-    def download(self, url: str) -> AbstractContextManager[RemoteFile]:
-        """Open a URL; raises `DownloadError`."""
-        ...
 
 
 def store_download(
@@ -65,6 +43,7 @@ def store_download(
     size_bytes: int | None = None,
     max_bytes: int = DEFAULT_MAX_BYTES,
     look: Look = inspect,
+    is_late: bool = False,
 ) -> StoredFile:
     """Have the file of a URL in the store with all its bytes; download it only if it is missing.
 
@@ -82,6 +61,7 @@ def store_download(
         size_bytes: as Wiro announces it; 0 means not announced.
         max_bytes: the most that is accepted.
         look: inspects the file: `inspect`, or a variant of it.
+        is_late: the source may no longer have the file: take what was kept, even if in doubt.
 
     Raises:
         DownloadError: the file cannot be had, is cut, or must come once more to be sure of it;
@@ -89,35 +69,46 @@ def store_download(
         StoreError: the store cannot take it.
     """
     if size_bytes is not None and size_bytes > max_bytes:
-        raise _too_large(size_bytes, max_bytes)
+        raise too_large(size_bytes, max_bytes)
     announced_bytes = size_bytes or None
     kept = _find_sound(store, key_base, content_type, look)
     if kept is not None and announced_bytes in (None, kept.size_bytes):
         return kept
+    try:
+        return _download(
+            source, url, store, key_base, content_type, announced_bytes, max_bytes, look
+        )
+    except DownloadError:
+        doubtful = _find_doubtful(store, key_base, look) if is_late else None
+        if doubtful is None:
+            raise
+        return doubtful
+
+
+def _download(
+    source: FileSource,
+    url: str,
+    store: VideoStore,
+    key_base: str,
+    content_type: str | None,
+    announced_bytes: int | None,
+    max_bytes: int,
+    look: Look,
+) -> StoredFile:
     with store.staging() as staged:
         with source.download(url) as remote:
             actual_type = remote.content_type if is_generic(content_type) else content_type
             is_sized = announced_bytes is not None or remote.content_length is not None
-            received_bytes, sha256 = _receive(remote, staged, max_bytes)
-        _refuse_error_page(staged, actual_type)
+            received_bytes, sha256 = receive(remote, staged, max_bytes)
+        refuse_error_page(staged, actual_type)
         seen = look(staged, actual_type)
-        kept_as = kept_type(seen, actual_type)
-        key = key_base + kept_suffix(kept_as, seen.facts.kind)
-        arrived = StoredFile(
-            key, store.uri_for(key), received_bytes, sha256, kept_as, seen.facts, seen.problem, seen
-        )
+        arrived = _describe(store, key_base, actual_type, seen, received_bytes, sha256)
         doubt = _why_doubt(arrived, announced_bytes, is_sized=is_sized)
         if doubt is None:
             _commit(store, staged, arrived)
         else:
-            _settle_doubt(
-                store,
-                staged,
-                arrived,
-                doubt,
-                announced_bytes=announced_bytes,
-                note=f"doubtful/{key_base}",
-            )
+            note = _note_of(key_base)
+            _settle_doubt(store, staged, arrived, doubt, announced_bytes=announced_bytes, note=note)
     return arrived
 
 
@@ -143,7 +134,7 @@ def store_text(
     sha256 = hashlib.sha256(encoded).hexdigest()
     key = key_base + (suffix_for(content_type) or ".txt")
     with store.staging() as staged:
-        with _writing(staged) as write:
+        with writing(staged) as write:
             write(encoded)
         uri = store.commit(staged, key, content_type=content_type, sha256=sha256)
     return StoredFile(key, uri, len(encoded), sha256, content_type, MediaFacts("file"))
@@ -160,7 +151,7 @@ def _find_sound(
     key = key_base + suffix
     try:
         with store.local_copy(key) as path:
-            sha256 = _sha256_of(path)
+            sha256 = sha256_of(path)
             seen = look(path, content_type)
     except MediaError:
         return None  # damaged in the store: download it again while it can still be had
@@ -170,37 +161,37 @@ def _find_sound(
     return StoredFile(key, uri, kept_bytes, sha256, kept_as, seen.facts, None, seen)
 
 
-def _receive(remote: RemoteFile, staged: Path, max_bytes: int) -> tuple[int, str]:
-    length = remote.content_length
-    if length is not None and length > max_bytes:
-        raise _too_large(length, max_bytes)
-    received_bytes = 0
-    hashed = hashlib.sha256()
-    with _writing(staged) as write:
-        for chunk in remote.chunks():
-            received_bytes += len(chunk)
-            if received_bytes > max_bytes:
-                raise _too_large(received_bytes, max_bytes)
-            hashed.update(chunk)
-            write(chunk)
-    if length is not None and received_bytes != length:
-        raise DownloadError(
-            f"The download is incomplete: {received_bytes} bytes came, its server announced "
-            f"{length}. It will be tried again."
-        )
-    return received_bytes, hashed.hexdigest()
+def _find_doubtful(store: VideoStore, key_base: str, look: Look) -> StoredFile | None:
+    """Return what an earlier try brought and kept, if it is still there as it came."""
+    note = store.read_note(_note_of(key_base)) or {}
+    key = str(note.get("key"))
+    if not key.startswith(key_base) or store.find_size(key) is None:
+        return None
+    try:
+        with store.local_copy(key) as path:
+            sha256, size_bytes = sha256_of(path), path.stat().st_size
+            seen = look(path, note.get("content_type"))
+    except MediaError:
+        return None
+    return _describe(store, key_base, note.get("content_type"), seen, size_bytes, sha256)
 
 
-def _refuse_error_page(staged: Path, content_type: str | None) -> None:
-    with staged.open("rb") as file:
-        head = file.read(HEAD_BYTES)
-    if not head:
-        raise DownloadError("The file is empty. It will be tried again.")
-    if is_error_page(head, content_type):
-        raise DownloadError(
-            f"A web page or a message came instead of the file ({content_type or 'unknown type'})."
-            " It will be tried again."
-        )
+def _describe(
+    store: VideoStore,
+    key_base: str,
+    content_type: str | None,
+    seen: Inspection,
+    size_bytes: int,
+    sha256: str,
+) -> StoredFile:
+    kept_as = kept_type(seen, content_type)
+    key = key_base + kept_suffix(kept_as, seen.facts.kind)
+    uri = store.uri_for(key)
+    return StoredFile(key, uri, size_bytes, sha256, kept_as, seen.facts, seen.problem, seen)
+
+
+def _note_of(key_base: str) -> str:
+    return f"doubtful/{key_base}"
 
 
 def _why_doubt(arrived: StoredFile, announced_bytes: int | None, *, is_sized: bool) -> str | None:
@@ -237,52 +228,18 @@ def _settle_doubt(
         _commit(store, staged, arrived)
     if times >= (_UNLIKELY_TIMES if is_unlikely else _DOUBTFUL_TIMES):
         return
-    found = {"sha256": arrived.sha256, "size_bytes": arrived.size_bytes, "times": times}
-    store.write_note(note, found)
+    store.write_note(
+        note,
+        {
+            "key": arrived.key,
+            "content_type": arrived.content_type,
+            "sha256": arrived.sha256,
+            "size_bytes": arrived.size_bytes,
+            "times": times,
+        },
+    )
     raise DownloadError(f"{doubt} What came is kept; it will be fetched again to be sure of it.")
 
 
 def _commit(store: VideoStore, staged: Path, arrived: StoredFile) -> None:
     store.commit(staged, arrived.key, content_type=arrived.content_type, sha256=arrived.sha256)
-
-
-@contextmanager
-def _writing(staged: Path) -> Iterator[Callable[[bytes], object]]:
-    # Only what the disk says becomes a StoreError: errors of the network are OSErrors too.
-    def refuse(error: OSError) -> StoreError:
-        return store_error(error, staged.parent, "written")
-
-    try:
-        file = staged.open("wb")
-    except OSError as error:
-        raise refuse(error) from error
-
-    def write(chunk: bytes) -> None:
-        try:
-            file.write(chunk)
-        except OSError as error:
-            raise refuse(error) from error
-
-    try:
-        yield write
-    finally:
-        try:
-            file.close()
-        except OSError as error:
-            raise refuse(error) from error
-
-
-def _too_large(size_bytes: int, max_bytes: int) -> DownloadError:
-    return DownloadError(
-        f"The file is larger than allowed: {size_bytes} bytes or more, {max_bytes} are accepted. "
-        "Raise the limit to take it.",
-        is_final=True,
-    )
-
-
-def _sha256_of(path: Path) -> str:
-    hashed = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_READ_BYTES):
-            hashed.update(chunk)
-    return hashed.hexdigest()

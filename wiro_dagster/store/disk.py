@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import shutil
 import time
 from contextlib import suppress
@@ -11,6 +12,7 @@ from pathlib import Path
 from wiro_dagster.errors import StoreError
 
 STALE_SECONDS = 24 * 3600.0
+_READ_BYTES = 1024 * 1024
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -23,6 +25,15 @@ def remove_stale(folder: Path, pattern: str = "*.part") -> None:
         with suppress(OSError):
             if staged.stat().st_mtime < oldest:
                 staged.unlink()
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, 64 hexadecimal digits."""
+    hashed = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_READ_BYTES):
+            hashed.update(chunk)
+    return hashed.hexdigest()
 
 
 def store_error(error: OSError, folder: Path, what: str) -> StoreError:

@@ -11,7 +11,6 @@ dead process left.
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import logging
 import shutil
 import tempfile
@@ -23,7 +22,7 @@ from typing import Any
 
 from wiro_dagster.errors import MediaError, StoreError
 from wiro_dagster.media.content_type import ACTIVE_TYPES, essence_of
-from wiro_dagster.store.disk import STALE_SECONDS, store_error
+from wiro_dagster.store.disk import STALE_SECONDS, sha256_of, store_error
 from wiro_dagster.store.keys import check_key, is_own_page, served_type
 from wiro_dagster.store.notes import (
     MAX_NOTE_BYTES,
@@ -148,7 +147,7 @@ class S3Store:
                     self.bucket, self._name(key), str(path), Config=self._transfer()
                 )
             expected = kept["Metadata"].get("sha256")
-            if expected is not None and _sha256_of(path) != expected:
+            if expected is not None and sha256_of(path) != expected:
                 raise MediaError(
                     f"{self.uri_for(key)} is not the file that was uploaded: its SHA-256 differs. "
                     "Order its prompt again, or restore the object."
@@ -296,11 +295,3 @@ def _remove_stale_folders(parent: Path) -> None:
         with suppress(OSError):
             if folder.stat().st_mtime < oldest:
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-def _sha256_of(path: Path) -> str:
-    hashed = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_MEBIBYTE):
-            hashed.update(chunk)
-    return hashed.hexdigest()
