@@ -7,6 +7,8 @@ from datetime import timezone
 from email.utils import parsedate_to_datetime
 
 _MOST_READINGS = 16
+_JUMP_SECONDS = 5.0
+"""Readings that differ by more than this, beyond their round trips, show that a clock was set."""
 
 
 class ServerClock:
@@ -33,6 +35,11 @@ class ServerClock:
             return  # no date, or our own clock was set back in between
         # On average half of a second was cut off.
         offset_seconds = server_time + 0.5 - (left_at + arrived_at) / 2
+        before = min(self._readings, default=None)
+        if before is not None:
+            doubt_seconds = _JUMP_SECONDS + before[0] + round_trip_seconds
+            if abs(offset_seconds - before[1]) > doubt_seconds:
+                self._readings.clear()  # a clock was set: older readings are wrong now
         self._readings.append((round_trip_seconds, offset_seconds))
 
     @property

@@ -22,6 +22,8 @@ DEATHS_BEFORE_ALONE = 3
 
 _SET_ASIDE_SECONDS = 86_400.0
 _FAR_SECONDS = 2 * 86_400.0
+SOON_SECONDS = 1800.0
+"""No submission, and no look at a running task, is delayed for longer."""
 
 
 @dataclass(frozen=True)
@@ -160,12 +162,19 @@ class Claims(Database):
         return done
 
 
-def is_due(due_at: sa.ColumnElement[Any], now: float) -> sa.ColumnElement[bool]:
+def is_due(
+    due_at: sa.ColumnElement[Any], now: float, *, far_seconds: float = _FAR_SECONDS
+) -> sa.ColumnElement[bool]:
     """Whether a step is due. A step due in the far future is due now.
 
-    No step is delayed by more than a day, so such a time comes from a clock that was wrong.
+    Such a time comes from a clock that was wrong: no step is delayed by more than a day.
+
+    Args:
+        due_at: when the step is due.
+        now: unix seconds.
+        far_seconds: no step of this kind is delayed for longer.
     """
-    return (due_at <= now) | (due_at > now + _FAR_SECONDS)
+    return (due_at <= now) | (due_at > now + far_seconds)
 
 
 def take_step(connection: Connection, move: Move, *, now: float) -> bool:

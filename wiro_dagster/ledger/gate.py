@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 from wiro_dagster.ledger.account_problem import ProblemKind, list_other_refused
 from wiro_dagster.ledger.account_state import AccountState
 from wiro_dagster.ledger.budget import Books, BudgetLimits, committed_amount, why_held
-from wiro_dagster.ledger.claims import Move, take_step
+from wiro_dagster.ledger.claims import SOON_SECONDS, Move, is_due, take_step
 from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, order_from_row
 from wiro_dagster.ledger.schema import account_keys, identity, orders, submissions
 from wiro_dagster.ledger.submissions import open_submissions
@@ -77,16 +77,16 @@ class Gate(AccountState):
             quoted_after: leave out orders with an older quote: prices change while orders wait.
         """
         now = self._ledger.clock()
-        is_due = (
+        which = (
             (orders.c.collection == collection)
             & (orders.c.account == self._account)
             & (orders.c.state == "ordered")
-            & (orders.c.due_at <= now)
+            & is_due(orders.c.due_at, now, far_seconds=SOON_SECONDS)
         )
         if quoted_after is not None:
-            is_due &= orders.c.ceiling_usd.is_(None) | (orders.c.quoted_at >= quoted_after)
+            which &= orders.c.ceiling_usd.is_(None) | (orders.c.quoted_at >= quoted_after)
         with self._ledger.reading() as connection:
-            if connection.execute(sa.select(orders.c.id).where(is_due).limit(1)).first() is None:
+            if connection.execute(sa.select(orders.c.id).where(which).limit(1)).first() is None:
                 return Admission()
         with self._ledger.writing() as connection:
             gate = self._lock(connection)
@@ -103,7 +103,7 @@ class Gate(AccountState):
                 self._set(connection, closed_until=None)
             due = connection.execute(
                 sa.select(orders.c.id, orders.c.ceiling_usd)
-                .where(is_due)
+                .where(which)
                 .order_by(orders.c.due_at, orders.c.id)
                 .limit(_JUDGED_AT_ONCE)
                 # Locked: an order that is dropped at this moment must not be bought after all. One

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 import sqlalchemy as sa
 
 from wiro_dagster.errors import LedgerError
+from wiro_dagster.ledger.claims import SOON_SECONDS, is_due
 from wiro_dagster.ledger.database import Database
 from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, OrderRequest, live_key, order_from_row
 from wiro_dagster.ledger.schema import orders
@@ -136,7 +137,7 @@ class Records(Database):
         query = (
             sa.select(*ORDER_COLUMNS)
             .where(orders.c.collection == collection, orders.c.state == "ordered")
-            .where(orders.c.due_at <= self.clock(), is_old)
+            .where(is_due(orders.c.due_at, self.clock(), far_seconds=SOON_SECONDS), is_old)
             .order_by(orders.c.due_at, orders.c.id)
             .limit(limit)
         )
@@ -148,7 +149,7 @@ class Records(Database):
         query = sa.select(orders.c.id).where(
             orders.c.collection == collection,
             orders.c.state == "ordered",
-            orders.c.due_at <= self.clock(),
+            is_due(orders.c.due_at, self.clock(), far_seconds=SOON_SECONDS),
         )
         with self.reading() as connection:
             return connection.execute(query.limit(1)).first() is not None

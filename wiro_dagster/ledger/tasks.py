@@ -9,7 +9,7 @@ from decimal import Decimal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from wiro_dagster.ledger.claims import is_due
+from wiro_dagster.ledger.claims import SOON_SECONDS, is_due
 from wiro_dagster.ledger.database import Database
 from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, order_from_row
 from wiro_dagster.ledger.schema import (
@@ -81,7 +81,9 @@ class Tasks(Database):
     def is_watch_due(self, account: str) -> bool:
         """Whether a task of the account, or a cost that was not stated, is due to be read."""
         now = self.clock()
-        task = sa.select(orders.c.id).where(_is_followed(account), is_due(orders.c.due_at, now))
+        task = sa.select(orders.c.id).where(
+            _is_followed(account), is_due(orders.c.due_at, now, far_seconds=SOON_SECONDS)
+        )
         cost = sa.select(submissions.c.id).where(
             submissions.c.account == account, submissions.c.recheck_at <= now
         )
@@ -94,7 +96,8 @@ class Tasks(Database):
         """Return orders whose task is followed and due, the longest due first."""
         query = (
             sa.select(*ORDER_COLUMNS)
-            .where(_is_followed(account), is_due(orders.c.due_at, self.clock()))
+            .where(_is_followed(account))
+            .where(is_due(orders.c.due_at, self.clock(), far_seconds=SOON_SECONDS))
             .order_by(orders.c.due_at, orders.c.id)
             .limit(limit)
         )
