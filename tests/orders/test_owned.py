@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.system.campaigns.bench import STEADY, STEADY_TIMING, Bench
+from tests.system.campaigns.workshop import make_prompt
 from wiro_dagster.emulator import Emulator
 from wiro_dagster.errors import StoreError
 from wiro_dagster.store import FolderStore
@@ -89,3 +90,30 @@ def test_a_store_that_fails_for_days_costs_no_video(
     (order,) = bench.settle()
     assert (order.state, bench.runs()) == ("delivered", 1)
     bench.close()
+
+
+def test_a_renamed_prompt_gets_its_video_free(
+    emulator: Emulator, tmp_path: Path, ledger_url: str
+) -> None:
+    """A prompt whose id was changed asks for a video that is owned; nothing is bought."""
+    bench = Bench(emulator, ledger_url, tmp_path / "videos")
+    bench.place("cat")
+    bench.settle()
+    placed = bench.desk.place("tabby", make_prompt("cat"), present={"tabby"})
+    assert placed.outcome == "owned"
+    bench.settle()
+    assert bench.state("tabby") == "delivered"
+    assert bench.runs() == 1
+
+
+def test_two_prompts_that_ask_for_the_same_get_two_videos(
+    emulator: Emulator, tmp_path: Path, ledger_url: str
+) -> None:
+    """A video stays with its prompt as long as that is there."""
+    bench = Bench(emulator, ledger_url, tmp_path / "videos")
+    bench.place("cat")
+    bench.settle()
+    placed = bench.desk.place("tabby", make_prompt("cat"), present={"cat", "tabby"})
+    assert placed.outcome == "placed"
+    bench.settle()
+    assert bench.runs() == 2

@@ -158,7 +158,7 @@ def _place_orders(
     refused: dict[str, str] = {}
     if max_usd is not None:
         here, refused = select_affordable(reporter.desk, here, max_usd)
-    placed = reporter.place(here)
+    placed = reporter.place(here, present=prompts.ids)
     placed.failures |= refused
     for placement in placed.placements.values():
         context.log.info(describe_placement(placement))

@@ -167,7 +167,7 @@ def _bring_in(
     if collection.auto_order != "never" and not left:
         in_place = [prompt for prompt_id, prompt in every.items() if prompt_id in known]
         wanted = list_wanted(reporter.desk.context.ledger, collection, in_place)
-        placed = reporter.place_and_record(wanted, deadline=deadline)
+        placed = reporter.place_and_record(wanted, present=prompts.ids, deadline=deadline)
         failures, left = placed.failures, placed.left + len(new)
         summary += f" {len(placed.placements)} were ordered."
         for prompt_id, reason in failures.items():

@@ -8,7 +8,7 @@ whoever writes it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -134,13 +134,20 @@ class Reporter:
             self.write(dg.AssetObservation(**event))
         return 0
 
-    def place(self, prompts: Iterable[Prompt], *, deadline: float = math.inf) -> Placed:
+    def place(
+        self,
+        prompts: Iterable[Prompt],
+        *,
+        present: Container[str] | None = None,
+        deadline: float = math.inf,
+    ) -> Placed:
         """Place an order for each prompt. One wrong prompt does not stop the others.
 
         A repeated call, after any crash, buys nothing twice: the ledger knows every order.
 
         Args:
             prompts: already observed, so that the orders' lineage finds them.
+            present: the ids of all prompts; the video of one that was renamed is taken over.
             deadline: by the monotonic clock, when to start no more.
         """
         placed = Placed()
@@ -149,7 +156,7 @@ class Reporter:
                 placed.left += 1
                 continue
             try:
-                placement = self.desk.place(prompt.id, prompt)
+                placement = self.desk.place(prompt.id, prompt, present=present)
             except (InputError, StoreError) as error:
                 placed.failures[prompt.id] = str(error)
                 continue
@@ -160,16 +167,24 @@ class Reporter:
                 placed.placements[prompt.id] = placement
         return placed
 
-    def place_and_record(self, prompts: Sequence[Prompt], *, deadline: float = math.inf) -> Placed:
+    def place_and_record(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        present: Container[str] | None = None,
+        deadline: float = math.inf,
+    ) -> Placed:
         """Place an order for each prompt, and materialize `video_order` for it.
 
         Args:
             prompts: already observed.
+            present: the ids of all prompts, as for `place`.
             deadline: by the monotonic clock, when to start no more.
         """
         placed = Placed()
         for start in range(0, len(prompts), _RECORDED_AT_ONCE):
-            some = self.place(prompts[start : start + _RECORDED_AT_ONCE], deadline=deadline)
+            few = prompts[start : start + _RECORDED_AT_ONCE]
+            some = self.place(few, present=present, deadline=deadline)
             self.record(some.orders)
             placed.add(some)
         return placed

@@ -183,6 +183,26 @@ class Ledger(Records, Submissions, Tasks, Reports, Identities, Collections):
         """
         return self.apply(order, "fetch_again", due_at=self.clock(), attempts=0)
 
+    def rename(self, order: Order, partition: str) -> bool:
+        """Give an owned video to another partition, whose prompt asks for the same.
+
+        It is reported there, free. False if the order has moved on, or the partition has one.
+        """
+        key = live_key(order.collection, partition, order.fingerprint)
+        with self.writing() as connection:
+            taken = sa.select(orders.c.id).where(orders.c.live_key == key)
+            if connection.execute(taken).first() is not None:
+                return False
+            renamed = connection.execute(
+                sa.update(orders)
+                .where(orders.c.id == order.id, orders.c.state == "delivered")
+                .values(partition=partition, live_key=key)
+            )
+            if renamed.rowcount == 0:
+                return False
+            again = Move(order, "show_again", {"due_at": self.clock()})
+            return take_step(connection, again, now=self.clock())
+
     def retry_collecting(self, collection: str) -> None:
         """Make all files due that wait for another try."""
         waits = (

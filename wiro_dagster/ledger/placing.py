@@ -117,13 +117,13 @@ def _take_up(
         if order.state == "delivered":  # another video was shown since: report this one again
             return _resume(connection, order, "show_again", now)
         return "taken_up"
-    if order.account != request.account:
-        # The key was replaced before the order was sent: the account that asks now pays for it.
-        connection.execute(
-            sa.update(orders)
-            .where(orders.c.id == order.id, orders.c.state == "ordered", orders.c.posts == 0)
-            .values(account=request.account)
-        )
+    # Nothing was sent yet: the account that asks now pays, and what it asks with is the newest. A
+    # signed URL ends after a while, and a new one is the same input.
+    connection.execute(
+        sa.update(orders)
+        .where(orders.c.id == order.id, orders.c.state == "ordered", orders.c.posts == 0)
+        .values(account=request.account, inputs=dict(request.inputs))
+    )
     return "owned" if order.is_owned else "under_way"
 
 

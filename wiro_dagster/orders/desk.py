@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from wiro_dagster.errors import ApiError, LedgerError, StoreError
-from wiro_dagster.ledger import AccountProblem, Order, OrderState, Placement
+from wiro_dagster.ledger import AccountProblem, Order, OrderRequest, OrderState, Placement
 from wiro_dagster.orders.answers import AnswerSpool
 from wiro_dagster.orders.collect import collect_order, is_in_store
 from wiro_dagster.orders.context import OrderContext
@@ -37,6 +37,7 @@ from wiro_dagster.prompts import Prompt
 
 _RECOVER_BATCH = 200
 _QUOTE_BATCH = 50
+_QUOTE_SECONDS = 60.0
 _DOWNLOADS = 4
 _LINGER_SECONDS = 5.0
 """How long a tick waits for a download to end before it leaves it to the background."""
@@ -106,11 +107,19 @@ class OrderDesk:
         self._downloads.close()
         self._leases.close()
 
-    def place(self, partition: str, prompt: Prompt) -> Placement:
+    def place(
+        self, partition: str, prompt: Prompt, *, present: Container[str] | None = None
+    ) -> Placement:
         """Order the video of a prompt, or find the order that it has already.
 
         Nothing is sent here: the next tick submits it, if budget and limits allow. The evidence is
         asked first: a video that is in the store is owned and free, whatever the ledger knows.
+
+        Args:
+            partition: the prompt's id.
+            prompt: what is wanted.
+            present: the ids of all prompts. A video whose id is no longer among them is taken over
+                by a prompt that asks for the same: its id was changed.
 
         Raises:
             StoreError: the store cannot say whether it has the video.
@@ -118,8 +127,8 @@ class OrderDesk:
         request = build_request(self.context, partition, prompt)
         ledger = self.context.ledger
         self._hold_collection()
-        if not ledger.is_live(request):
-            restore_owned(self.context, request)
+        if not ledger.is_live(request) and restore_owned(self.context, request) is None:
+            self._take_over_renamed(request, present)
         placement = ledger.place(
             request, cancel_superseded=self.context.policy.superseded == "cancel"
         )
@@ -128,6 +137,11 @@ class OrderDesk:
             found = ledger.get(placement.order.id)
             return replace(placement, order=found, outcome="taken_up")
         return placement
+
+    def _take_over_renamed(self, request: OrderRequest, present: Container[str] | None) -> None:
+        owned = self.context.ledger.find_owned(request.collection, request.fingerprint)
+        if owned is not None and present is not None and owned.partition not in present:
+            self.context.ledger.rename(owned, request.partition)
 
     def tick(self, deadline: float, *, hurry: bool = False) -> TickReport:
         """Move every order that is due one step on, while there is time.
@@ -278,7 +292,9 @@ class OrderDesk:
         return self._start(self._requests, step, order)
 
     def _oldest_quote(self) -> float:
-        return self.context.now() - self.context.policy.model_max_age_seconds
+        # A quote that was renewed in this tick is always young enough.
+        age = max(self.context.policy.model_max_age_seconds, _QUOTE_SECONDS)
+        return self.context.now() - age
 
     def _quote(self, report: TickReport, deadline: float) -> None:
         ledger, oldest = self.context.ledger, self._oldest_quote()

@@ -102,6 +102,11 @@ class PromptFile:
     models: tuple[str, ...] = ()
     changes: tuple[SchemaChange, ...] = ()
 
+    @property
+    def ids(self) -> frozenset[str]:
+        """The ids of all entries, those of wrong ones among them."""
+        return frozenset(self.prompts) | {p.id for p in self.problems if p.id is not None}
+
 
 def list_differences(old: ModelSchema, new: ModelSchema) -> Iterator[str]:
     """Describe each difference between two schemas of a model in a sentence."""
