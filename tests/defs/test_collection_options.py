@@ -127,4 +127,4 @@ def test_a_changed_model_is_told_before_anything_is_paid_again(
     told = str(check.metadata["wiro/model_changes"].value)
     assert "its default was '1000x1000' and is '1024x1024'" in told
     assert "'cat'" in told
-    assert "new videos would be paid for" in told
+    assert "Videos that you own stay as they are" in told

@@ -225,8 +225,10 @@ def test_progress_is_on_the_partition_once_a_minute(project: Project) -> None:
     project.emulator.advance(10)
     tick_until(project, lambda: bool(progress(project, "cat")))
     project.emulator.advance(50)
-    polls = project.ledger.list_orders()[0].polls
-    tick_until(project, lambda: project.ledger.list_orders()[0].polls > polls + 2)
+    before = project.ledger.list_orders()[0].progress_percent
+    tick_until(project, lambda: project.ledger.list_orders()[0].progress_percent != before)
+    for _ in range(3):
+        project.tick()
     (started,) = progress(project, "cat")
     assert started.metadata["wiro/task_id"].value == project.emulator.tasks()[0]["id"]
     change_orders(project, observed_at=0.0)

@@ -68,7 +68,7 @@ def find_problem(connection: Connection, account: str) -> AccountProblem | None:
 def list_other_refused(connection: Connection, account: str) -> list[str]:
     """Return the other accounts of the ledger whose key is refused now."""
     query = sa.select(accounts.c.account).where(
-        accounts.c.account != account, accounts.c.problem == "credentials"
+        accounts.c.account != account, accounts.c.problem.in_(("credentials", "reads"))
     )
     others = connection.execute(query).scalars().all()
     return [other for other in others if find_problem(connection, other) is not None]
