@@ -17,7 +17,6 @@ from tests.system.campaigns.workshop import Workshop
 from wiro_dagster.emulator import Emulator
 from wiro_dagster.errors import StoreError
 from wiro_dagster.ledger import Order
-from wiro_dagster.orders import OrderPolicy
 from wiro_dagster.store import FolderStore
 
 FAULTS = [
@@ -125,7 +124,7 @@ def test_a_file_that_cannot_be_had_is_given_up_late_and_can_be_recovered(
     bench.emulator.script_fault("file_not_found", times=None)
     finish_task(bench)
     bench.tick()
-    bench.advance(STEADY.download_give_up_seconds - 700)
+    bench.advance(STEADY.timing.sure_gone_seconds - 700)
     bench.tick()
     assert bench.state("cat") == "finished"
     (order,) = bench.settle(5000)
@@ -143,7 +142,7 @@ def test_ordering_a_given_up_video_again_fetches_it_and_buys_nothing(bench: Benc
     """It is paid for already."""
     bench.emulator.script_fault("file_not_found", times=None)
     bench.place("cat")
-    (order,) = bench.settle(STEADY.download_give_up_seconds + 5000)
+    (order,) = bench.settle(STEADY.timing.sure_gone_seconds + 5000)
     assert order.state == "uncollected"
     bench.emulator.clear_faults()
     bench.place("cat")
@@ -155,7 +154,7 @@ def test_a_file_that_is_too_large_is_refused(emulator: Emulator, tmp_path: Path)
     """The size is capped before anything is kept."""
     bench = open_bench(emulator, tmp_path, policy=replace(STEADY, max_file_bytes=100))
     bench.place("cat")
-    (order,) = bench.settle()
+    (order,) = bench.settle(STEADY.timing.sure_gone_seconds + 5000)
     assert order.state == "uncollected"
     assert "larger than allowed" in str(order.error)
     assert not list((tmp_path / "videos").rglob("*.mp4"))
@@ -174,7 +173,9 @@ def test_a_store_that_fails_is_waited_for(
     """Disk full or store away: the video waits on the CDN, and comes when the store is back."""
     store = BrokenStore(tmp_path / "videos", error, [step])
     bench = open_bench(emulator, tmp_path, parts=lambda _workshop: {"store": store})
+    store.failing.clear()
     finish_task(bench)
+    store.failing.append(step)
     for _ in range(5):
         bench.tick()
         bench.advance(10)
@@ -183,6 +184,25 @@ def test_a_store_that_fails_is_waited_for(
     (order,) = bench.settle()
     assert (order.state, bench.runs()) == ("delivered", 1)
     bench.check_books()
+    bench.close()
+
+
+def test_a_store_that_takes_no_witness_stops_buying(emulator: Emulator, tmp_path: Path) -> None:
+    """What is bought must be on record outside the ledger too, before the first byte is sent."""
+    error = StoreError("The bucket cannot be reached.")
+    store = BrokenStore(tmp_path / "videos", error, ["staging"])
+    bench = open_bench(emulator, tmp_path, parts=lambda _workshop: {"store": store})
+    bench.place("cat")
+    report = bench.tick()
+    assert "cannot be written" in str(report.closed_reason)
+    assert (bench.state("cat"), bench.calls("Run")) == ("ordered", 0)
+    problem = bench.desk.find_problem()
+    assert problem is not None
+    assert problem.kind == "store"
+    store.failing.clear()
+    (order,) = bench.settle()
+    assert (order.state, bench.runs()) == ("delivered", 1)
+    assert bench.desk.find_problem() is None
     bench.close()
 
 
@@ -201,21 +221,6 @@ def test_a_surprise_while_storing_is_told_and_tried_again(
     bench.close()
 
 
-def test_the_oldest_files_are_fetched_first(bench: Bench) -> None:
-    """What ended longest ago vanishes first."""
-    for number in range(8):
-        finish_task(bench, f"p{number}")
-        bench.tick()
-    with bench.ledger.writing() as connection:
-        connection.exec_driver_sql(
-            "UPDATE wiro_orders SET state = 'finished', due_at = 0, ended_at = 1000 - id"
-        )
-    claimed = bench.ledger.claim(
-        "video", ["finished"], limit=3, lease_seconds=1, oldest_task_first=True
-    )
-    assert sorted(order.partition for order in claimed) == ["p5", "p6", "p7"]
-
-
 def test_several_files_are_all_fetched_or_the_order_waits(bench: Bench) -> None:
     """One spoiled file of two holds the order back; both are there in the end."""
     bench.emulator.script_task(outputs=2, same_names=True)
@@ -232,7 +237,7 @@ def test_a_slow_download_outlives_its_tick_and_keeps_its_claim(
     emulator: Emulator, tmp_path: Path
 ) -> None:
     """A tick does not wait for it; no other process fetches the same file meanwhile."""
-    policy = replace(STEADY, lease_seconds=1.0)
+    policy = replace(STEADY, timing=replace(STEADY.timing, lease_seconds=1.0))
 
     def parts(workshop: Workshop) -> dict[str, Any]:
         workshop.client_options["read_timeout_seconds"] = 10.0
@@ -277,7 +282,7 @@ def test_files_that_are_back_in_the_store_are_not_lost(bench: Bench, tmp_path: P
     videos, away = bench.workshop.folder, tmp_path / "away"
     videos.rename(away)
     bench.emulator.script_fault("file_not_found", times=None)
-    bench.advance(2 * STEADY.download_give_up_seconds)
+    bench.advance(2 * STEADY.timing.sure_gone_seconds)
     bench.place("cat")
     (order,) = bench.settle(5000)
     assert order.state == "uncollected"
@@ -308,10 +313,3 @@ def test_a_short_file_is_refused_however_many_tries_failed_before(bench: Bench, 
     bench.settle()
     assert bench.state("cat") == "delivered"
     bench.check_books()
-
-
-def test_a_wrong_number_about_a_file_does_not_lose_it() -> None:
-    """Wiro's size counts for half the time there is; after that, decoding to the end does."""
-    policy = OrderPolicy(download_give_up_seconds=100)
-    assert policy.believes_size(49)
-    assert not policy.believes_size(51)

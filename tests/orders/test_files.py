@@ -13,16 +13,17 @@ import requests
 
 from tests.orders.test_fault_points import Died, Fate, Mortal
 from tests.orders.test_limits import Price
+from tests.support.images import IMAGE, write_image
 from tests.system.campaigns.bench import STEADY, Bench
 from tests.system.campaigns.workshop import PRICE, Workshop
 from wiro_dagster.api.client import WiroClient
-from wiro_dagster.catalogue import Catalogue, LocalFileInput, StoredFileInput, read_local_file
+from wiro_dagster.catalogue import Catalogue, StoredFileInput
 from wiro_dagster.emulator import Emulator
 from wiro_dagster.errors import StoreError
-from wiro_dagster.orders.policy import count_surplus
+from wiro_dagster.orders.likeness import count_surplus
+from wiro_dagster.orders.uploads import WEEK_SECONDS
 from wiro_dagster.store import FolderStore
 
-IMAGE = b"\x89PNG\r\n\x1a\n not really an image"
 UPLOADING = replace(STEADY, local_files="upload")
 ADS = "wiro/product-ads"
 
@@ -47,13 +48,6 @@ def bench(open_bench: Callable[..., Bench]) -> Bench:
     return open_bench()
 
 
-def write_image(folder: Path, name: str = "face.png", content: bytes = IMAGE) -> LocalFileInput:
-    """A file as a prompt of a model with a first image has it."""
-    path = folder / name
-    path.write_bytes(content)
-    return replace(read_local_file(path), url_input="inputImageFirstUrl")
-
-
 def fetch(url: object) -> bytes:
     return requests.get(str(url), timeout=10).content
 
@@ -75,7 +69,7 @@ def test_one_content_is_uploaded_once_for_any_number_of_orders(
     bench.settle()
     assert (bench.calls("File/Upload"), bench.runs()) == (2, 4)
     bench.check_books()
-    bench.advance(UPLOADING.upload_reuse_seconds)
+    bench.advance(WEEK_SECONDS)
     bench.place("bat", inputImageFirst=write_image(tmp_path, "a.png"))
     bench.settle()
     assert (bench.calls("File/Upload"), bench.runs()) == (3, 5)
@@ -131,7 +125,7 @@ def test_a_file_that_changed_or_went_ends_its_order(bench: Bench, tmp_path: Path
     assert (bench.calls("File/Upload"), bench.runs()) == (0, 0)
 
 
-def test_a_refused_key_is_the_accounts_trouble(
+def test_a_refused_key_is_the_accounts_problem(
     open_bench: Callable[..., Bench], tmp_path: Path
 ) -> None:
     """The order waits for a person to correct it, as it does where a run is refused."""
@@ -158,7 +152,7 @@ def test_death_while_uploading_leaves_an_order_that_was_never_sent(
     assert (mortal.state("cat"), mortal.order("cat").claimed_at) == ("ordered", None)
     alive = open_bench()
     (order,) = alive.settle()
-    assert (order.state, alive.runs(), alive.calls("Task/List")) == ("delivered", 1, 0)
+    assert (order.state, order.posts, alive.runs()) == ("delivered", 1, 1)
 
 
 def test_a_lost_answer_of_a_run_with_an_uploaded_file_is_adopted(

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.support.ledger_orders import running
 from tests.system.campaigns.bench import STEADY, Bench
 from wiro_dagster.emulator import Emulator
+from wiro_dagster.ledger import Ledger
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def test_a_task_that_cannot_be_stopped_is_asked_for_ever_more_seldom(bench: Benc
         bench.tick()
         pauses.append((bench.order("cat").due_at or 0) - bench.now)
         bench.advance(max(pauses[-1], 1))
-    assert pauses[0] < pauses[-1] == STEADY.poll_maximum_seconds
+    assert pauses[0] < pauses[-1] == STEADY.timing.look_maximum_seconds
     assert bench.state("cat") == "running"
 
 
@@ -77,13 +79,20 @@ def test_an_error_that_recovers_is_waited_for(bench: Bench) -> None:
     assert (order.state, bench.runs()) == ("delivered", 1)
 
 
-def test_an_error_that_stays_is_given_up_under_a_deadline(bench: Bench) -> None:
+@pytest.mark.parametrize("run_deadline_seconds", [600.0, 3600.0])
+def test_an_error_that_stays_is_given_up_under_a_deadline(
+    emulator: Emulator, tmp_path: Path, run_deadline_seconds: float
+) -> None:
     """Cancelled, confirmed, failed with Wiro's words; never submitted again by itself."""
+    policy = replace(STEADY, run_deadline_seconds=run_deadline_seconds)
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    bench = Bench(emulator, url, tmp_path / "videos", policy=policy)
     start(bench, outcome="task_error", reason="no GPU")
-    (order,) = bench.settle()
+    (order,) = bench.settle(4000)
     assert order.state == "failed"
     assert "no GPU" in str(order.error)
     assert bench.runs() == 1
+    bench.close()
 
 
 def test_an_order_that_was_not_sent_is_dropped_at_once(bench: Bench) -> None:
@@ -123,29 +132,27 @@ def test_a_kill_that_loses_the_race_keeps_the_video(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("script", [{"outcome": "cancelled_with_cost"}, {"kill": "bills"}])
-def test_a_cancelled_task_that_is_billed_is_in_the_books(
-    bench: Bench, script: dict[str, Any]
-) -> None:
-    """The cost seen is the cost noted, and a person may have the files after all."""
+def test_a_cancelled_task_that_is_billed_is_fetched(bench: Bench, script: dict[str, Any]) -> None:
+    """Files that were paid for are ours, whatever the status is called."""
     order_id = start(bench, run_seconds=30.0, **script)
     bench.advance(15)
     if "kill" in script:
         bench.ledger.request_stop(order_id, state="cancelled", reason="enough")
     (order,) = bench.settle()
-    assert order.state == "cancelled"
-    assert order.cost_usd == bench.emulator.spent_usd() > 0
-    assert bench.ledger.recover(order_id)
-    (order,) = bench.settle()
     assert order.state == "delivered"
+    assert order.cost_usd == bench.emulator.spent_usd() > 0
     bench.check_books()
 
 
-def test_a_failed_task_costs_nothing_and_cannot_be_recovered(bench: Bench) -> None:
-    """There are no files to fetch."""
+def test_a_failed_task_costs_nothing_and_can_be_looked_at_again(bench: Bench) -> None:
+    """What Wiro shows decides: it fails once more, and nothing is bought."""
     order_id = start(bench, outcome="fail", reason="bad luck")
     (order,) = bench.settle()
     assert (order.state, order.error, order.cost_usd) == ("failed", "bad luck", Decimal(0))
-    assert not bench.ledger.recover(order_id)
+    assert bench.ledger.recover(order_id)
+    (order,) = bench.settle()
+    assert (order.state, order.error, order.live_key) == ("failed", "bad luck", None)
+    assert bench.runs() == 1
 
 
 def test_a_success_without_files_is_a_failure(bench: Bench) -> None:
@@ -154,17 +161,21 @@ def test_a_success_without_files_is_a_failure(bench: Bench) -> None:
     (order,) = bench.settle()
     assert order.state == "failed"
     assert order.cost_usd == bench.emulator.spent_usd()
+    assert order.is_billed_failure
 
 
 def test_a_stop_while_the_answer_is_lost_is_kept_in_mind(bench: Bench) -> None:
-    """The task that is found is cancelled; where there is none, nothing is sent again."""
+    """If the list proves that there is no task, the order ends and is not sent again."""
     bench.emulator.script_fault("drop", endpoint="Run", moment="before")
     order = bench.place("cat")
     bench.tick()
     assert bench.ledger.request_stop(order.id, state="cancelled", reason="enough")
+    bench.advance(5)
+    bench.place("younger")
     bench.settle()
-    assert (bench.state("cat"), bench.runs()) == ("cancelled", 0)
+    assert (bench.state("cat"), bench.runs()) == ("cancelled", 1)
     assert bench.order("cat").error == "enough"
+    assert bench.order("cat").is_billed_failure
 
 
 def test_a_stop_during_the_post_is_not_forgotten(bench: Bench) -> None:
@@ -173,7 +184,7 @@ def test_a_stop_during_the_post_is_not_forgotten(bench: Bench) -> None:
     context = bench.desk.context
     (sent,) = context.gate.admit("video", context.limits, limit=1, lease_seconds=60).orders
     bench.ledger.request_stop(order.id, state="cancelled", reason="enough")
-    assert bench.ledger.record_unsent(sent, due_at=bench.now) == "cancelled"
+    assert bench.ledger.note_unsent(sent, due_at=bench.now) == "cancelled"
     bench.settle()
     assert bench.runs() == 0
 
@@ -184,7 +195,7 @@ def test_an_order_superseded_during_the_post_is_not_sent_again(bench: Bench) -> 
     context = bench.desk.context
     (sent,) = context.gate.admit("video", context.limits, limit=1, lease_seconds=60).orders
     bench.place("cat", resolution="1080P")
-    assert bench.ledger.record_unsent(sent, due_at=bench.now) == "cancelled"
+    assert bench.ledger.note_unsent(sent, due_at=bench.now) == "cancelled"
     bench.settle()
     assert bench.runs() == 1
 
@@ -232,23 +243,32 @@ def test_a_task_that_wiro_forgets_for_a_moment_is_not_given_up(bench: Bench) -> 
     assert order.state == "delivered"
 
 
-def test_a_task_that_stays_unknown_fails_its_order_in_the_end(bench: Bench) -> None:
-    """Its price stays counted, as nobody knows what became of it."""
+def test_a_task_that_only_the_list_shows_is_followed_by_it(bench: Bench) -> None:
+    """A plain success in the list needs no Task/Detail."""
     start(bench, detail_delay_seconds=1e6)
-    (order,) = bench.settle(3600)
-    assert order.state == "failed"
-    assert "does not know task" in str(order.error)
-    assert order.cost_usd is None
+    (order,) = bench.settle()
+    assert order.state == "delivered"
 
 
-def test_odd_text_of_wiros_does_not_stop_the_order(bench: Bench, ledger_url: str) -> None:
+def test_a_task_that_wiro_forgets_is_never_failed(bench: Bench) -> None:
+    """It may still bill: it is looked for ever more seldom, and the order says what is missing."""
+    order_id = start(bench, detail_delay_seconds=86_400.0, listing_delay_seconds=86_400.0)
+    for _ in range(200):
+        bench.advance(300)
+        bench.tick()
+    order = bench.ledger.get(order_id)
+    assert (order.state, order.lost_since is not None) == ("running", True)
+    assert "does not show task" in str(order.hold)
+    assert bench.calls("Task/Detail") < 150
+    bench.advance(86_400)
+    (order,) = bench.settle()
+    assert (order.state, order.lost_since, bench.runs()) == ("delivered", None, 1)
+
+
+def test_odd_text_of_wiros_does_not_stop_the_order(ledger: Ledger) -> None:
     """NUL characters, halves of characters and endless words reach no database."""
-    bench.ledger.engine.dispose()
-    other = Bench(bench.emulator, ledger_url, bench.workshop.folder)
-    order = other.place("cat")
-    assert other.ledger.advance(
-        order, task_status="x" * 500, error="a\x00b\ud800", hold="\x00", due_at=other.now
-    )
-    found = other.ledger.get(order.id)
+    order = running(ledger)
+    odd = {"task_status": "x" * 500, "error": "a\x00b\ud800", "hold": "\x00"}
+    assert ledger.apply(order, "observe", **odd, due_at=ledger.clock())
+    found = ledger.get(order.id)
     assert (len(str(found.task_status)), found.error) == (64, "ab?")
-    other.close()

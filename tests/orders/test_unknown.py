@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
+from tests.support.images import write_image
 from tests.system.campaigns.bench import STEADY, Bench
 from tests.system.campaigns.workshop import make_prompt
 from wiro_dagster.api.types import LocalFile
 from wiro_dagster.emulator import Emulator
 from wiro_dagster.ledger import Gate, Order
-from wiro_dagster.ledger.schema import orders
-from wiro_dagster.orders.policy import count_surplus
+from wiro_dagster.orders.likeness import count_surplus
 
 LOSSES = ["drop", "reset", "http_500", "http_502", "http_504", "html", "broken_json", "empty"]
 
@@ -26,6 +25,15 @@ def bench(emulator: Emulator, tmp_path: Path) -> Iterator[Bench]:
     opened = Bench(emulator, f"sqlite:///{tmp_path / 'ledger.db'}", tmp_path / "videos")
     yield opened
     opened.close()
+
+
+def send(bench: Bench, order: Order) -> str:
+    """Do what the process did that claimed the order. Return the id of Wiro's task."""
+    context = bench.desk.context
+    callback_url = context.callback_url(order)
+    return context.client.submit(
+        order.model_slug, order.inputs, callback_url=callback_url, marker=order.marker
+    ).task_id
 
 
 def claim_for_submission(bench: Bench) -> Order:
@@ -49,20 +57,53 @@ def test_a_lost_answer_is_looked_up_and_its_task_adopted(bench: Bench, kind: str
     bench.check_books()
 
 
+def test_a_lost_submission_is_not_sent_again_while_the_list_proves_nothing(bench: Bench) -> None:
+    """Nothing of ours in the list is younger, so the list may be an old one: the user decides."""
+    bench.emulator.script_fault("drop", endpoint="Run", moment="before")
+    order = bench.place("cat")
+    bench.run(7200, step=60)
+    assert (bench.state("cat"), bench.calls("Run")) == ("unknown", 1)
+    assert "proves nothing yet" in str(bench.order("cat").error)
+    assert any(f"orders resend {order.id}" in notice for notice in bench.notices)
+
+
 @pytest.mark.parametrize("kind", LOSSES)
-def test_a_lost_submission_is_sent_again_only_after_the_grace(bench: Bench, kind: str) -> None:
-    """Wiro never saw it; only a list that stays empty for the whole grace says so."""
+def test_a_lost_submission_is_sent_again_only_after_proof(bench: Bench, kind: str) -> None:
+    """A younger task of ours is listed, and the lost one is not, in three looks over the grace."""
     bench.emulator.script_fault(kind, endpoint="Run", moment="before")
     bench.place("cat")
     bench.tick()
-    for _ in range(int(STEADY.resubmit_after_seconds) // 20 - 1):
+    bench.advance(10)
+    bench.place("younger")
+    for _ in range(int(STEADY.resubmit_after_seconds) // 20):
+        bench.step()
+        assert (bench.state("cat"), bench.calls("Run")) == ("unknown", 2)
         bench.advance(20)
-        bench.tick()
-        assert bench.state("cat") == "unknown"
-        assert bench.calls("Run") == 1
-    (order,) = bench.settle()
-    assert (order.state, bench.runs(), bench.calls("Run")) == ("delivered", 1, 2)
+    bench.settle()
+    order = bench.order("cat")
+    assert (order.state, order.posts) == ("delivered", 2)
+    assert (bench.runs(), bench.calls("Run")) == (2, 3)
     bench.check_books()
+
+
+def test_an_order_is_sent_twice_at_most(bench: Bench) -> None:
+    """Both answers were lost, so the user decides about a third POST."""
+    for skip in (0, 1):
+        bench.emulator.script_fault("drop", endpoint="Run", moment="before", skip=skip)
+    order = bench.place("cat")
+    bench.tick()
+    bench.emulator.clear_faults()
+    bench.emulator.script_fault("drop", endpoint="Run", moment="before", skip=1)
+    bench.advance(10)
+    bench.place("younger")
+    bench.run(2000, step=20)
+    assert bench.order("cat").posts == 2
+    bench.place("youngest")
+    bench.run(4000, step=20)
+    assert (bench.state("cat"), bench.order("cat").posts) == ("unknown", 2)
+    assert "was sent 2 times" in str(bench.order("cat").error)
+    assert any(f"orders resend {order.id}" in notice for notice in bench.notices)
+    assert bench.calls("Run") == 4
 
 
 @pytest.mark.parametrize("outcome", ["succeed", "fail", "stuck"])
@@ -71,10 +112,8 @@ def test_a_task_is_adopted_however_far_it_got(bench: Bench, outcome: str) -> Non
     bench.emulator.script_task(outcome=outcome)
     bench.emulator.script_fault("drop", endpoint="Run", moment="after")
     bench.place("cat")
-    bench.tick()
-    bench.advance(30)
-    bench.tick()
-    expected = {"succeed": "stored", "fail": "failed", "stuck": "running"}
+    bench.run(60)
+    expected = {"succeed": "delivered", "fail": "failed", "stuck": "running"}
     assert bench.state("cat") == expected[outcome]
     assert bench.runs() == 1
 
@@ -87,38 +126,50 @@ def test_a_process_that_dies_at_the_post_leaves_an_order_to_be_looked_up(
     bench.place("cat")
     order = claim_for_submission(bench)
     if has_sent:
-        bench.desk.context.client.submit(order.model_slug, order.inputs)
+        send(bench, order)
     bench.tick()
     assert bench.state("cat") == "submitting"
     bench.advance(61)
     bench.tick()
     assert bench.state("cat") != "submitting"
-    (order,) = bench.settle()
-    assert (order.state, bench.runs()) == ("delivered", 1)
+    bench.advance(10)
+    bench.place("younger")
+    assert {order.state for order in bench.settle()} == {"delivered"}
+    assert bench.runs() == 2
     bench.check_books()
 
 
-def test_a_clock_that_is_wrong_does_not_have_it_bought_again(
+def test_a_clock_that_is_wrong_buys_nothing_until_it_is_set(
     emulator: Emulator, tmp_path: Path
 ) -> None:
-    """By our clock the task is older than its order: that is a person's case, not another POST."""
+    """Times could not be compared with Wiro's; it goes on by itself when the clock is right."""
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    bench = Bench(emulator, url, tmp_path / "videos", offset_seconds=300.0)
+    bench.place("cat")
+    bench.run(100, step=5)
+    assert (bench.state("cat"), bench.runs()) == ("ordered", 0)
+    problem = bench.desk.find_problem()
+    assert problem is not None
+    assert (problem.kind, "ahead of" in problem.reason) == ("clock", True)
+    bench.offset_seconds = 0.0
+    bench.advance(300)
+    bench.run(300, step=5)
+    assert (bench.state("cat"), bench.runs()) == ("delivered", 1)
+    assert bench.desk.find_problem() is None
+    bench.close()
 
-    class FastBench(Bench):
-        def clock(self) -> float:
-            return self.now + 3 * STEADY.clock_skew_seconds
 
-    bench = FastBench(emulator, f"sqlite:///{tmp_path / 'ledger.db'}", tmp_path / "videos")
+@pytest.mark.parametrize("ahead", [50.0, -50.0])
+def test_a_clock_that_is_a_little_wrong_does_not_have_it_bought_again(
+    emulator: Emulator, tmp_path: Path, ahead: float
+) -> None:
+    """The marker identifies the task, whatever its times say."""
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    bench = Bench(emulator, url, tmp_path / "videos", offset_seconds=ahead)
     emulator.script_fault("drop", endpoint="Run", moment="after")
-    order = bench.place("cat")
-    bench.tick()
-    for _ in range(20):
-        bench.advance(30)
-        bench.tick()
-    assert (bench.state("cat"), bench.runs()) == ("unknown", 1)
-    assert any(f"orders adopt {order.id}" in notice for notice in bench.notices)
-    bench.ledger.record_task(bench.order("cat"), emulator.tasks()[0]["id"], due_at=bench.clock())
-    bench.tick()
-    assert (bench.state("cat"), bench.runs()) == ("stored", 1)
+    bench.place("cat")
+    bench.run(100, step=5)
+    assert (bench.state("cat"), bench.runs()) == ("delivered", 1)
     bench.close()
 
 
@@ -127,123 +178,182 @@ def test_a_list_that_lags_behind_is_waited_for(bench: Bench) -> None:
     bench.emulator.script_task(listing_delay_seconds=280.0)
     bench.emulator.script_fault("drop", endpoint="Run", moment="after")
     bench.place("cat")
-    (order,) = bench.settle()
-    assert (order.state, bench.runs()) == ("delivered", 1)
+    bench.tick()
+    bench.advance(10)
+    bench.place("younger")
+    bench.settle()
+    assert (bench.state("cat"), bench.runs()) == ("delivered", 2)
+    bench.check_books()
 
 
 def test_a_list_that_cannot_be_read_says_nothing(bench: Bench) -> None:
-    """Absence counts only where the list was read to its end."""
+    """Absence counts only if the list was read to its end."""
     bench.emulator.script_fault("drop", endpoint="Run", moment="after")
-    bench.emulator.script_fault("http_500", endpoint="Task/List", times=None)
     bench.place("cat")
-    for _ in range(40):
-        bench.tick()
-        bench.advance(30)
+    bench.tick()
+    bench.emulator.script_fault("http_500", endpoint="Task/List", times=None)
+    bench.run(1200, step=30)
     assert bench.state("cat") == "unknown"
+    assert "could not be read" in str(bench.order("cat").error)
     bench.emulator.clear_faults()
     (order,) = bench.settle()
     assert (order.state, bench.runs()) == ("delivered", 1)
 
 
 def test_an_account_without_any_task_is_an_empty_list(bench: Bench) -> None:
-    """Wiro may refuse to list nothing; that is an answer too."""
+    """Wiro may refuse to list nothing; that is an answer too, and proves nothing by itself."""
     bench.emulator.change_settings(dialect="alternate")
     bench.emulator.script_fault("drop", endpoint="Run", moment="before")
     bench.place("cat")
-    (order,) = bench.settle()
-    assert (order.state, bench.runs()) == ("delivered", 1)
+    bench.run(600, step=20)
+    assert (bench.state("cat"), bench.calls("Run")) == ("unknown", 1)
+    bench.place("younger")
+    assert {order.state for order in bench.settle()} == {"delivered"}
+    assert bench.runs() == 2
 
 
 def test_equal_orders_adopt_different_tasks(bench: Bench) -> None:
-    """Takes of one prompt have equal parameters; each gets a task of its own."""
+    """Takes of one prompt have equal parameters; each gets the task that carries its marker."""
     bench.emulator.script_fault("drop", endpoint="Run", moment="after", times=3)
     for take in (1, 2, 3):
         bench.desk.place(f"cat {take}", make_prompt("cat", take=take))
     found = bench.settle()
+    callbacks = {task["id"]: task["callbackurl"] for task in bench.emulator.tasks()}
+    assert all(str(order.marker) in callbacks[str(order.task_id)] for order in found)
     assert len({order.task_id for order in found}) == 3
     assert (bench.runs(), bench.calls("Run")) == (3, 3)
     bench.check_books()
 
 
 def test_an_equal_order_without_a_task_waits_for_its_own(bench: Bench) -> None:
-    """One of two equal submissions got through: one adopts, the other is sent again in the end."""
+    """One of two equal submissions got through: its order adopts it, the other one does not."""
     bench.emulator.script_fault("drop", endpoint="Run", moment="after")
     bench.emulator.script_fault("drop", endpoint="Run", moment="before", skip=1)
     for take in (1, 2):
         bench.desk.place(f"cat {take}", make_prompt("cat", take=take))
+    bench.run(600, step=20)
+    assert sorted(order.state for order in bench.ledger.list_orders()) == ["delivered", "unknown"]
+    assert (bench.runs(), bench.calls("Run")) == (1, 2)
+    bench.place("younger")
     bench.settle()
-    assert (bench.runs(), bench.calls("Run")) == (2, 3)
+    assert (bench.runs(), bench.calls("Run")) == (3, 4)
     bench.check_books()
 
 
-def test_an_equal_task_of_somebody_else_with_a_callback_is_not_ours(bench: Bench) -> None:
-    """A task with another callback was made by another ledger."""
+def test_a_task_with_somebody_elses_callback_is_not_ours(bench: Bench) -> None:
+    """Another program made it: it is neither adopted nor does it stop the order for ever."""
     bench.emulator.script_fault("drop", endpoint="Run", moment="before")
     order = bench.place("cat")
     bench.tick()
-    bench.desk.context.client.submit(
+    foreign = bench.desk.context.client.submit(
         order.model_slug, order.inputs, callback_url="http://127.0.0.1:9/other"
     )
+    bench.advance(10)
+    bench.place("younger")
     bench.settle()
-    assert bench.runs() == 2
-    assert bench.order("cat").task_id == bench.emulator.tasks()[-1]["id"]
+    assert bench.runs() == 3
+    assert bench.order("cat").task_id not in (None, foreign.task_id)
 
 
-def test_a_marker_tells_equal_tasks_apart(emulator: Emulator, tmp_path: Path) -> None:
-    """With callbacks the order's own marker decides, not the order of the tasks."""
-    options = {"callback_url": lambda marker: f"http://127.0.0.1:9/{marker}"}
-    url = f"sqlite:///{tmp_path / 'ledger.db'}"
-    bench = Bench(emulator, url, tmp_path / "videos", options=options)
-    emulator.script_fault("drop", endpoint="Run", moment="after", times=4)
-    for take in range(1, 5):
-        bench.desk.place(f"cat {take}", make_prompt("cat", take=take))
-    found = bench.settle()
-    callbacks = {task["id"]: task["callbackurl"] for task in emulator.tasks()}
-    assert all(order.marker in callbacks[str(order.task_id)] for order in found)
+def test_an_unexplained_task_goes_to_the_user(bench: Bench) -> None:
+    """A task without our marker is not adopted however equal it is, and nothing is sent again."""
+    bench.emulator.script_fault("drop", endpoint="Run", moment="before")
+    order = bench.place("cat")
+    bench.tick()
+    theirs = bench.desk.context.client.submit(order.model_slug, order.inputs).task_id
+    bench.advance(10)
+    bench.place("younger")
+    bench.run(2000, step=20)
+    assert (bench.state("cat"), bench.runs()) == ("unknown", 2)
+    assert any(f"orders adopt {order.id}" in notice for notice in bench.notices)
+    assert f"same inputs that no order explains: {theirs}" in str(bench.order("cat").error)
+    # The user says that it is somebody else's: then it explains itself.
+    stray = bench.ledger.list_strays(bench.desk.context.account)
+    assert [found.task_id for found in stray] == [theirs]
+    bench.ledger.accept_strays(bench.desk.context.account, [theirs], "made by hand")
+    bench.settle(5000)
+    assert (bench.state("cat"), bench.runs()) == ("delivered", 3)
+
+
+def test_the_user_may_adopt_an_unexplained_task(bench: Bench) -> None:
+    """The order follows it from then on, and it is on the books."""
+    bench.emulator.script_fault("drop", endpoint="Run", moment="before")
+    order = bench.place("cat")
+    bench.tick()
+    theirs = bench.desk.context.client.submit(order.model_slug, order.inputs).task_id
+    bench.advance(10)
+    bench.tick()
+    assert bench.ledger.note_task(bench.order("cat"), theirs, due_at=bench.now) == "noted"
+    (order,) = bench.settle()
+    assert (order.state, order.task_id, bench.runs()) == ("delivered", theirs, 1)
     bench.check_books()
-    bench.close()
 
 
-def test_orders_that_differ_in_a_file_only_are_left_to_a_person(
-    bench: Bench, tmp_path: Path
+@pytest.fixture
+def unmarked(emulator: Emulator, tmp_path: Path) -> Iterator[Bench]:
+    """A project whose runs carry no marker."""
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    opened = Bench(emulator, url, tmp_path / "videos", options={"identify_runs": False})
+    yield opened
+    opened.close()
+
+
+def test_without_markers_the_one_equal_task_is_adopted(unmarked: Bench) -> None:
+    """Equal inputs are all there is to go by."""
+    unmarked.emulator.script_fault("drop", endpoint="Run", moment="after")
+    unmarked.place("cat")
+    (order,) = unmarked.settle()
+    assert (order.state, unmarked.runs(), unmarked.calls("Run")) == ("delivered", 1, 1)
+    assert unmarked.emulator.tasks()[0]["callbackurl"] in (None, "")
+    unmarked.check_books()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_without_markers_equal_orders_go_to_the_user(unmarked: Bench, count: int) -> None:
+    """Which of two equal tasks, or of two equal orders, belong together cannot be known."""
+    unmarked.emulator.script_fault("drop", endpoint="Run", moment="after", times=count)
+    unmarked.emulator.script_fault("drop", endpoint="Run", moment="before", skip=count)
+    for take in (1, 2):
+        unmarked.desk.place(f"cat {take}", make_prompt("cat", take=take))
+    unmarked.run(1200, step=30)
+    assert {order.state for order in unmarked.ledger.list_orders()} == {"unknown"}
+    assert unmarked.runs() == count
+
+
+def test_orders_that_differ_in_a_file_only_are_left_to_the_user(
+    unmarked: Bench, tmp_path: Path
 ) -> None:
     """Wiro's list does not show a file's bytes: a wrong guess would show the wrong video."""
-    first, second = ({"inputImageFirst": {"file": n, "sha256": n, "size_bytes": 1}} for n in "ab")
-    for name, inputs in (("first", first), ("second", second)):
-        bench.place(name)
-        with bench.ledger.writing() as connection:
-            connection.execute(
-                sa.update(orders)
-                .where(orders.c.partition == name)
-                .values(inputs={"prompt": "same", **inputs}, state="unknown", lost_since=0)
-            )
-    client = bench.desk.context.client
-    made = []
-    for name in "ab":
-        path = tmp_path / f"{name}.png"
-        path.write_bytes(name.encode())
-        sent: dict[str, Any] = {"prompt": "same", "inputImageFirst": LocalFile(path)}
-        made.append(client.submit("minimax/hailuo-2-3", sent).task_id)
-    for _ in range(40):
-        bench.tick()
-        bench.advance(60)
-    assert [bench.state(name) for name in ("first", "second")] == ["unknown", "unknown"]
-    assert any(f"orders adopt {bench.order('first').id}" in notice for notice in bench.notices)
-    bench.ledger.record_task(bench.order("first"), made[0], due_at=bench.now)
-    bench.advance(300)
-    bench.tick()
-    assert bench.order("second").task_id == made[1]
-    assert bench.runs() == 2
+    unmarked.emulator.script_fault("drop", endpoint="Run", moment="before", times=2)
+    images = [write_image(tmp_path, f"{name}.png", name.encode()) for name in "ab"]
+    for name, image in zip(("first", "second"), images, strict=True):
+        inputs = {"prompt": "same", "inputImageFirst": replace(image, url_input=None)}
+        unmarked.desk.place(name, make_prompt(name, **inputs))
+    unmarked.tick()
+    client, order = unmarked.desk.context.client, unmarked.order("first")
+    made = [
+        client.submit(
+            order.model_slug, {**order.inputs, "inputImageFirst": LocalFile(path=image.path)}
+        ).task_id
+        for image in images
+    ]
+    unmarked.run(2400, step=60)
+    assert [unmarked.state(name) for name in ("first", "second")] == ["unknown", "unknown"]
+    assert any(f"orders adopt {order.id}" in notice for notice in unmarked.notices)
+    unmarked.ledger.note_task(unmarked.order("first"), made[0], due_at=unmarked.now)
+    unmarked.run(600, step=60)
+    assert unmarked.order("second").task_id == made[1]
+    assert unmarked.runs() == 2
 
 
 def test_a_late_answer_of_a_stalled_process_changes_nothing(bench: Bench) -> None:
     """The task was looked up and adopted before the answer came."""
     bench.place("cat")
     slow = claim_for_submission(bench)
-    task_id = bench.desk.context.client.submit(slow.model_slug, slow.inputs).task_id
+    task_id = send(bench, slow)
     bench.advance(61)
     bench.tick()
-    assert not bench.ledger.record_task(slow, task_id, due_at=bench.now)
+    assert bench.ledger.note_task(slow, task_id, due_at=bench.now) == "known"
     bench.settle()
     bench.check_books()
 
@@ -255,41 +365,63 @@ def test_a_stalled_process_that_wakes_up_sends_nothing(bench: Bench) -> None:
     bench.advance(61)
     bench.tick()
     assert not bench.desk._leases.confirm(asleep)
-    bench.settle()
-    assert bench.runs() == 1
+    bench.run(300)
+    assert bench.calls("Run") == 0
 
 
 def test_a_second_task_is_kept_on_the_books(bench: Bench) -> None:
-    """Should Wiro make two tasks after all, both are followed, paid for once each, and stored."""
+    """If Wiro makes two tasks after all, both are followed, paid for once each, and stored."""
     bench.place("cat")
     asleep = claim_for_submission(bench)
     bench.advance(61)
+    bench.tick()
+    bench.advance(10)
+    bench.place("younger")
     bench.settle()
-    extra = bench.desk.context.client.submit(asleep.model_slug, asleep.inputs).task_id
-    assert not bench.ledger.record_task(asleep, extra, due_at=bench.now)
-    bench.ledger.record_extra_task(asleep, extra, due_at=bench.now)
-    first, second = bench.settle()
+    assert bench.order("cat").posts == 2
+    extra = send(bench, asleep)
+    assert bench.ledger.note_task(asleep, extra, due_at=bench.now) == "extra"
+    first, _, second = bench.settle()
     assert (first.state, second.state, second.task_id) == ("delivered", "delivered", extra)
     assert second.superseded_by == first.id
+    latest = bench.ledger.find_latest("video", "cat")
+    assert latest is not None
+    assert latest.id == first.id
     bench.check_books()
 
 
-def test_an_adoption_that_swaps_equal_orders_loses_neither(bench: Bench) -> None:
-    """An equal order took the task whose answer was still on its way: the rest is looked up."""
+def test_a_second_task_is_found_by_its_marker(bench: Bench) -> None:
+    """Nobody tells the ledger: the list shows it, and it gets an order of its own."""
+    bench.place("cat")
+    asleep = claim_for_submission(bench)
+    bench.advance(61)
+    bench.tick()
+    bench.advance(10)
+    bench.place("younger")
+    bench.settle()
+    extra = send(bench, asleep)
+    bench.place("youngest")
+    bench.settle()
+    bench.settle()
+    assert bench.ledger.list_orders(partitions=["cat"])[-1].task_id == extra
+    bench.check_books()
+
+
+def test_a_wrong_adoption_loses_neither_task(bench: Bench) -> None:
+    """The user gave an order the task of its equal: each task is on the books all the same."""
     for take in (1, 2):
         bench.desk.place(f"cat {take}", make_prompt("cat", take=take))
     gate = bench.desk.context.gate
     admission = gate.admit("video", bench.desk.context.limits, limit=2, lease_seconds=60)
     first, second = admission.orders
-    client = bench.desk.context.client
-    task_of_first = client.submit(first.model_slug, first.inputs).task_id
-    bench.ledger.record_task(second, task_of_first, due_at=bench.now)
-    with pytest.raises(sa.exc.IntegrityError):
-        bench.ledger.record_task(first, task_of_first, due_at=bench.now)
-    client.submit(second.model_slug, second.inputs)
+    task_of_first = send(bench, first)
+    assert bench.ledger.note_task(second, task_of_first, due_at=bench.now) == "noted"
+    assert bench.ledger.note_task(first, task_of_first, due_at=bench.now) == "taken"
+    send(bench, second)
     bench.advance(61)
-    bench.settle()
+    bench.run(200, step=20)
     assert bench.runs() == 2
+    assert len(bench.ledger.list_submissions(with_task=True)) == 2
     bench.check_books()
 
 
@@ -297,28 +429,27 @@ def test_the_list_is_read_page_by_page(bench: Bench) -> None:
     """A task is found behind more than a page of younger ones."""
     bench.place("cat")
     order = claim_for_submission(bench)
+    task_id = send(bench, order)
     client = bench.desk.context.client
-    client.submit(order.model_slug, order.inputs)
     bench.advance(2)
     for _ in range(120):
         client.submit(order.model_slug, {**order.inputs, "prompt": "another"})
     bench.advance(60)
     bench.tick()
-    assert bench.order("cat").task_id == bench.emulator.tasks()[0]["id"]
+    assert bench.order("cat").task_id == task_id
 
 
 def test_a_foreign_keys_silence_is_no_proof(emulator: Emulator, tmp_path: Path) -> None:
-    """Another account's list says nothing about an order: it waits for a person."""
+    """Another account's list says nothing about an order: it waits for its own."""
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     bench = Bench(emulator, url, tmp_path / "videos")
     emulator.script_fault("drop", endpoint="Run", moment="before")
     bench.place("cat")
     bench.tick()
     other = Bench(emulator, url, tmp_path / "videos", options={"account": "another"})
-    for _ in range(20):
-        other.tick()
-        other.advance(60)
+    other.run(1200, step=60)
     assert other.state("cat") == "unknown"
+    assert "only account emulated can look it up" in str(other.order("cat").error)
     assert bench.calls("Run") == 1
     other.close()
     bench.close()
@@ -344,4 +475,4 @@ def test_requests_are_compared_by_meaning(
     order = replace(bench.place("cat"), inputs=ours)
     client = bench.desk.context.client
     task = client.get_task(client.submit(order.model_slug, {"prompt": "any"}).task_id)
-    assert count_surplus(order, replace(task, inputs=theirs)) == surplus
+    assert count_surplus(order, task.model_copy(update={"inputs": theirs})) == surplus

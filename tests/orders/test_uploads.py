@@ -14,7 +14,8 @@ from wiro_dagster.api.client import WiroClient
 from wiro_dagster.emulator import Emulator
 from wiro_dagster.errors import InputError
 from wiro_dagster.ledger import Ledger
-from wiro_dagster.orders.uploads import LedgerUploads, Uploads
+from wiro_dagster.ledger.uploads import LedgerUploads
+from wiro_dagster.orders.uploads import Uploads
 
 IMAGE = b"\x89PNG\r\n\x1a\n not really an image"
 

@@ -90,7 +90,7 @@ class AccountState:
 
     def note_clock(self, offset_seconds: float | None) -> str | None:
         """Note how far Wiro's clock is from this machine's. Return why it must not buy, if so."""
-        if offset_seconds is None or abs(offset_seconds) <= MAXIMUM_CLOCK_OFFSET_SECONDS:
+        if offset_seconds is None or is_clock_right(offset_seconds):
             self.end_problem("clock")
             return None
         reason = describe_clock_offset(offset_seconds)
@@ -126,6 +126,11 @@ class AccountState:
         connection.execute(
             sa.update(accounts).where(accounts.c.account == self._account).values(values)
         )
+
+
+def is_clock_right(offset_seconds: float | None) -> bool:
+    """Whether Wiro's clock was measured, and is close enough to this machine's."""
+    return offset_seconds is not None and abs(offset_seconds) <= MAXIMUM_CLOCK_OFFSET_SECONDS
 
 
 def describe_clock_offset(offset_seconds: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from wiro_dagster.errors import ApiError, DownloadError, StoreError
+from wiro_dagster.errors import ApiError, DownloadError, StoreError, WiroError
 from wiro_dagster.ledger import Order, ProblemKind
 from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.evidence import note_or_warn
@@ -52,14 +52,14 @@ def note_not_collected(context: OrderContext, order: Order, error: Exception) ->
     it is put right, however long that takes. Only what Wiro itself no longer has is written off.
     """
     now, timing = context.now(), context.policy.timing
-    reason = str(error) or type(error).__name__
+    reason = str(error) if isinstance(error, WiroError) else f"{type(error).__name__}: {error}"
     if getattr(error, "is_configuration", False):
         kind: ProblemKind = "store" if isinstance(error, StoreError) else "hosts"
         until = now + timing.refused_pause_seconds
         context.gate.close(until=until, reason=reason, problem=kind)
     elif isinstance(error, DownloadError) and _is_sure(context, order, reason):
         context.ledger.apply(order, "lose_files", error=reason, due_at=now)
-        return f"{order.name}: Wiro no longer has the files of task {order.task_id}: {reason}"
+        return f"{order.name}: the files of task {order.task_id} cannot be had any more: {reason}"
     context.ledger.apply(
         order,
         "postpone",

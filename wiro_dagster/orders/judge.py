@@ -158,15 +158,15 @@ def why_stop(order: Order, task: Task, *, wiro_now: float, policy: OrderPolicy) 
     if task.is_ended:
         return None
     last_seen = f'last seen as "{task.status}"'
+    detail = f": {task.failure_reason}" if task.has_error_status and task.failure_reason else ""
     started = task.started_at or order.started_at
     if started is not None and wiro_now - started > policy.run_deadline_seconds:
         return (
             f"The task ran longer than its deadline of {policy.run_deadline_seconds:g} s "
-            f"({last_seen})."
+            f"({last_seen}){detail}"
         )
     created = task.created_at or started
     is_stuck = created is not None and wiro_now - created > ERROR_DEADLINE_SECONDS
     if task.has_error_status and is_stuck:
-        detail = f": {task.failure_reason}" if task.failure_reason else ""
         return f"The task stayed in error for {ERROR_DEADLINE_SECONDS:g} s ({last_seen}){detail}"
     return None

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from wiro_dagster.errors import ApiError, NotFound, StoreError
 from wiro_dagster.ledger import Order
-from wiro_dagster.ledger.account_state import MAXIMUM_CLOCK_OFFSET_SECONDS
+from wiro_dagster.ledger.account_state import is_clock_right
 from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.evidence import find_contradiction, write_witness
 
@@ -37,17 +37,28 @@ class Permission:
             if contradiction is not None:
                 context.ledger.set_behind(contradiction)
             self._evidence_at = now
-        offset_seconds = context.client.clock_offset_seconds
-        # Measured again while it is too large: without calls, nothing would show that it is over.
-        if offset_seconds is None or abs(offset_seconds) > MAXIMUM_CLOCK_OFFSET_SECONDS:
-            try:
-                context.client.list_tasks(limit=1)  # measures how far Wiro's clock is from ours
-            except NotFound:
-                pass
-            except ApiError as error:
-                context.note_read_failure(error)
-                return f"Wiro cannot be reached: {error}"
-        return context.gate.note_clock(context.client.clock_offset_seconds)
+        if not context.gate.may_submit():
+            return None  # the gate says why, and Wiro is not asked for what may not be bought
+        return _measure_clock(context)
+
+
+def _measure_clock(context: OrderContext) -> str | None:
+    """Return why nothing may be bought by this machine's clock; `None` if it is right.
+
+    A clock that was wrong is measured again: when it has been set, buying goes on by itself.
+    """
+    if not is_clock_right(context.client.clock_offset_seconds):
+        try:
+            context.client.list_tasks(limit=1)
+        except NotFound:
+            pass  # an account without any task; its answer has a date all the same
+        except ApiError as error:
+            reason = f"Nothing is bought before Wiro has answered: {error}"
+            until = context.now() + context.policy.timing.pause_seconds
+            context.gate.close(until=until, reason=reason)
+            context.note_read_failure(error)
+            return reason
+    return context.gate.note_clock(context.client.clock_offset_seconds)
 
 
 def record_purchase(context: OrderContext, orders: Sequence[Order], sequence: int) -> str | None:

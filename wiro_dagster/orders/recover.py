@@ -22,6 +22,9 @@ from wiro_dagster.orders.task_list import Listing, list_tasks_since
 _CLOCK_MARGIN_SECONDS = 120.0
 """How much earlier than its POST a task may seem to have been made, clocks being as measured."""
 
+_CLOCK_PRECISION_SECONDS = 2.0
+"""How exactly two times by Wiro's clock can be compared: its `Date` has whole seconds."""
+
 LOOKS_NEEDED = 3
 _ORIGINS_AT_ONCE = 50
 
@@ -78,7 +81,9 @@ def _search(context: OrderContext, lost: Sequence[Order], notices: list[str]) ->
         since + offset - _CLOCK_MARGIN_SECONDS,
         expected=[str(record.task_id) for record in known if record.listed_at is not None]
         or [str(record.task_id) for record in known],
-        younger_than=max(order.claimed_at or order.created_at for order in lost) + offset,
+        # Wiro may have made the task at any time until the answer was given up, so a younger one
+        # must have been made after that.
+        younger_than=max(order.moved_at for order in lost) + offset + _CLOCK_PRECISION_SECONDS,
     )
     explained = {
         record.task_id

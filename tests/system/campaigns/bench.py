@@ -60,7 +60,11 @@ class Bench:
         self.emulator = emulator
         self.offset_seconds = offset_seconds
         self.now = emulator.freeze() + offset_seconds
-        client_options = {"sleep": lambda _seconds: None, "wall_clock": self.clock}
+        client_options = {
+            "sleep": lambda _seconds: None,
+            "clock": self.clock,
+            "wall_clock": self.clock,
+        }
         self.workshop = Workshop(
             emulator=emulator,
             base_url=emulator.base_url,
