@@ -198,7 +198,7 @@ def test_a_store_that_takes_no_witness_stops_buying(emulator: Emulator, tmp_path
     assert (bench.state("cat"), bench.calls("Run")) == ("ordered", 0)
     problem = bench.desk.find_problem()
     assert problem is not None
-    assert problem.kind == "store"
+    assert problem.kind == "evidence"
     store.failing.clear()
     (order,) = bench.settle()
     assert (order.state, bench.runs()) == ("delivered", 1)

@@ -229,7 +229,7 @@ def test_a_refused_key_that_is_replaced_hands_its_orders_on(open_bench: Any) -> 
     wrong = open_bench(api_key="wrong", options={"account": "wrong"})
     place_many(wrong, 2)
     wrong.tick()
-    assert wrong.desk.context.gate.find_problem().kind == "credentials"
+    assert wrong.desk.context.gate.find_problem().kind == "reads"
     assert {order.hold for order in wrong.ledger.list_orders()} == {None}
     asked = wrong.calls("Tool/Detail")
     wrong.tick()
