@@ -23,6 +23,7 @@ from wiro_dagster.api.hosts import AllowedHosts
 from wiro_dagster.api.models import ModelDetail, ModelSummary, choose_model, find_summary
 from wiro_dagster.api.refusals import find_failure
 from wiro_dagster.api.runs import RunExtras, list_url_secrets, read_submission
+from wiro_dagster.api.sessions import OpenSession, open_session
 from wiro_dagster.api.transport import Transport
 from wiro_dagster.api.types import (
     LocalFile,
@@ -69,6 +70,7 @@ class WiroClient:
         run_headers: sent with every run, and only there. `{marker}` in a value stands for the
             run's marker; without a marker that header is left out.
         run_fields: the same for fields of the request.
+        open_session: opens the sessions that requests go through.
         clock: gives seconds that never go back.
         wall_clock: gives unix seconds.
         sleep: waits for that many seconds.
@@ -92,6 +94,7 @@ class WiroClient:
         pool_size: int = 16,
         run_headers: Mapping[str, str] | None = None,
         run_fields: Mapping[str, str] | None = None,
+        open_session: OpenSession = open_session,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
@@ -109,6 +112,7 @@ class WiroClient:
             read_attempts=read_attempts,
             longest_wait_seconds=longest_wait_seconds,
             pool_size=pool_size,
+            open_session=open_session,
             clock=clock,
             wall_clock=wall_clock,
             sleep=sleep,
@@ -118,6 +122,7 @@ class WiroClient:
             http_hosts,
             connect_timeout_seconds=connect_timeout_seconds,
             read_timeout_seconds=read_timeout_seconds,
+            open_session=open_session,
         )
 
     def __repr__(self) -> str:

@@ -15,7 +15,7 @@ from wiro_dagster.api.answers import shorten
 from wiro_dagster.api.exchange import Exchange
 from wiro_dagster.api.failures import NETWORK_ERRORS, describe_failure
 from wiro_dagster.api.hosts import LOOPBACK_HOSTS, AllowedHosts, find_port
-from wiro_dagster.api.sessions import choose_proxies, open_session, read_pieces
+from wiro_dagster.api.sessions import OpenSession, choose_proxies, open_session, read_pieces
 from wiro_dagster.api.wire import find_whole
 from wiro_dagster.errors import DownloadError
 
@@ -114,6 +114,7 @@ class Downloader:
         http_hosts: those of them that need no TLS, beside this machine.
         connect_timeout_seconds: for each connection.
         read_timeout_seconds: for each silence.
+        open_session: opens the sessions that requests go through.
     """
 
     def __init__(
@@ -123,7 +124,9 @@ class Downloader:
         *,
         connect_timeout_seconds: float,
         read_timeout_seconds: float,
+        open_session: OpenSession = open_session,
     ) -> None:
+        self._open_session = open_session
         self._cdn_hosts = cdn_hosts
         self._http_hosts = http_hosts
         self._connect_timeout_seconds = connect_timeout_seconds
@@ -144,7 +147,7 @@ class Downloader:
             DownloadError: it cannot be fetched. See the error's flags.
         """
         exchange = Exchange(seconds=longest_seconds, silence_seconds=self._read_timeout_seconds)
-        with open_session() as session:
+        with self._open_session() as session:
             # What is announced as length is then the length of the file.
             session.headers["Accept-Encoding"] = "identity"
             response, name = self._follow(session, exchange, url)

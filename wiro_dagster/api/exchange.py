@@ -115,6 +115,11 @@ class Exchange:
 _CURRENT: ContextVar[Exchange] = ContextVar("wiro_exchange")
 
 
+def current_exchange() -> Exchange:
+    """Return the exchange that the request of this moment belongs to, for adapters."""
+    return _CURRENT.get()
+
+
 class _TimedReader(io.RawIOBase):
     """Reads from a socket within the limits of an exchange."""
 

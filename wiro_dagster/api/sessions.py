@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import version
+from typing import Protocol
 
 import requests
 from urllib3.exceptions import HeaderParsingError
@@ -18,6 +19,14 @@ from wiro_dagster.api.failures import AnswerTooLarge
 from wiro_dagster.api.hosts import LOOPBACK_HOSTS
 
 _PIECE_BYTES = 64 * 1024
+
+
+class OpenSession(Protocol):
+    """Opens a session, as `open_session` does: its requests need a current `Exchange`."""
+
+    def __call__(self, *, pool_size: int = 1) -> requests.Session:
+        """Return a new session that keeps so many connections open."""
+        ...
 
 
 class SessionSource:

@@ -26,7 +26,13 @@ from wiro_dagster.api.exchange import Exchange
 from wiro_dagster.api.failures import NETWORK_ERRORS, describe_failure
 from wiro_dagster.api.hosts import AllowedHosts, check_service_url
 from wiro_dagster.api.retry import SlowDown, find_pause, read_retry_after
-from wiro_dagster.api.sessions import SessionSource, choose_proxies, open_session, read_content
+from wiro_dagster.api.sessions import (
+    OpenSession,
+    SessionSource,
+    choose_proxies,
+    open_session,
+    read_content,
+)
 from wiro_dagster.errors import (
     ApiError,
     ConfigurationError,
@@ -53,6 +59,7 @@ class Transport:
         read_attempts: how often a read is sent in all.
         longest_wait_seconds: how long a read sleeps in one go.
         pool_size: connections kept open.
+        open_session: opens the sessions that requests go through.
         clock: gives seconds that never go back.
         wall_clock: gives unix seconds.
         sleep: waits for that many seconds.
@@ -73,6 +80,7 @@ class Transport:
         read_attempts: int,
         longest_wait_seconds: float,
         pool_size: int,
+        open_session: OpenSession = open_session,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
@@ -93,6 +101,7 @@ class Transport:
         self._wall_clock = wall_clock
         self._sleep = sleep
         self._slow_down = SlowDown(clock, sleep)
+        self._open_session = open_session
         self._reads = SessionSource(lambda: open_session(pool_size=pool_size))
 
     def submit(
@@ -121,7 +130,7 @@ class Transport:
         """
         self._slow_down.wait(longest_seconds=_LONGEST_SUBMIT_WAIT_SECONDS)
         exchange = self._open_exchange(body, self._submit_timeout_seconds, confirm)
-        with open_session() as session:
+        with self._open_session() as session:
             headers = {**headers, "Connection": "close"}
             return self._post(session, exchange, f"Run/{model_slug}", body, call, headers)
 

@@ -78,15 +78,20 @@ class OrderDesk:
     Args:
         context: ledger, client, store and rules of the collection.
         monotonic: gives seconds for deadlines.
+        open_pool: opens a pool of threads, given its size and their name.
     """
 
     def __init__(
-        self, context: OrderContext, *, monotonic: Callable[[], float] = time.monotonic
+        self,
+        context: OrderContext,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        open_pool: Callable[[int, str], WorkerPool] = WorkerPool,
     ) -> None:
         self.context = context
         self._monotonic = monotonic
-        self._requests = WorkerPool(context.threads, "wiro-request")
-        self._downloads = WorkerPool(_DOWNLOADS, "wiro-download")
+        self._requests = open_pool(context.threads, "wiro-request")
+        self._downloads = open_pool(_DOWNLOADS, "wiro-download")
         self._leases = LeaseKeeper(context.ledger, context.policy.timing.lease_seconds)
         self._answers = AnswerSpool(context.answers_folder)
         self._watch: Watch | None = None
