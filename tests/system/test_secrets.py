@@ -16,14 +16,15 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner
 
-from tests.support.project import FAST, Project
+from tests.support.project import FAST, FAST_TIMING, Project
 from wiro_dagster import WiroResource
 from wiro_dagster.api.client import WiroClient
 from wiro_dagster.api.progress import follow_task
 from wiro_dagster.cli import main
 from wiro_dagster.emulator import Emulator
 from wiro_dagster.errors import WiroError
-from wiro_dagster.orders.uploads import LedgerUploads, Uploads
+from wiro_dagster.ledger.uploads import LedgerUploads
+from wiro_dagster.orders.uploads import Uploads
 
 KEY = "key-4f1d5c1e9a7b"
 SECRET = "secret-b7702c9e51aa"
@@ -36,10 +37,8 @@ _SECONDS = 40.0
 # Whatever has to wait here waits for as little as it can.
 HASTY = replace(
     FAST,
-    look_again_seconds=0.5,
     resubmit_after_seconds=1.5,
-    pause_seconds=0.5,
-    refused_pause_seconds=0.5,
+    timing=replace(FAST_TIMING, pause_seconds=0.5, refused_pause_seconds=0.5),
 )
 # Files go there by upload, and nothing of them stays.
 TIDY = replace(HASTY, local_files="upload", files_at_wiro="delete")
