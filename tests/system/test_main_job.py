@@ -55,6 +55,9 @@ def test_the_main_job_with_a_real_daemon(dev: DagsterDev, emulator: Emulator) ->
         what="the run that waits",
     )
     dev.terminate_run(run_id)
+    dev.wait_for(
+        lambda: dev.backfill_runs(terminated) == ["CANCELED"], seconds=60, what="its termination"
+    )
     emulator.advance(90)  # the minute that a slow task takes
     ended = {
         backfill: dev.wait_for(
