@@ -74,7 +74,7 @@ class VideoWait:
         """Whether the order is still ours to report: a frozen run may find it reported."""
         until = self._ledger.clock() + self._timing.heartbeat_seconds
         is_new = order.state == "stored" or order.id in self._owned_before
-        is_ours = is_new and self._ledger.hold_report(order, self._context.run_id, until=until)
+        is_ours = is_new and self._ledger.hold_report(order, self._context.run.run_id, until=until)
         if not is_ours:
             self._context.log.info(f"{order.name}: reported in the meantime.")
         return is_ours
@@ -92,13 +92,13 @@ class VideoWait:
 
     def _show_alive(self) -> None:
         until = self._ledger.clock() + self._timing.heartbeat_seconds
-        self._ledger.register_waiter(self._pending, self._context.run_id, until=until)
+        self._ledger.register_waiter(self._pending, self._context.run.run_id, until=until)
         self._alive_at = self._timing.monotonic()
 
     def _wait(self) -> Iterator[Order]:
         """Yield each order once its video is in the store; note failures."""
         deadline = self._timing.monotonic() + self._collection.wait_deadline_seconds
-        run_id = self._context.run_id
+        run_id = self._context.run.run_id
         try:
             while self._pending:
                 self._show_alive()
@@ -202,7 +202,7 @@ class VideoWait:
         A deploy or an eviction sends the same signal, but leaves the run's status as it is. Its
         tasks are paid for and must not be cancelled.
         """
-        run = self._context.instance.get_run_by_id(self._context.run_id)
+        run = self._context.instance.get_run_by_id(self._context.run.run_id)
         asked = run is not None and run.status == dg.DagsterRunStatus.CANCELING
         if not asked or self._collection.on_terminate == "leave":
             return
