@@ -19,7 +19,7 @@ from wiro_dagster.ledger.schema import orders
 
 CAT = {"id": "cat", "prompt": "A cat on a windowsill"}
 DOG = {"id": "dog", "prompt": "A dog in the surf"}
-IMPATIENT = replace(FAST, timing=replace(FAST_TIMING, refused_pause_seconds=0.1))
+IMPATIENT = replace(FAST, timing=replace(FAST_TIMING, refused_pause_seconds=0.5))
 
 
 @dataclass
