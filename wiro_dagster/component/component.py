@@ -26,7 +26,8 @@ from wiro_dagster.component.parts import (
 from wiro_dagster.component.resolvers import BareSecret, described, find_place, refuse_bare_secret
 from wiro_dagster.component.scaffolder import WiroVideoScaffolder
 from wiro_dagster.defs.build import build_video_definitions
-from wiro_dagster.defs.collection import AutoOrder, Failures, OnTerminate, VideoCollection
+from wiro_dagster.defs.choices import AutoOrder, Failures, OnTerminate
+from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.prompt_sources import PromptSource, build_prompt_source
 from wiro_dagster.defs.translator import VideoAssetProps, VideoTranslator
 from wiro_dagster.errors import ConfigurationError

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from wiro_dagster.defs.collection import VideoCollection
-from wiro_dagster.defs.failures import fail_with_reasons, is_failure_run
+from wiro_dagster.defs.failures import fail_with_reasons, is_failure_run, raise_failures
 from wiro_dagster.defs.metadata import CODE_VERSION
 from wiro_dagster.defs.order_checks import judge_orders, prompts_check
 from wiro_dagster.defs.prices import (
@@ -17,7 +17,7 @@ from wiro_dagster.defs.prices import (
     select_affordable,
 )
 from wiro_dagster.defs.prompt_sources import asset_loader
-from wiro_dagster.defs.report import Placed, Reporter, raise_failures
+from wiro_dagster.defs.report import Placed, Reporter
 from wiro_dagster.defs.translator import asset_arguments
 from wiro_dagster.defs.waiting import VideoWait
 from wiro_dagster.orders.describe import describe_placement

@@ -7,9 +7,10 @@ from typing import Any
 import dagster as dg
 
 from wiro_dagster.defs.collection import VideoCollection
+from wiro_dagster.defs.failures import raise_failures
 from wiro_dagster.defs.order_checks import orders_check, prompts_check
 from wiro_dagster.defs.prompt_sources import asset_loader
-from wiro_dagster.defs.report import Reporter, raise_failures
+from wiro_dagster.defs.report import Reporter
 from wiro_dagster.ledger import Ledger, Order, OrderState
 from wiro_dagster.orders.describe import describe_placement
 from wiro_dagster.prompts import Prompt

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 import dagster as dg
 
@@ -16,6 +16,7 @@ from wiro_dagster.api.progress import ProgressFeed
 from wiro_dagster.catalogue import Catalogue
 from wiro_dagster.defs.arguments import refuse_wrong_arguments
 from wiro_dagster.defs.asset_files import resolve_asset_files
+from wiro_dagster.defs.choices import AutoOrder, Failures, OnTerminate
 from wiro_dagster.defs.process_cache import ProcessCache
 from wiro_dagster.defs.prompt_sources import FilePrompts, LoadAsset, PromptSource
 from wiro_dagster.defs.timing import WaitTiming
@@ -28,28 +29,6 @@ from wiro_dagster.orders.verdicts import VideoChecks
 from wiro_dagster.prompts import PromptFile, list_changes
 from wiro_dagster.resources.account import LedgerResource, WiroResource
 from wiro_dagster.resources.stores import VideoStoreResource
-
-OnTerminate = Literal["leave", "cancel"]
-"""What terminating a run that waits for videos does to their tasks: leave them, and the sensor
-delivers them; or cancel them at Wiro. A worker that is merely restarted never cancels."""
-
-AutoOrder = Literal["never", "new", "new_and_changed"]
-"""What the prompt sensor orders.
-
-never            nothing; orders come from a click, a schedule or an automation condition
-new              prompts that were never ordered
-new_and_changed  these, and prompts whose text, model or inputs have changed since
-
-It does not repeat failed or cancelled orders. The budget applies to every order.
-"""
-
-Failures = Literal["run", "event"]
-"""How a failed order shows in Dagster.
-
-run    a short run of `video` fails with Wiro's reason: the partition turns red, and run-failure
-       sensors and alerts see it
-event  only an observation on the partition, and the check `orders_succeeded`
-"""
 
 
 @dataclass(frozen=True)

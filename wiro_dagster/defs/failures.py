@@ -7,12 +7,12 @@ tag tells the asset that this run must neither order nor wait.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import dagster as dg
 
 from wiro_dagster.defs.collection import VideoCollection
-from wiro_dagster.defs.report import Reporter, raise_failures
+from wiro_dagster.defs.report import Reporter
 from wiro_dagster.ledger import Order, OrderState
 from wiro_dagster.orders.describe import describe_state
 
@@ -119,3 +119,22 @@ def list_ranges(ordered: Iterable[str], wanted: Iterable[str]) -> list[list[str]
             ranges.append([key])
         is_open = key in chosen
     return ranges
+
+
+def raise_failures(failures: Mapping[str, str], what: str) -> None:
+    """Fail a step at its end, naming each partition that has no result and why.
+
+    A retry is harmless but useless: nothing is ordered twice.
+
+    Raises:
+        dg.Failure: there are failures.
+    """
+    if not failures:
+        return
+    lines = [f'- "{partition}": {reason}' for partition, reason in sorted(failures.items())]
+    noun = "partition" if len(failures) == 1 else "partitions"
+    raise dg.Failure(
+        description=f"{what} {len(failures)} {noun}:\n" + "\n".join(lines),
+        metadata={"wiro/failures": dg.MetadataValue.json(dict(failures))},
+        allow_retries=False,
+    )

@@ -8,7 +8,7 @@ whoever writes it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -291,23 +291,4 @@ def check_result(evaluation: dg.AssetCheckEvaluation) -> dg.AssetCheckResult:
         severity=evaluation.severity,
         description=evaluation.description,
         metadata=evaluation.metadata,
-    )
-
-
-def raise_failures(failures: Mapping[str, str], what: str) -> None:
-    """Fail a step at its end, naming each partition that has no result and why.
-
-    A retry is harmless but useless: nothing is ordered twice.
-
-    Raises:
-        dg.Failure: there are failures.
-    """
-    if not failures:
-        return
-    lines = [f'- "{partition}": {reason}' for partition, reason in sorted(failures.items())]
-    noun = "partition" if len(failures) == 1 else "partitions"
-    raise dg.Failure(
-        description=f"{what} {len(failures)} {noun}:\n" + "\n".join(lines),
-        metadata={"wiro/failures": dg.MetadataValue.json(dict(failures))},
-        allow_retries=False,
     )
