@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from tests.orders.conftest import OpenBench
-from tests.system.campaigns.bench import STEADY, Bench
+from tests.system.campaigns.bench import Bench
 from tests.system.campaigns.workshop import MODEL, PRICE, committed_by_ledger
 from wiro_dagster.emulator import EMULATOR_API_KEY
 
@@ -34,7 +34,7 @@ def test_a_key_that_is_refused_under_way_is_told(open_bench: OpenBench, new_orde
         bench.place(f"new {number}")
     bench.run(600, step=30)
     assert any("key and secret" in line for line in bench.told())
-    bench.run(3 * DAY, step=HOUR)
+    bench.run(DAY, step=HOUR)
     bench.emulator.restore_key(EMULATOR_API_KEY)
     bench.settle()
     assert bench.told() == []
@@ -122,7 +122,7 @@ def test_a_key_of_another_account_follows_no_task_and_says_so(open_bench: OpenBe
     start(bench)
     bench.emulator.add_key("another-key", "emulator-secret", account="another")
     other = open_bench(options={"account": "fedcba9876543210"}, api_key="another-key")
-    other.run(7 * DAY, step=HOUR)
+    other.run(DAY, step=HOUR)
     assert other.state("cat") == "running"
     assert other.told()
     assert other.runs() == 1
@@ -155,11 +155,9 @@ def test_orders_of_a_collection_that_was_renamed_come_home(open_bench: OpenBench
     assert renamed.runs() == 1
 
 
-@pytest.mark.parametrize("wrong", [{"recover_pause_seconds": 0.0}])
-def test_a_user_is_told_once_of_a_wait(open_bench: OpenBench, wrong: dict[str, float]) -> None:
-    """Looks that decide nothing new repeat no notice: only a change of kind is news."""
-    assert wrong
-    bench = open_bench(policy=STEADY)
+def test_a_user_is_told_once_of_a_wait(open_bench: OpenBench) -> None:
+    """Looks that decide nothing new repeat no notice."""
+    bench = open_bench()
     bench.emulator.script_fault("drop", endpoint="Run", moment="before")
     bench.place("cat")
     bench.run(HOUR, step=30)

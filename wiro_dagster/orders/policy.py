@@ -62,7 +62,7 @@ class Timing:
 
     def next_look_seconds(self, age_seconds: float) -> float:
         """Return how long to wait before looking again at a task of this age."""
-        return min(max(age_seconds * 0.1, self.sweep_pause_seconds), self.look_maximum_seconds)
+        return min(max(age_seconds * 0.05, self.sweep_pause_seconds), self.look_maximum_seconds)
 
     def settle_pause_seconds(self, waited_seconds: float) -> float:
         """Return how long to wait before the next look at a task that has ended."""

@@ -66,7 +66,9 @@ def recover_orders(context: OrderContext, claimed: Sequence[Order]) -> list[str]
     for order in lost:
         if context.ledger.get(order.id).state not in ("submitting", "unknown"):
             continue  # adopted by its marker
-        notices.append(_decide(context, order, search))
+        notice, found = _decide(context, order, search), context.ledger.get(order.id)
+        if (found.state, found.error) != (order.state, order.error):
+            notices.append(notice)  # the same words again are no news
     return notices
 
 

@@ -153,9 +153,9 @@ class Watch:
         for number in range(_AUDITED_PAGES):
             page = list_page(self._context, start)
             self._judge_page(sweep, page.tasks)
-            start += len(page.tasks)
+            start += page.length
             is_old = any(0 < (task.created_at or 0) < since for task in page.tasks)
-            if not page.tasks or start >= page.total or is_old:
+            if page.length == 0 or start >= page.total or is_old:
                 return number + 1
         return _AUDITED_PAGES
 
@@ -202,7 +202,7 @@ class Watch:
     def _judge_listed(self, sweep: _Sweep, order: Order, task: Task, now: float) -> Move | None:
         """Judge an order by the list if that is enough; otherwise have a closer look."""
         context, policy = self._context, self._context.policy
-        is_due = order.due_at is None or order.due_at <= now
+        is_due = task.id in sweep.due
         wiro_now = context.wiro_now()
         if order.state == "settling" or (task.is_ended and not is_plain_success(task, order)):
             if is_due or order.state == "running":
