@@ -54,6 +54,24 @@ def test_two_ledgers_have_different_ids(tmp_path: Path) -> None:
     assert first.identity().ledger_id != second.identity().ledger_id
 
 
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_ledger_whose_file_is_replaced_while_it_is_open_is_not_used(
+    tmp_path: Path, *, is_replaced: bool
+) -> None:
+    """A process must not go on with a deleted file: others would place orders in a new one."""
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    opened = Ledger(url)
+    opened.place(request("cat"))
+    for path in list(tmp_path.glob("ledger.db*")):
+        path.unlink()
+    if is_replaced:
+        Ledger(url).close()
+    with pytest.raises(LedgerError, match="deleted or replaced"):
+        opened.list_orders()
+    with pytest.raises(LedgerError, match="restart Dagster"):
+        opened.place(request("dog"))
+
+
 def test_processes_that_meet_at_one_row_both_go_on(ledger_url: str, clock: Clock) -> None:
     """An account, a model, an upload: what two insert at once is there once, and neither fails."""
     ledgers = [Ledger(ledger_url, clock=clock) for _ in range(4)]

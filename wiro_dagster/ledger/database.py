@@ -36,6 +36,7 @@ class Database:
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
         self.engine = open_engine(url, now=clock())
+        self._file = _find_file(self.engine.url)
 
     @property
     def answers_folder(self) -> Path:
@@ -53,6 +54,7 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Open a transaction that may write; on SQLite it holds the write lock from its start."""
+        self._refuse_replaced_file()
         with (
             _ledger_errors(),
             self.engine.connect().execution_options(wiro_write=True) as connection,
@@ -63,8 +65,28 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Open a transaction that only reads."""
+        self._refuse_replaced_file()
         with _ledger_errors(), self.engine.connect() as connection:
             yield connection
+
+    def _refuse_replaced_file(self) -> None:
+        """Stop if the SQLite file was deleted or replaced: ours would be one that nobody sees."""
+        if self._file is not None and _find_file(self.engine.url) != self._file:
+            raise LedgerError(
+                f"The ledger at {self.engine.url.database} was deleted or replaced while it was "
+                "open. Put it back from a backup if you have one, then restart Dagster."
+            )
+
+
+def _find_file(url: URL) -> tuple[int, int] | None:
+    """Return what identifies the file of a SQLite database; `None` if there is none."""
+    if url.get_backend_name() != "sqlite":
+        return None
+    try:
+        found = Path(str(url.database)).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 @contextmanager
