@@ -13,7 +13,7 @@ import dagster as dg
 
 from wiro_dagster.catalogue import markdown_text
 from wiro_dagster.errors import InputError
-from wiro_dagster.ledger import AccountProblem, Order
+from wiro_dagster.ledger import AccountProblem, Order, Stray
 from wiro_dagster.orders import OrderDesk
 from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.describe import describe_problem, describe_state
@@ -214,10 +214,13 @@ def books_check(context: OrderContext, order_key: dg.AssetKey) -> dg.AssetCheckE
     strays = context.ledger.list_strays(context.account)
     differences = context.ledger.list_differences(context.account)
     unstated = context.ledger.list_unstated(context.account)
-    lines = [
-        f"No order explains task {stray.task_id} ({stray.model_slug}, {stray.cost_usd} USD)."
-        for stray in strays
-    ]
+    booked = {
+        record.task_id: record.order_id
+        for record in context.ledger.find_submissions(
+            context.account, task_ids=[stray.task_id for stray in strays]
+        )
+    }
+    lines = [_describe_stray(stray, booked.get(stray.task_id)) for stray in strays]
     lines += [
         f"The cost of order {change.order_id} (task {change.task_id}) changed from "
         f"{change.was_usd:f} to {change.is_usd:f} USD."
@@ -245,4 +248,14 @@ def books_check(context: OrderContext, order_key: dg.AssetKey) -> dg.AssetCheckE
             "wiro/cost_differences": len(differences),
             "wiro/unstated_costs": len(unstated),
         },
+    )
+
+
+def _describe_stray(stray: Stray, order_id: int | None) -> str:
+    """Describe a task that nobody asked for; with an order, Wiro made it of a run of ours."""
+    if order_id is None:
+        return f"No order explains task {stray.task_id} ({stray.model_slug}, {stray.cost_usd} USD)."
+    return (
+        f"Wiro made a second task of one run: {stray.task_id}, on the books as order {order_id}. "
+        f"Once you have seen it: wiro-dagster audit --accept {stray.task_id}"
     )
