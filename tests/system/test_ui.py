@@ -214,7 +214,7 @@ def test_the_graph_shows_all_from_prompt_to_gallery(finished: Studio) -> None:
         for name in ("prompt", "video_order", "video", "video_gallery"):
             page.get_by_text(name, exact=True).first.wait_for()
         page.get_by_text("8 / 8 Passed").wait_for()
-        page.get_by_text("3 / 4 Passed").wait_for()
+        page.get_by_text("5 / 6 Passed").wait_for()
         finished.take_picture(page, "graph")
 
 
