@@ -54,3 +54,23 @@ def test_an_order_that_a_backup_has_as_unsent_gets_its_task(
     assert restored.order("cat").task_id == bench.order("cat").task_id
     restored.check_books()
     assert restored.told() == []
+
+
+def test_a_task_without_a_marker_keeps_a_restored_ledger_from_buying(
+    open_bench: OpenBench, tmp_path: Path
+) -> None:
+    """If Wiro shows no callback, the lost ledger's task cannot be told: the user decides."""
+    bench = open_bench()
+    bench.place("dog")
+    bench.settle()
+    bench.place("cat")
+    url = back_up(bench, tmp_path / "copy.db")
+    bench.emulator.script_task(worlds=["callback_missing"], queue_seconds=10_000)
+    bench.run(6, step=3)
+    assert bench.runs() == 2
+    restored = restore(open_bench, bench, url)
+    run_with_rebuilds(restored, "dog", "cat")
+    assert restored.runs() == 2
+    problem = restored.desk.find_problem()
+    assert problem is not None
+    assert problem.kind == "ledger"

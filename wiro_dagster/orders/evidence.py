@@ -17,15 +17,18 @@ from typing import Any
 
 from wiro_dagster.errors import StoreError
 from wiro_dagster.ledger import Cost, Order, OrderRequest, Stray
-from wiro_dagster.ledger.identity import find_marker
 from wiro_dagster.ledger.order import live_key
 from wiro_dagster.orders.context import OrderContext
+from wiro_dagster.orders.strays import find_origin
 from wiro_dagster.orders.task_list import list_tasks_since
 
 _log = logging.getLogger("wiro_dagster")
 
 _LONG_AGO_SECONDS = 30 * 86_400.0
 """How far back a rebuild reads Wiro's list. Wiro keeps no files for longer than that."""
+
+_DETAILS = 100
+"""How many tasks without a marker in the list a rebuild reads by Task/Detail."""
 
 _SAVED = (
     "collection",
@@ -248,11 +251,19 @@ def _follow_marked(
         listed.pop(str(record.task_id), None)
     witnesses = {str(witness.get("ledger_id")) for witness in list_witnesses(context)}
     witnesses.add(context.ledger.identity().ledger_id)
-    for task in listed.values():
-        marker = find_marker(task.callback_url)
-        if marker is None or marker.ledger_id not in witnesses:
-            continue
-        request = wanted.get(marker.wish)
+    accepted = {
+        stray.task_id for stray in context.ledger.list_strays(context.account, accepted=True)
+    }
+    unmarked: list[str] = []
+    for position, task in enumerate(listed.values()):
+        origin = find_origin(context, task, closer=position < _DETAILS)
+        marker = origin.marker
+        if task.id in accepted or (
+            origin.is_foreign and (marker is None or marker.ledger_id not in witnesses)
+        ):
+            continue  # it belongs to others
+        request = None if marker is None else wanted.get(marker.wish)
+        unmarked += [task.id] if marker is None else []
         order = None
         if request is not None:
             # While a task runs, its cost says nothing: the ceiling counts.
@@ -265,6 +276,12 @@ def _follow_marked(
                 Stray(task.id, task.model_slug, task.cost_usd, task.created_at)
             )
     context.ledger.note_strays(context.account, found.unexplained)
+    if unmarked:
+        # Without a marker, any of them may be what the lost ledger bought.
+        found.doubts.append(
+            f"{len(unmarked)} tasks carry no marker, the first of them {unmarked[0]}; accept those "
+            "of others with wiro-dagster audit --accept"
+        )
 
 
 def _list_fresh_witnesses(context: OrderContext) -> list[str]:
