@@ -71,6 +71,17 @@ def test_a_failed_order_that_may_be_billed_is_ordered_again_only_by_the_user(
     assert ledger.place(request()).outcome == "placed"
 
 
+def test_going_back_to_a_billed_failure_lets_it_stand_for_its_partition(ledger: Ledger) -> None:
+    """The partition shows why it has no video, not the video of another prompt."""
+    old = failed(ledger, fingerprint="old", cost_usd=PRICE)
+    new = stored(ledger, fingerprint="new")
+    assert ledger.place(request(fingerprint="old")).outcome == "billed_failure"
+    latest = ledger.find_latest("video", "cat")
+    assert latest is not None
+    assert latest.id == old.id
+    assert ledger.get(new.id).superseded_by == old.id
+
+
 def test_only_an_order_without_a_video_can_be_freed(ledger: Ledger) -> None:
     """Freeing an order that is under way or owned would pay twice for one video."""
     order = stored(ledger)

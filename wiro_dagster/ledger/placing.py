@@ -101,8 +101,6 @@ def _take_turns(connection: Connection, request: OrderRequest) -> None:
 def _take_up(
     connection: Connection, order: Order, request: OrderRequest, now: float
 ) -> PlacementOutcome:
-    if order.is_billed_failure and order.state != "uncollected":
-        return "billed_failure"
     changes: dict[str, Any] = {}
     is_taken_up = order.superseded_by is not None
     if is_taken_up:
@@ -110,6 +108,8 @@ def _take_up(
         if order.stop_reason == _why_superseded(order.superseded_by):
             changes |= {"stop_state": None, "stop_reason": None}
         connection.execute(sa.update(orders).where(orders.c.id == order.id).values(changes))
+    if order.is_billed_failure and order.state != "uncollected":
+        return "billed_failure"
     if order.state == "uncollected":
         # What was paid for is looked for once more; nothing is bought.
         return _resume(connection, order, "follow_again", now)
