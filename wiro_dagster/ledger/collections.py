@@ -36,7 +36,13 @@ class Collections(Database):
         with self.writing() as connection:
             row = connection.execute(sa.select(collections).where(mine)).one_or_none()
             if row is None:
-                connection.execute(sa.insert(collections).values(collection=collection, **values))
+                with connection.begin_nested() as savepoint:
+                    try:
+                        connection.execute(
+                            sa.insert(collections).values(collection=collection, **values)
+                        )
+                    except sa.exc.IntegrityError:
+                        savepoint.rollback()  # another process came first; the next tick looks
                 return
             is_alive = 0 <= now - row.ticked_at < ALIVE_SECONDS
             if row.project != project and is_alive:

@@ -38,6 +38,9 @@ _AUDITED_PAGES = 10
 """How far back, and how many pages, the list is read now and then, also if nothing is due."""
 
 _LONGEST_PAUSE_SECONDS = 60.0
+_WATCH_SECONDS = 20.0
+"""How soon another process takes the watch over from one that stopped ticking."""
+
 _SECONDS_A_PAGE = 1.0
 """A sweep over many pages waits so long for each, which bounds the calls a minute."""
 
@@ -98,7 +101,9 @@ class Watch:
             return WatchReport()
         if not context.gate.may_read():
             return WatchReport()
-        if not ledger.hold_watch(context.account, self._name, seconds=timing.lease_seconds):
+        if not ledger.hold_watch(
+            context.account, self._name, seconds=min(timing.lease_seconds, _WATCH_SECONDS)
+        ):
             return WatchReport()
         due = ledger.list_followed(context.account, limit=_DUE_AT_ONCE)
         sweep = _Sweep({str(order.task_id): order for order in due})
