@@ -28,7 +28,10 @@ from wiro_dagster.resources.places import build_video_store
 @ledger_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
-    "--accept", "accepted", multiple=True, help="A task that is known to be someone else's."
+    "--accept",
+    "accepted",
+    multiple=True,
+    help="A task that you know: of others, or a second one of ours.",
 )
 def audit_command(url: str | None, *, as_json: bool, accepted: tuple[str, ...]) -> None:
     """Compare the ledger with Wiro's list of tasks.
