@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -194,7 +195,10 @@ class Reader:
             contextlib.suppress(SystemExit),
         ):
             patch.setattr(sys, "argv", [words[1], "--help"])
-            runpy.run_module(words[1], run_name="__main__")
+            with warnings.catch_warnings():
+                # Another test may have imported the module already.
+                warnings.simplefilter("ignore", RuntimeWarning)
+                runpy.run_module(words[1], run_name="__main__")
         for option in (word for word in words if word.startswith("--")):
             assert option in shown.getvalue()
 
