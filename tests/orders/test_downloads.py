@@ -142,7 +142,7 @@ def test_ordering_a_given_up_video_again_fetches_it_and_buys_nothing(bench: Benc
     """It is paid for already."""
     bench.emulator.script_fault("file_not_found", times=None)
     bench.place("cat")
-    (order,) = bench.settle(STEADY.timing.sure_gone_seconds + 5000)
+    (order,) = bench.settle(STEADY.timing.sure_gone_seconds + 5000, longest_step=600)
     assert order.state == "uncollected"
     bench.emulator.clear_faults()
     bench.place("cat")
@@ -154,7 +154,7 @@ def test_a_file_that_is_too_large_is_refused(emulator: Emulator, tmp_path: Path)
     """The size is capped before anything is kept."""
     bench = open_bench(emulator, tmp_path, policy=replace(STEADY, max_file_bytes=100))
     bench.place("cat")
-    (order,) = bench.settle(STEADY.timing.sure_gone_seconds + 5000)
+    (order,) = bench.settle(STEADY.timing.sure_gone_seconds + 5000, longest_step=600)
     assert order.state == "uncollected"
     assert "larger than allowed" in str(order.error)
     assert not list((tmp_path / "videos").rglob("*.mp4"))

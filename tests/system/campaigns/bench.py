@@ -99,7 +99,9 @@ class Bench:
     def state(self, name: str) -> OrderState:
         return self.order(name).state
 
-    def settle(self, seconds: float = 1800.0) -> list[Order]:
+    def settle(
+        self, seconds: float = 1800.0, *, longest_step: float = _LONGEST_STEP
+    ) -> list[Order]:
         """Ticks, reports and moves time until every order is at rest."""
         until = self.now + seconds
         while True:
@@ -109,7 +111,7 @@ class Bench:
             if not due:
                 return orders
             assert self.now < until, [(o.partition, o.state, o.error, o.hold) for o in orders]
-            self.advance(min(max(min(due) - self.now, _SHORTEST_STEP), _LONGEST_STEP))
+            self.advance(min(max(min(due) - self.now, _SHORTEST_STEP), longest_step))
 
     def run(self, seconds: float, *, step: float = 10.0) -> None:
         """Ticks and reports for that long, whether or not anything is left to do."""
