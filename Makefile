@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo dev test coverage screenshots contract contract-live lint docs wheel clean
+.PHONY: demo dev test coverage screenshots contract contract-live simulate lint docs wheel clean
 
 demo: .venv/.demo
 	.venv/bin/wiro-dagster demo
@@ -28,6 +28,11 @@ contract: .venv/.test
 
 contract-live: .venv/.test
 	.venv/bin/python -m tests.contract --live $(if $(SPEND_LIMIT),--spend-limit $(SPEND_LIMIT))
+
+# Product and emulator in one process on a clock of their own, everything random from a seed:
+# make simulate ORDERS=1000000 SEED=7. It prints a line for each thousand orders.
+simulate: .venv/.test
+	.venv/bin/python -m tests.simulation --orders $(or $(ORDERS),1000) --seed $(or $(SEED),1)
 
 lint: .venv/.test
 	.venv/bin/ruff check .

@@ -1,0 +1,192 @@
+"""Simulated processes, one after the other, on one ledger: they work, die, and come back."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from concurrent.futures import Future
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from tests.simulation.wire import API_HOST, FILES_HOST, SECOND_FILES_HOST, Wire
+from tests.system.campaigns.workshop import ACCOUNT, COLLECTION, make_prompt, report_all
+from wiro_dagster.api.auth import Credentials
+from wiro_dagster.api.client import WiroClient
+from wiro_dagster.emulator.catalogue import Catalogue
+from wiro_dagster.emulator.service import Service
+from wiro_dagster.emulator.settings import EMULATOR_API_KEY, EMULATOR_API_SECRET, Settings
+from wiro_dagster.emulator.state import State
+from wiro_dagster.ledger import Ledger
+from wiro_dagster.ledger.budget import BudgetLimits
+from wiro_dagster.orders import OrderContext, OrderDesk, OrderPolicy
+from wiro_dagster.orders.models import Models
+from wiro_dagster.orders.policy import Timing
+from wiro_dagster.orders.worker_pool import WorkerPool
+from wiro_dagster.store import FolderStore
+
+TIMING = Timing(
+    lease_seconds=1200.0,  # its keeper's thread then never wakes within a test
+    settle_missing_seconds=120.0,
+    sure_gone_seconds=3600.0,
+    cost_recheck_seconds=(10.0, 600.0, 3600.0),
+)
+POLICY = OrderPolicy(timing=TIMING, verify="bytes", run_deadline_seconds=600.0)
+STARTED_AT = 1_760_000_000.0
+_FOREVER = 1e12
+
+
+class Killed(BaseException):
+    """The process dies here. No `except Exception` catches it, as none catches SIGKILL."""
+
+
+class AtOnce(WorkerPool):
+    """Takes each step where it is started, so that one seed is one course of events."""
+
+    def start(self, step: Callable[[], Any]) -> Future[None]:
+        """Take a step; a death ends the process and not only the step."""
+        future: Future[None] = Future()
+        try:
+            self._notices.extend(step())
+        except Exception as error:
+            future.set_exception(error)
+        else:
+            future.set_result(None)
+        return future
+
+
+class Shop:
+    """Emulator, ledger, store and the process that works for them now.
+
+    Args:
+        folder: in memory, if there is such a place.
+        seed: of everything random.
+        deaths: how often a process dies, of all the times that it could.
+        fault_rates: see the emulator.
+        world_rates: see the emulator.
+        clock_seconds: how far a process's clock is from Wiro's at most.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        *,
+        deaths: float = 0.0,
+        fault_rates: dict[str, float] | None = None,
+        world_rates: dict[str, float] | None = None,
+        clock_seconds: float = 0.0,
+    ) -> None:
+        self.folder, self.chance = folder, random.Random(seed)
+        self._deaths, self._clock_seconds = deaths, clock_seconds
+        self._offset_seconds = 0.0
+        self.deaths = 0
+        settings = Settings(
+            seed=seed,
+            tiny_videos=True,
+            task_seconds=20.0,
+            balance_usd=Decimal(10_000_000),
+            prompt_markers=False,
+            files_url=f"http://{FILES_HOST}",
+            second_files_url=f"http://{SECOND_FILES_HOST}",
+        )
+        self._state = State(folder / "emulator.db")
+        self.service = Service(settings, self._state, Catalogue.load())
+        self.service.clock.offset_seconds, self.service.clock.frozen_at = 0.0, STARTED_AT
+        self.service.faults.set_rates(fault_rates or {})
+        self.service.set_world_rates(world_rates or {})
+        self.wire = Wire(self.service, self._live_or_die)
+        self.desk = self._open_desk()
+        # For those who look on, and for users: they do not die.
+        self.ledger = Ledger(self._ledger_url, clock=self.service.clock.now)
+
+    @property
+    def _ledger_url(self) -> str:
+        return f"sqlite:///{self.folder / 'ledger.db'}"
+
+    def now(self) -> float:
+        """Unix seconds by the present process's clock."""
+        return self.service.clock.now() + self._offset_seconds
+
+    def place(self, name: str) -> None:
+        """Order a video."""
+        self._survive(lambda: self.desk.place(name, make_prompt(name)))
+
+    def tick(self) -> bool:
+        """One tick and its reports, unless the process dies. Return whether anything moved."""
+        moved: list[int] = []
+
+        def work() -> None:
+            report = self.desk.tick(_FOREVER)
+            moved.append(report.submitted + report.collected)
+            moved.append(report_all(self.desk.context.ledger))
+
+        self._survive(work)
+        return any(moved)
+
+    def find_pause(self) -> float | None:
+        """Return how long nothing is due; None if nothing ever is."""
+        with self.ledger.reading() as connection:
+            due = connection.exec_driver_sql("SELECT MIN(due_at) FROM wiro_orders").scalar()
+        return None if due is None else max(0.0, float(due) - self.service.clock.now())
+
+    def close(self) -> None:
+        """Close everything."""
+        self._close_desk()
+        self.ledger.close()
+        self.wire.close()
+        self._state.close()
+
+    # ---- processes ----
+
+    def _open_desk(self) -> OrderDesk:
+        drift = self._clock_seconds
+        self._offset_seconds = self.chance.uniform(-drift, drift)
+        ledger = Ledger(self._ledger_url, clock=self.now)
+        sa.event.listen(ledger.engine, "begin", lambda _: self._live_or_die("begin"))
+        sa.event.listen(ledger.engine, "commit", lambda _: self._live_or_die("commit"))
+        client = WiroClient(
+            Credentials(EMULATOR_API_KEY, EMULATOR_API_SECRET),
+            base_url=f"http://{API_HOST}/v1",
+            cdn_hosts=[FILES_HOST, SECOND_FILES_HOST],
+            open_session=self.wire.open_session,
+            clock=self.service.clock.now,
+            wall_clock=self.now,
+            sleep=self.service.clock.advance,
+            read_attempts=2,
+        )
+        context = OrderContext(
+            ledger=ledger,
+            client=client,
+            store=FolderStore(self.folder / "videos"),
+            quoter=Models(ledger, client).quote,
+            account=ACCOUNT,
+            collection=COLLECTION,
+            limits=BudgetLimits(),
+            policy=POLICY,
+            answers_folder=ledger.answers_folder,
+            random=random.Random(self.chance.random()),
+        )
+        return OrderDesk(context, monotonic=lambda: 0.0, open_pool=AtOnce)
+
+    def _close_desk(self) -> None:
+        self.desk.close()
+        self.desk.context.client.close()
+        self.desk.context.ledger.close()
+
+    def _live_or_die(self, _where: str) -> None:
+        if self._deaths and self.chance.random() < self._deaths:
+            raise Killed
+
+    def _survive(self, work: Callable[[], object]) -> None:
+        """Work in a process that may die; the next one takes over."""
+        try:
+            work()
+        except Killed:
+            self.deaths += 1
+            deaths, self._deaths = self._deaths, 0.0
+            self._close_desk()
+            self.desk = self._open_desk()
+            self._deaths = deaths

@@ -1,0 +1,187 @@
+"""A simulation: many orders, with every fault and every world, from one seed."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.model.replay import read, record, replay
+from tests.simulation.books import find_differences, find_duplicates, find_lost, find_own_task
+from tests.simulation.shop import Shop
+from wiro_dagster.emulator.faults import rate_names
+from wiro_dagster.emulator.worlds.periods import PERIOD_WORLDS
+from wiro_dagster.emulator.worlds.tasks import TASK_WORLDS
+
+_UNDER_WAY = 100
+"""So many orders are placed ahead of those that are at rest."""
+
+_LONGEST_STEP = 300.0
+_IDLE_STEP = 30.0
+_PATIENCE_SECONDS = 3600.0
+"""When a user decides about an order that waits for it."""
+
+_LOOKED_AT = 0.01
+_LAST_LOOKS_SECONDS, _LAST_LOOK_SECONDS = 9_000.0, 1_500.0
+_IN_MEMORY = Path("/dev/shm")
+
+
+@dataclass
+class Outcome:
+    """How a simulation ended.
+
+    Args:
+        seed: brings all of it back.
+        orders: how many were placed.
+        states: how they ended.
+        tasks: how many Wiro made.
+        deaths: how many processes died.
+        decided: how many orders a user decided about.
+        virtual_seconds: how long it took by the simulated clock.
+        seconds: how long it took, in seconds of one core.
+        failures: what must not be; empty if all is well.
+    """
+
+    seed: int
+    orders: int
+    states: dict[str, int] = field(default_factory=dict)
+    tasks: int = 0
+    deaths: int = 0
+    decided: int = 0
+    virtual_seconds: float = 0.0
+    seconds: float = 0.0
+    failures: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        states = ", ".join(f"{count} {state}" for state, count in sorted(self.states.items()))
+        lines = [
+            f"seed {self.seed}: {self.orders} orders ({states}), {self.tasks} tasks, "
+            f"{self.deaths} deaths, {self.decided} decided by the user, "
+            f"{self.virtual_seconds / 3600:.1f} h in {self.seconds:.1f} s, "
+            f"{self.orders / self.seconds:.1f} orders/s: "
+            + (f"{len(self.failures)} failures" if self.failures else "nothing lost or twice"),
+            *self.failures[:20],
+        ]
+        return "\n  ".join(lines)
+
+
+def every_fault(rate: float) -> dict[str, float]:
+    """Return a rate for every fault of calls, files and tasks."""
+    return dict.fromkeys(rate_names(), rate)
+
+
+def every_world(rate: float) -> dict[str, float]:
+    """Return a rate for every world of tasks and of the service."""
+    return dict.fromkeys((*TASK_WORLDS, *PERIOD_WORLDS), rate)
+
+
+def simulate(
+    orders: int,
+    seed: int,
+    *,
+    faults: float = 0.002,
+    worlds: float = 0.004,
+    deaths: float = 0.0002,
+) -> Outcome:
+    """Order videos until all orders are at rest, and hold the books against the emulator's.
+
+    Args:
+        orders: how many.
+        seed: of everything random.
+        faults: the rate of each fault.
+        worlds: the rate of each world.
+        deaths: how often a process dies, of all the times that it could.
+    """
+    began, outcome = time.process_time(), Outcome(seed, orders)
+    with _seeded(seed), _folder() as folder:
+        shop = Shop(
+            folder,
+            seed,
+            deaths=deaths,
+            fault_rates=every_fault(faults),
+            world_rates=every_world(worlds),
+            clock_seconds=20.0,
+        )
+        with closing(shop):
+            record(shop.ledger)
+            resent = _run(shop, orders, outcome)
+            outcome.failures += find_duplicates(shop, resent)
+            outcome.failures += find_lost(shop)
+            outcome.failures += find_differences(shop)
+            outcome.failures += replay(read(shop.ledger))
+            outcome.states = dict(Counter(order.state for order in shop.ledger.list_orders()))
+            outcome.tasks, outcome.deaths = shop.service.tasks.count(), shop.deaths
+    outcome.seconds = time.process_time() - began
+    return outcome
+
+
+def _run(shop: Shop, orders: int, outcome: Outcome) -> set[str]:
+    """Place, tick and let time pass. Return what a user sent again."""
+    began, placed = shop.service.clock.now(), 0
+    resent, step = set[str](), 1.0
+    while True:
+        under_way = _count_under_way(shop)
+        while placed < orders and under_way < _UNDER_WAY:
+            shop.place(f"{placed:06d}")
+            placed, under_way = placed + 1, under_way + 1
+        step = 1.0 if shop.tick() else min(2 * step, _IDLE_STEP)
+        pause = shop.find_pause()
+        if pause is None and placed == orders:
+            break
+        shop.service.clock.advance(min(max(pause or 0.0, step), _LONGEST_STEP))
+        if pause is None or pause > _LONGEST_STEP or shop.chance.random() < _LOOKED_AT:
+            outcome.decided += _decide(shop, resent)
+    # Costs that were not stated are read again, and the audit reads what has changed since.
+    shop.service.set_world_rates({})
+    shop.service.faults.set_rates({})
+    until = shop.service.clock.now() + _LAST_LOOKS_SECONDS
+    while shop.service.clock.now() < until:
+        shop.tick()
+        shop.service.clock.advance(_LAST_LOOK_SECONDS)
+    outcome.virtual_seconds = shop.service.clock.now() - began
+    return resent
+
+
+def _count_under_way(shop: Shop) -> int:
+    with shop.ledger.reading() as connection:
+        query = "SELECT COUNT(*) FROM wiro_orders WHERE due_at IS NOT NULL"
+        return int(connection.exec_driver_sql(query).scalar() or 0)
+
+
+def _decide(shop: Shop, resent: set[str]) -> int:
+    """A user decides about the orders that have waited for long, and is right."""
+    decided = 0
+    for order in shop.ledger.list_orders(states=["unknown"]):
+        if shop.service.clock.now() - (order.claimed_at or order.created_at) < _PATIENCE_SECONDS:
+            continue
+        own = find_own_task(shop, order.marker)
+        decided += 1
+        if own is not None:
+            shop.ledger.note_task(order, str(own.number), due_at=shop.service.clock.now())
+        else:
+            shop.ledger.abandon_unknown(order)
+            resent.add(order.prompt)
+    return decided
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Let the pauses between repeated reads come from the seed, too."""
+    before = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    place = _IN_MEMORY if _IN_MEMORY.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="wiro-simulation-", dir=place) as name:
+        yield Path(name)
