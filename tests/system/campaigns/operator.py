@@ -32,6 +32,12 @@ class Operator:
             if tasks or self._ledger.send_again(order):
                 self.decisions["adopt" if tasks else "resend"] += 1
 
+    def stop_standing(self) -> None:
+        """Stop tasks that never end."""
+        for order in self._ledger.list_orders(states=["running", "settling"]):
+            if self._ledger.request_stop(order.id, state="cancelled", reason="Given up."):
+                self.decisions["stop"] += 1
+
     def recover(self) -> None:
         """Look again at orders whose files could not be fetched while all went wrong."""
         for order in self._ledger.list_orders(states=["uncollected"]):

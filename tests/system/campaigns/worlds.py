@@ -1,0 +1,248 @@
+"""Orders in every world that no document of Wiro's excludes: one row each, all of them at last.
+
+    python -m tests.system.campaigns.worlds --orders 300 [--only late_cost,list_down] [--postgres]
+
+Time is the emulator's, and moves from step to step. In every world some answers to a Run are lost,
+and the budget covers four orders of five until it is raised. Exit status 1 if a row is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from tests.support.postgres import chosen_database
+from tests.system.campaigns.bench import Bench
+from tests.system.campaigns.operator import Operator
+from tests.system.campaigns.workshop import COLLECTION, PRICE, list_book_errors
+from wiro_dagster.emulator import Emulator
+from wiro_dagster.ledger import Order
+from wiro_dagster.ledger.budget import BudgetLimits
+from wiro_dagster.orders import OrderPolicy
+from wiro_dagster.orders.standing import list_standing
+
+ALL = "all at once"
+_LOST_ANSWERS = {"Run:drop_after": 0.1, "Run:http_502_before": 0.05}
+_ALL_RATE = 0.05
+_WORK_SECONDS = 2 * 3600.0
+_SHORTEST_STEP, _LONGEST_STEP = 1.0, 60.0
+_POLICY = OrderPolicy(resubmit_after_seconds=300.0)
+_CHARGED_MORE = ("cost_above_price", "cost_changes", "price_doubled", "twin", ALL)
+"""Here Wiro charges more than it states: what is under way may pass a budget."""
+
+_HIDDEN = ("listed_never", ALL)
+"""Here the list hides tasks for ever: a second POST is possible, and both are on the books."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of one world.
+
+    Args:
+        world: its name.
+        orders: how many videos were ordered.
+        billed: tasks with a cost, those of other users apart.
+        twice: tasks beyond one for each order, those of gateways that repeat a POST apart.
+        owned: videos in the store.
+        unowned: tasks with a cost whose video is not owned.
+        untold: those of them that no check names, and whose POST is not on the books as lost.
+        book_errors: tasks at another cost than Wiro's.
+        silent_errors: those of them that the user is not told of.
+        over_usd: by how much what Wiro charged passed the budget.
+        decisions: how often the user had to decide.
+        seconds: how long the row took.
+    """
+
+    world: str
+    orders: int
+    billed: int
+    twice: int
+    owned: int
+    unowned: int
+    untold: int
+    book_errors: int
+    silent_errors: int
+    over_usd: Decimal
+    decisions: int
+    seconds: float
+
+    @property
+    def is_right(self) -> bool:
+        """Whether nothing was paid twice, lost, or kept from the user."""
+        return (
+            (self.twice == 0 or self.world in _HIDDEN)
+            and self.untold == 0
+            and self.silent_errors == 0
+            and (self.over_usd <= 0 or self.world in _CHARGED_MORE)
+        )
+
+    def __str__(self) -> str:
+        over = f"{self.over_usd:.2f}" if self.over_usd > 0 else "no"
+        return (
+            f"{self.world:<24} {self.orders:>6} {self.billed:>6} {self.twice:>5} {self.owned:>5} "
+            f"{self.unowned:>7} {self.untold:>6} {self.book_errors:>5} {self.silent_errors:>6} "
+            f"{over:>6} {self.decisions:>7} {self.seconds:>5.0f}{'' if self.is_right else ' WRONG'}"
+        )
+
+
+HEADER = (
+    f"{'world':<24} {'orders':>6} {'billed':>6} {'twice':>5} {'owned':>5} {'unowned':>7} "
+    f"{'untold':>6} {'books':>5} {'untold':>6} {'over':>6} {'decided':>7} {'s':>5}"
+)
+
+
+def run_world(
+    emulator: Emulator, world: str, count: int, *, ledger_url: str | None = None, seed: int = 1
+) -> Row:
+    """Order videos in one world, then in a calm one, and hold the books against Wiro's."""
+    started = time.monotonic()
+    emulator.reset()
+    emulator.change_settings(task_seconds=30.0)
+    with tempfile.TemporaryDirectory(prefix="wiro-worlds-") as name:
+        folder = Path(name)
+        url = ledger_url or f"sqlite:///{folder / 'ledger.db'}"
+        budget = PRICE * (count - count // 5)
+        limits = BudgetLimits(total_usd=budget)
+        with closing(
+            Bench(emulator, url, folder / "videos", policy=_POLICY, limits=limits)
+        ) as bench:
+            _begin(emulator, world)
+            for number in range(count):
+                bench.place(f"film {number}")
+            _work(bench)
+            over_usd = emulator.spent_usd() - budget
+            now = bench.now
+        with closing(Bench(emulator, url, folder / "videos", policy=_POLICY)) as calm:
+            calm.now = now
+            emulator.clear_faults()
+            operator = Operator(calm.ledger, emulator)
+            _calm_down(calm, operator)
+            return _compare(calm, world, count, over_usd, operator, time.monotonic() - started)
+
+
+def _begin(emulator: Emulator, world: str) -> None:
+    emulator.set_fault_rates(_LOST_ANSWERS)
+    if world == ALL:
+        emulator.set_every_world_rate(_ALL_RATE)
+    elif world in {known["name"] for known in emulator.worlds() if known["of"] == "task"}:
+        emulator.set_world_rates({world: 1.0})
+    else:
+        emulator.begin_world(world, seconds=_WORK_SECONDS / 4)
+
+
+def _work(bench: Bench, seconds: float = _WORK_SECONDS) -> None:
+    """Tick until nothing moves by itself any more, or time is up."""
+    until = bench.now + seconds
+    while bench.now < until:
+        bench.step()
+        orders = bench.ledger.list_orders(collection=COLLECTION)
+        due = [
+            order.due_at
+            for order in orders
+            if order.due_at is not None and order.state != "unknown" and order.held_since is None
+        ]
+        if not due:
+            return
+        bench.advance(min(max(min(due) - bench.now, _SHORTEST_STEP), _LONGEST_STEP))
+
+
+def _calm_down(bench: Bench, operator: Operator) -> None:
+    """Let all come to rest; the user decides what is left, and looks again at what failed."""
+    bench.place("one more")
+    for _ in range(2):
+        _work(bench)
+        bench.run(1800.0, step=60.0)
+        operator.decide()
+        operator.stop_standing()
+    for order in bench.ledger.list_failed(COLLECTION):
+        bench.ledger.recover(order.id)
+    _work(bench)
+    bench.run(30 * 3600.0, step=1800.0)  # costs that are not stated are read again a day later
+
+
+def _compare(
+    bench: Bench, world: str, count: int, over_usd: Decimal, operator: Operator, seconds: float
+) -> Row:
+    orders = bench.ledger.list_orders()
+    by_task = {order.task_id: order for order in orders if order.task_id is not None}
+    tasks = [task for task in bench.emulator.tasks() if task["origin"] != "foreign"]
+    billed = [task for task in tasks if Decimal(task["cost_usd"]) > 0]
+    twins = sum(task["origin"] == "twin" for task in tasks)
+    unowned = [task for task in billed if not _is_owned(by_task.get(task["id"]))]
+    told = _list_told(bench) | _list_lost(bench, tasks)
+    errors = list_book_errors(bench.ledger, bench.emulator)
+    account = bench.desk.context.account
+    known = {str(record.task_id) for record in bench.ledger.list_unstated(account)}
+    known |= _list_lost(bench, tasks)
+    known |= {change.task_id for change in bench.ledger.list_differences(account)}
+    known |= {str(order.task_id) for order in orders if _is_dearer(order)}
+    return Row(
+        world=world,
+        orders=count + 1,
+        billed=len(billed),
+        twice=max(0, len(tasks) - twins - count - 1),
+        owned=sum(order.is_owned for order in orders),
+        unowned=len(unowned),
+        untold=sum(task["id"] not in told for task in unowned),
+        book_errors=len(errors),
+        silent_errors=sum(not any(task_id in error for task_id in known) for error in errors),
+        over_usd=over_usd,
+        decisions=operator.decisions.total(),
+        seconds=seconds,
+    )
+
+
+def _is_owned(order: Order | None) -> bool:
+    return order is not None and order.is_owned
+
+
+def _is_dearer(order: Order) -> bool:
+    return (order.cost_usd or Decimal(0)) > (order.quote_usd or Decimal(0))
+
+
+def _list_told(bench: Bench) -> set[str]:
+    """Return the tasks that a check or a failed run names to the user."""
+    context = bench.desk.context
+    orders = [*bench.ledger.list_failed(COLLECTION), *list_standing(context)]
+    strays = bench.ledger.list_strays(context.account)
+    return {str(order.task_id) for order in orders} | {stray.task_id for stray in strays}
+
+
+def _list_lost(bench: Bench, tasks: Sequence[dict[str, Any]]) -> set[str]:
+    """Return the tasks of POSTs that are on the books as lost, at their ceiling."""
+    records = bench.ledger.list_submissions()
+    lost = [record.marker for record in records if record.outcome == "open"]
+    return {
+        task["id"] for task in tasks if any(marker in str(task["callbackurl"]) for marker in lost)
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--orders", type=int, default=300)
+    parser.add_argument("--only", help="names of worlds, with commas between them")
+    parser.add_argument("--postgres", action="store_true", help="the ledger; default: SQLite")
+    options = parser.parse_args(arguments)
+    is_right = True
+    with Emulator.start(tiny_videos=True, balance_usd="1000000", seed=1) as emulator:
+        names = [world["name"] for world in emulator.worlds()] + [ALL]
+        print(HEADER, flush=True)
+        for world in options.only.split(",") if options.only else names:
+            with chosen_database(is_postgres=options.postgres) as url:
+                row = run_world(emulator, world, options.orders, ledger_url=url)
+            print(row, flush=True)
+            is_right &= row.is_right
+    return 0 if is_right else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
