@@ -11,7 +11,7 @@ from wiro_dagster.ledger.claims import SOON_SECONDS, is_due
 from wiro_dagster.ledger.database import Database
 from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, OrderRequest, live_key, order_from_row
 from wiro_dagster.ledger.schema import orders
-from wiro_dagster.ledger.transitions import OWNED, UNDER_WAY, WITHOUT_VIDEO, OrderState
+from wiro_dagster.ledger.transitions import OWNED, WITHOUT_VIDEO, OrderState
 
 
 class Records(Database):
@@ -54,16 +54,11 @@ class Records(Database):
 
     def find_latest(self, collection: str, partition: str) -> Order | None:
         """Return the order that represents a partition now: the newest that is not superseded."""
-        query = (
-            sa.select(*ORDER_COLUMNS)
-            .where(orders.c.collection == collection, orders.c.partition == partition)
-            .where(orders.c.superseded_by.is_(None))
-            .order_by(orders.c.id.desc())
-            .limit(1)
+        return self._find_newest(
+            orders.c.collection == collection,
+            orders.c.partition == partition,
+            orders.c.superseded_by.is_(None),
         )
-        with self.reading() as connection:
-            row = connection.execute(query).one_or_none()
-        return None if row is None else order_from_row(row)
 
     def list_failed(self, collection: str) -> list[Order]:
         """Return orders that represent their partition and ended without a video."""
@@ -187,36 +182,16 @@ class Records(Database):
         with self.reading() as connection:
             return [order_from_row(row) for row in connection.execute(query)]
 
-    def list_shown(self, collection: str) -> list[Order]:
-        """Return the owned orders that represent their partition, the oldest first."""
-        query = (
-            sa.select(*ORDER_COLUMNS)
-            .where(orders.c.collection == collection, orders.c.state.in_(OWNED))
-            .where(orders.c.superseded_by.is_(None))
-            .order_by(orders.c.id)
-        )
-        with self.reading() as connection:
-            return [order_from_row(row) for row in connection.execute(query)]
-
-    def list_other_collections(self, collection: str) -> dict[str, int]:
-        """Return other collections with orders that are under way, and how many each has."""
-        query = (
-            sa.select(orders.c.collection, sa.func.count())
-            .where(orders.c.collection != collection, orders.c.state.in_(UNDER_WAY))
-            .group_by(orders.c.collection)
-        )
-        with self.reading() as connection:
-            return {row[0]: row[1] for row in connection.execute(query)}
-
     def find_owned(self, collection: str, fingerprint: str) -> Order | None:
         """Return an owned order of any partition with this fingerprint."""
-        query = (
-            sa.select(*ORDER_COLUMNS)
-            .where(orders.c.collection == collection, orders.c.fingerprint == fingerprint)
-            .where(orders.c.state.in_(OWNED))
-            .order_by(orders.c.id.desc())
-            .limit(1)
+        return self._find_newest(
+            orders.c.collection == collection,
+            orders.c.fingerprint == fingerprint,
+            orders.c.state.in_(OWNED),
         )
+
+    def _find_newest(self, *conditions: sa.ColumnElement[bool]) -> Order | None:
+        query = sa.select(*ORDER_COLUMNS).where(*conditions).order_by(orders.c.id.desc()).limit(1)
         with self.reading() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else order_from_row(row)

@@ -163,16 +163,6 @@ class Tasks(Database):
                     )
         return new
 
-    def forget_strays(self, account: str, task_ids: Collection[str]) -> None:
-        """Remove tasks from the unexplained ones, because an order explains them now."""
-        if task_ids:
-            with self.writing() as connection:
-                connection.execute(
-                    sa.delete(strays).where(
-                        strays.c.account == account, strays.c.task_id.in_(task_ids)
-                    )
-                )
-
     def accept_strays(self, account: str, task_ids: Collection[str], reason: str) -> int:
         """Note that the user knows these tasks. Return how many there were."""
         with self.writing() as connection:
