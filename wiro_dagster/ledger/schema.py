@@ -225,7 +225,6 @@ accounts = sa.Table(
     # The one process that reads Wiro's list for the account.
     sa.Column("watcher", sa.String(64)),
     sa.Column("watcher_until", _Time),
-    sa.Column("swept_at", _Time),
 )
 
 collections = sa.Table(

@@ -69,15 +69,6 @@ class Tasks(Database):
             )
         return result.rowcount == 1
 
-    def note_sweep(self, account: str) -> None:
-        """Note that the account's list was read."""
-        with self.writing() as connection:
-            connection.execute(
-                sa.update(accounts)
-                .where(accounts.c.account == account)
-                .values(swept_at=self.clock())
-            )
-
     def is_watch_due(self, account: str) -> bool:
         """Whether a task of the account, or a cost that was not stated, is due to be read."""
         now = self.clock()

@@ -125,7 +125,6 @@ class Watch:
         run_all(self._closer_looks(sweep))
         run_all(self._cost_rechecks())
         self._put_off(sweep)
-        ledger.note_sweep(context.account)
         sweep.report.looked = len(sweep.seen) + len(sweep.details)
         return sweep.report
 
