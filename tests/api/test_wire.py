@@ -12,14 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wiro_dagster.api.models import (
-    Parameter,
-    ParameterGroup,
-    ParameterOption,
-    PriceEntry,
-    find_summary,
-    read_model,
-)
+from wiro_dagster.api.inputs import InputOption, InputSpec
+from wiro_dagster.api.models import PriceEntry, find_summary, read_model
 from wiro_dagster.api.types import OutputFile, Task, TaskPage, find_page, find_task
 from wiro_dagster.api.wire import (
     find_decimal,
@@ -320,39 +314,26 @@ MODEL = {
 def test_a_model_is_translated_once() -> None:
     """Groups, options, ranges and prices keep their meaning; prices are exact."""
     model = read_model("minimax/hailuo-2-3", MODEL)
-    assert model.parameters == (
-        ParameterGroup(
-            title="Inputs",
-            items=(
-                Parameter(
-                    id="resolution",
-                    type="select",
-                    label="Resolution",
-                    required=True,
-                    default="768P",
-                    options=(
-                        ParameterOption(label="HD", value="768P"),
-                        ParameterOption(label="1080", value="1080"),
-                        ParameterOption(label="4K", value="4K"),
-                    ),
-                    minimum=None,
-                    maximum=None,
-                    step=None,
-                    note="n",
-                ),
-                Parameter(
-                    id="strength",
-                    type="range",
-                    label="",
-                    required=False,
-                    default=None,
-                    options=(),
-                    minimum=Decimal(0),
-                    maximum=Decimal("1.0"),
-                    step=Decimal("0.05"),
-                    note="",
-                ),
+    assert model.inputs == (
+        InputSpec(
+            id="resolution",
+            type="select",
+            label="Resolution",
+            required=True,
+            default="768P",
+            options=(
+                InputOption("768P", "HD"),
+                InputOption("1080"),
+                InputOption("4K"),
             ),
+            note="n",
+        ),
+        InputSpec(
+            id="strength",
+            type="range",
+            minimum=Decimal(0),
+            maximum=Decimal("1.0"),
+            step=Decimal("0.05"),
         ),
     )
     assert model.prices == (
@@ -367,14 +348,13 @@ def test_a_model_is_translated_once() -> None:
 
 def test_parameters_come_in_several_shapes() -> None:
     """A JSON string, a flat list and null are read; null means that nothing can be validated."""
-    groups = read_model("a/b", MODEL).parameters
-    assert read_model("a/b", {"parameters": json.dumps(MODEL["parameters"])}).parameters == groups
-    flat = read_model("a/b", {"parameters": [{"id": "prompt", "type": "text"}]}).parameters
-    assert flat is not None
-    assert [item.id for group in flat for item in group.items] == ["prompt"]
+    inputs = read_model("a/b", MODEL).inputs
+    assert read_model("a/b", {"parameters": json.dumps(MODEL["parameters"])}).inputs == inputs
+    flat = read_model("a/b", {"parameters": [{"id": "prompt", "type": "text"}]}).inputs
+    assert flat == (InputSpec("prompt", "text"),)
     unreadable: tuple[object, ...] = (None, "null", "{broken", 5)
     for value in unreadable:
-        assert read_model("a/b", {"parameters": value}).parameters is None
+        assert read_model("a/b", {"parameters": value}).inputs is None
 
 
 @pytest.mark.parametrize("value", [None, "", [], "[]", "null", {}])

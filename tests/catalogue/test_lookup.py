@@ -22,7 +22,7 @@ DETAIL = read_model(
         "categories": ["text-to-video"],
     },
 )
-CHANGED = DETAIL.model_copy(update={"parameters": ()})
+CHANGED = DETAIL.model_copy(update={"inputs": ()})
 
 
 class Wiro:
@@ -155,6 +155,17 @@ def test_a_cached_model_is_plain_json() -> None:
     stored = json.loads(json.dumps(cached.to_json()))
     assert CachedModel.from_json(stored) == cached
     assert cached.previous == DETAIL
+
+
+def test_every_kind_of_input_survives_the_cache() -> None:
+    """Bounds, options and a type that we do not know come back as Wiro stated them."""
+    items = [
+        {"id": "speed", "type": "range", "min": "0.10", "max": 20, "step": "0.1"},
+        {"id": "size", "type": "select", "options": [{"value": 1, "label": "one"}, "2"]},
+        {"id": "shape", "type": "hologram", "required": True, "default": "round"},
+    ]
+    cached = CachedModel(read_model("acme/odd", {"parameters": items}), 5.0)
+    assert CachedModel.from_json(json.loads(json.dumps(cached.to_json()))) == cached
 
 
 @pytest.mark.parametrize("stored", [{}, {"detail": None, "previous": None, "fetched_at": 1}])

@@ -6,20 +6,17 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError
 
 from wiro_dagster.api.bounds import MaybeMoney, find_money
-from wiro_dagster.api.types import WireModel, find_model, read_each
+from wiro_dagster.api.inputs import InputSpec, read_inputs
+from wiro_dagster.api.types import WireModel, find_model
 from wiro_dagster.api.wire import (
-    find_decimal,
-    find_list,
     find_name,
     find_object,
     find_seconds,
     find_text,
-    find_truth,
     parse_json,
-    read_objects,
     read_slug,
     read_text,
     read_words,
@@ -28,9 +25,7 @@ from wiro_dagster.errors import NotFound
 
 _Text = Annotated[str, BeforeValidator(read_text)]
 _Name = Annotated[str, BeforeValidator(find_name)]
-_MaybeText = Annotated[str | None, BeforeValidator(find_text)]
 _MaybeName = Annotated[str | None, BeforeValidator(find_name)]
-_MaybeNumber = Annotated[Decimal | None, BeforeValidator(find_decimal)]
 _Words = Annotated[tuple[str, ...], BeforeValidator(read_words)]
 
 
@@ -70,52 +65,6 @@ class PriceEntry(WireModel):
     )
 
 
-class ParameterOption(WireModel):
-    """One choice of a `select`."""
-
-    value: Annotated[str, BeforeValidator(find_text)]
-    label: str
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill(cls, item: Any) -> Any:
-        """Take a bare value, too; a choice without a label is called by its value."""
-        fields = item if isinstance(item, Mapping) else {"value": item}
-        label = find_name(fields.get("label")) or read_text(fields.get("value"))
-        return {"value": fields.get("value"), "label": label}
-
-
-def _read_options(value: Any) -> tuple[ParameterOption, ...]:
-    return read_each(ParameterOption, find_list(value) or ())
-
-
-class Parameter(WireModel):
-    """One input that a model declares."""
-
-    id: _Name
-    type: Annotated[str, BeforeValidator(lambda value: read_text(value).strip().lower())] = ""
-    """Wiro's word, for example `text`, `select`, `range`, `fileinput`."""
-    label: _Text = ""
-    required: Annotated[bool, BeforeValidator(lambda value: find_truth(value) or False)] = False
-    default: _MaybeText = None
-    options: Annotated[tuple[ParameterOption, ...], BeforeValidator(_read_options)] = ()
-    minimum: _MaybeNumber = Field(default=None, validation_alias="min")
-    maximum: _MaybeNumber = Field(default=None, validation_alias="max")
-    step: _MaybeNumber = None
-    note: _Text = ""
-
-
-def _read_parameters(value: Any) -> tuple[Parameter, ...]:
-    return read_each(Parameter, find_list(value) or ())
-
-
-class ParameterGroup(WireModel):
-    """A titled group of a model's inputs."""
-
-    title: _Text = ""
-    items: Annotated[tuple[Parameter, ...], BeforeValidator(_read_parameters)] = ()
-
-
 class ModelSummary(WireModel):
     """One model as Tool/List shows it."""
 
@@ -138,7 +87,7 @@ class ModelDetail(WireModel):
     slug: str
     """`owner/project`."""
     title: str | None
-    parameters: tuple[ParameterGroup, ...] | None
+    inputs: tuple[InputSpec, ...] | None
     """None if Wiro declares none: inputs cannot be validated."""
     prices: tuple[PriceEntry, ...] | None
     """None if the price list is missing or cannot be read."""
@@ -173,7 +122,7 @@ def read_model(slug: str, fields: Mapping[str, Any]) -> ModelDetail:
     return ModelDetail(
         slug=slug,
         title=_find_title(fields),
-        parameters=_find_groups(fields.get("parameters")),
+        inputs=read_inputs(fields.get("parameters")),
         prices=prices,
         price_problem=price_problem,
         cost_per_second_usd=fields.get("cps"),
@@ -185,17 +134,6 @@ def read_model(slug: str, fields: Mapping[str, Any]) -> ModelDetail:
 
 def _find_title(fields: Mapping[str, Any]) -> str | None:
     return find_name(fields.get("title")) or find_name(fields.get("name"))
-
-
-def _find_groups(value: Any) -> tuple[ParameterGroup, ...] | None:
-    """Return the groups of inputs that a model declares; None for anything but a list."""
-    if find_list(value) is None:
-        return None
-    groups = read_objects(value)
-    if groups and not any("items" in group for group in groups):
-        # Inputs without a group around them.
-        groups = [{"items": groups}]
-    return read_each(ParameterGroup, groups)
 
 
 def _read_price_list(value: Any) -> tuple[tuple[PriceEntry, ...] | None, str | None]:

@@ -7,6 +7,7 @@ inputs, problems = schema.validate({"prompt": "A fox in the snow", "duration": 1
 
 from __future__ import annotations
 
+from wiro_dagster.api.inputs import InputOption, InputSpec
 from wiro_dagster.catalogue.bounds import MAX_FILE_BYTES
 from wiro_dagster.catalogue.catalogue import (
     CachedModel,
@@ -35,13 +36,13 @@ from wiro_dagster.catalogue.files import (
     read_local_file,
 )
 from wiro_dagster.catalogue.page import schema_from_page
+from wiro_dagster.catalogue.rules import InputRule
 from wiro_dagster.catalogue.schema import (
     CheckedInputs,
     InputProblem,
     ModelSchema,
     OutputKind,
 )
-from wiro_dagster.catalogue.spec import InputOption, InputRule, InputSpec
 
 __all__ = [
     "MAX_FILE_BYTES",

@@ -60,9 +60,9 @@ class CachedModel:
     def to_json(self) -> dict[str, Any]:
         """Return plain values for a JSON column; money as text."""
         return {
-            "detail": _details().dump_python(self.detail, mode="json"),
+            "detail": _as_json(self.detail),
             "fetched_at": self.fetched_at,
-            "previous": _details().dump_python(self.previous, mode="json"),
+            "previous": _as_json(self.previous),
             "changed_at": self.changed_at,
         }
 
@@ -273,6 +273,11 @@ class Catalogue:
             f"there is no model {shown(slug)}.{hint}{asked} Write owner/model in lower case, "
             "as in the address of the model's page."
         )
+
+
+def _as_json(detail: ModelDetail | None) -> Any:
+    # Inputs are read back by their aliases, which catalogue entries use too.
+    return _details().dump_python(detail, mode="json", by_alias=True)
 
 
 @lru_cache(maxsize=1)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from wiro_dagster.api.models import ModelDetail, Parameter
+from wiro_dagster.api.inputs import FILE_TYPES, INPUT_TYPES, InputSpec
+from wiro_dagster.api.models import ModelDetail
 from wiro_dagster.catalogue.reading import read_value
 from wiro_dagster.catalogue.schema import ModelSchema, OutputKind, find_prompt_input
-from wiro_dagster.catalogue.spec import FILE_TYPES, INPUT_TYPES, InputOption, InputSpec
 from wiro_dagster.catalogue.suggestions import shown
 
 _KIND_WORDS: tuple[tuple[str, OutputKind], ...] = (
@@ -32,7 +32,7 @@ def schema_from_model_detail(detail: ModelDetail) -> ModelSchema:
     same name, a default that the input itself would refuse, a minimum above its maximum.
     """
     kind = find_output_kind(detail.categories)
-    if detail.parameters is None:
+    if detail.inputs is None:
         return ModelSchema(
             slug=detail.slug,
             inputs=None,
@@ -42,9 +42,7 @@ def schema_from_model_detail(detail: ModelDetail) -> ModelSchema:
             notes=(unvalidated_note(detail.slug),),
         )
     notes: list[str] = []
-    specs = settled_specs(
-        (_spec_from(item) for group in detail.parameters for item in group.items), notes
-    )
+    specs = settled_specs(detail.inputs, notes)
     return ModelSchema(
         slug=detail.slug,
         inputs=specs,
@@ -104,18 +102,3 @@ def _settled(spec: InputSpec, notes: list[str]) -> InputSpec:
         notes.append(f"{spec.id} has the default {shown(spec.default)}, which it does not take.")
         return replace(spec, default=None)
     return spec
-
-
-def _spec_from(parameter: Parameter) -> InputSpec:
-    return InputSpec(
-        id=parameter.id,
-        type=parameter.type,
-        required=parameter.required,
-        default=parameter.default,
-        options=tuple(InputOption(option.value, option.label) for option in parameter.options),
-        minimum=parameter.minimum,
-        maximum=parameter.maximum,
-        step=parameter.step,
-        label=parameter.label,
-        note=parameter.note,
-    )

@@ -26,10 +26,11 @@ from typing import Any, Literal
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from wiro_dagster.api.inputs import INPUT_TYPES
 from wiro_dagster.catalogue.detail import settled_specs, unvalidated_note
 from wiro_dagster.catalogue.plain_text import parse_json, parse_yaml, read_text_file
 from wiro_dagster.catalogue.schema import ModelSchema, SchemaSource, find_prompt_input
-from wiro_dagster.catalogue.suggestions import find_slug, shown
+from wiro_dagster.catalogue.suggestions import find_slug, listing, shown
 from wiro_dagster.errors import InputError
 
 _SUFFIXES = {".yaml", ".yml", ".json"}
@@ -61,7 +62,9 @@ def schema_from_entry(entry: object, *, file: str, source: SchemaSource = "entry
         raise InputError(*(_problem(file, detail) for detail in error.errors())) from error
     if find_slug(stated.slug) != stated.slug:
         raise InputError(f"{file}: slug: {shown(stated.slug)} is not a lower-case owner/model.")
-    problems: list[str] = []
+    problems = _unknown_types(stated)
+    if problems:
+        raise InputError(*(f"{file}: {problem}" for problem in problems))
     specs = None if stated.inputs is None else settled_specs(stated.inputs, problems)
     prompt = stated.prompt_input
     if given is not entry:
@@ -76,8 +79,11 @@ def schema_from_entry(entry: object, *, file: str, source: SchemaSource = "entry
 
 def entry_from_schema(schema: ModelSchema) -> dict[str, Any]:
     """Return a schema as an entry: plain values, without what is not stated."""
+    specs = schema.inputs
+    if specs is not None:
+        specs = tuple(s if s.type in INPUT_TYPES else replace(s, type="any") for s in specs)
     entry: dict[str, Any] = _schemas().dump_python(
-        schema, mode="json", by_alias=True, exclude_defaults=True
+        replace(schema, inputs=specs), mode="json", by_alias=True, exclude_defaults=True
     )
     return entry
 
@@ -156,6 +162,15 @@ def _problem(file: str, detail: Mapping[str, Any]) -> str:
     message = _MESSAGES.get(detail["type"], detail["msg"].removeprefix("Value error, "))
     given = "" if isinstance(detail["input"], dict) else f" (given: {shown(detail['input'])})"
     return f"{file}: {field}: {message}{given}."
+
+
+def _unknown_types(schema: ModelSchema) -> list[str]:
+    return [
+        f"inputs.{number}.type: write one of {listing(sorted(INPUT_TYPES))} "
+        f"(given: {shown(spec.type)})."
+        for number, spec in enumerate(schema.inputs or (), 1)
+        if spec.type not in INPUT_TYPES
+    ]
 
 
 def _unknown_names(schema: ModelSchema) -> list[str]:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from wiro_dagster.api.inputs import InputSpec
 from wiro_dagster.catalogue.files import AssetFileInput, FileInput, LocalFolders, read_local_file
-from wiro_dagster.catalogue.spec import InputSpec
 from wiro_dagster.catalogue.suggestions import shown
 from wiro_dagster.catalogue.values import is_absent, wire_text
 from wiro_dagster.errors import InputError

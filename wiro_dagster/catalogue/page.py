@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from wiro_dagster.api.inputs import InputOption, InputSpec
 from wiro_dagster.catalogue.detail import find_output_kind, settled_specs
 from wiro_dagster.catalogue.schema import ModelSchema, find_prompt_input
-from wiro_dagster.catalogue.spec import InputOption, InputSpec
 from wiro_dagster.catalogue.suggestions import find_slug, shown
 from wiro_dagster.errors import InputError
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from wiro_dagster.catalogue.spec import TEXT_TYPES, InputSpec
+from wiro_dagster.api.inputs import TEXT_TYPES, InputSpec
 from wiro_dagster.catalogue.suggestions import did_you_mean, listing, shown
 from wiro_dagster.catalogue.values import (
     find_amount,

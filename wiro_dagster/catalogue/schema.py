@@ -12,10 +12,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
+from wiro_dagster.api.inputs import STRICT, TEXT_TYPES, InputSpec
 from wiro_dagster.catalogue.file_values import read_file_input, read_file_or_url
 from wiro_dagster.catalogue.files import FileInput, LocalFolders
 from wiro_dagster.catalogue.reading import read_value
-from wiro_dagster.catalogue.spec import STRICT, TEXT_TYPES, InputRule, InputSpec
+from wiro_dagster.catalogue.rules import InputRule
 from wiro_dagster.catalogue.suggestions import did_you_mean, listing, shown
 from wiro_dagster.catalogue.values import is_absent, plain_wire_value, wire_text
 

@@ -66,7 +66,7 @@ class RunSize:
             number = find_number(text)
             if number is not None and number >= 1:
                 return math.ceil(number), "bound" if folded(name).startswith("max") else "exact"
-        if self.model.parameters is None or self._declares(_COUNT_NAMES):
+        if self.model.inputs is None or self._declares(_COUNT_NAMES):
             return 1, "unbounded"
         return 1, "estimate"
 
@@ -111,19 +111,17 @@ class RunSize:
         return count
 
     def _declares(self, names: frozenset[str]) -> bool:
-        groups = self.model.parameters or ()
-        return any(folded(item.id) in names for group in groups for item in group.items)
+        return any(folded(spec.id) in names for spec in self.model.inputs or ())
 
     def _file_names(self) -> set[str]:
-        if self.model.parameters is None:
+        if self.model.inputs is None:
             return {
                 name.removesuffix("Url")
                 for name, value in self.inputs.items()
                 if isinstance(value, (FileInput, tuple))
                 or (isinstance(value, str) and is_url(value))
             }
-        items = (item for group in self.model.parameters for item in group.items)
-        return {item.id for item in items if item.type.endswith("fileinput")}
+        return {spec.id for spec in self.model.inputs if spec.is_file}
 
 
 def _count(value: object) -> int:
