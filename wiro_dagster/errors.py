@@ -155,7 +155,8 @@ class DownloadError(WiroError):
     Args:
         is_final: another try would fail in the same way (malformed address, larger than allowed).
         is_configuration: a setting of ours forbids it. The message names the setting. Once the
-            setting is changed, the same download can succeed.
+            setting is changed, the same download can succeed. If `is_final` is set too, it forbids
+            this file only.
     """
 
     def __init__(

@@ -157,10 +157,28 @@ def _longer_sound(film: bytes) -> bytes:
 
 
 def _unknown_sound(film: bytes) -> bytes:
-    at, kind = film.rfind(b"mp4a"), film.find(b"\x40\x15", film.find(b"esds"))
+    at, kind = film.rfind(b"mp4a"), film.find(b"\x40\x15", film.rfind(b"esds"))
     changed = bytearray(film)
     changed[at : at + 4], changed[kind] = b"apac", 0xC5
     return bytes(changed)
+
+
+def _two_sounds(path: Path) -> bytes:
+    with (
+        av.open(io.BytesIO(_film(sound=True)(path))) as film,
+        av.open(str(path), "w", format="mp4") as output,
+    ):
+        sources = [film.streams.video[0], film.streams.audio[0], film.streams.audio[0]]
+        streams = [output.add_stream_from_template(source) for source in sources]
+        for packet in [packet for packet in film.demux() if packet.dts is not None]:
+            for source, stream in zip(sources, streams, strict=True):
+                if packet.stream is source:
+                    again = av.Packet(bytes(packet))
+                    again.pts, again.dts, again.duration = packet.pts, packet.dts, packet.duration
+                    again.time_base, again.stream = packet.time_base, stream
+                    again.is_keyframe = packet.is_keyframe
+                    output.mux(again)
+    return _unknown_sound(path.read_bytes())
 
 
 def _damaged_sound(film: bytes) -> bytes:
@@ -268,7 +286,8 @@ _KINDS: tuple[Odd, ...] = (
     Odd("title of markup", _coloured(1, "yuv420p", "<script>\x1b[2J\n"), MP4, ".mp4"),
     Odd("empty sound track", _empty_sound, MP4, ".mp4"),
     Odd("sound shorter than it says", _changed(_longer_sound, sound=True), MP4, ".mp4"),
-    Odd("sound of an unknown codec", _changed(_unknown_sound, sound=True), MP4, ".mp4", False),
+    Odd("sound of an unknown codec", _changed(_unknown_sound, sound=True), MP4, ".mp4"),
+    Odd("second sound of an unknown codec", _two_sounds, MP4, ".mp4"),
     Odd("damaged sound", _changed(_damaged_sound, sound=True, seconds=2), MP4, ".mp4", False),
     Odd("a hole in the middle", _changed(_hole, seconds=2), MP4, ".mp4", False),
     Odd("flipped bits", _changed(_flipped, width=160, height=90), MP4, ".mp4", False),

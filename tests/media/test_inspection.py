@@ -18,7 +18,9 @@ from wiro_dagster.media import (
     inspect,
 )
 from wiro_dagster.media.container import open_media
+from wiro_dagster.media.content_type import HEAD_BYTES
 from wiro_dagster.media.decoding import PixelBudget, read_tracks
+from wiro_dagster.media.stated_size import read_stated_size
 
 VIDEO_BLACK = 16
 
@@ -132,6 +134,50 @@ def test_a_file_of_too_many_pixels_is_looked_at_in_part(tmp_path: Path) -> None:
     assert tracks.problem is None
     assert tracks.film
     assert tracks.film.count == 30
+
+
+PICTURES = {
+    "png": {},
+    "jpeg": {},
+    "gif": {},
+    "bmp": {},
+    "tiff": {},
+    "webp": {},
+    "lossless.webp": {"lossless": True},
+    "avif": {"speed": 10},
+}
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+def test_a_pictures_size_is_read_from_its_header(tmp_path: Path, kind: str) -> None:
+    """Whatever its format: no decoder is needed to see that a picture is too large for one."""
+    path = tmp_path / "picture"
+    Image.new("RGB", (90, 60)).save(path, format=kind.rpartition(".")[2], **PICTURES[kind])
+    with path.open("rb") as file:
+        assert read_stated_size(file, file.read(HEAD_BYTES)) == (90, 60)
+
+
+@pytest.mark.parametrize("cut", [3, 12, 20, 40])
+@pytest.mark.parametrize("kind", PICTURES)
+def test_a_header_that_breaks_off_states_no_size(tmp_path: Path, kind: str, cut: int) -> None:
+    """Nor does it harm anything."""
+    path = tmp_path / "picture"
+    Image.new("RGB", (90, 60)).save(path, format=kind.rpartition(".")[2], **PICTURES[kind])
+    path.write_bytes(path.read_bytes()[:cut])
+    with path.open("rb") as file:
+        assert read_stated_size(file, file.read(HEAD_BYTES)) in {(0, 0), (90, 60)}
+
+
+def test_a_jpeg_of_too_many_pixels_is_not_called_damaged(tmp_path: Path) -> None:
+    """It was not looked at, and why is told."""
+    path = tmp_path / "picture.jpg"
+    Image.new("RGB", (90, 60)).save(path)
+    jpeg = bytearray(path.read_bytes())
+    at = jpeg.index(b"\xff\xc0")
+    jpeg[at + 5 : at + 9] = (16_000).to_bytes(2, "big") * 2
+    path.write_bytes(jpeg)
+    seen = inspect(path, "image/jpeg")
+    assert (seen.problem, seen.unseen) == (None, "it is too large: 16000 x 16000 pixels")
 
 
 def test_an_inspection_survives_json(tmp_path: Path) -> None:

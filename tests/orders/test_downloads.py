@@ -150,15 +150,26 @@ def test_ordering_a_given_up_video_again_fetches_it_and_buys_nothing(bench: Benc
     assert (order.state, bench.runs()) == ("delivered", 1)
 
 
-def test_a_file_that_is_too_large_is_refused(emulator: Emulator, tmp_path: Path) -> None:
-    """The size is capped before anything is kept."""
+def test_a_file_above_the_limit_waits_for_the_limit(emulator: Emulator, tmp_path: Path) -> None:
+    """Told, never given up, no reason to stop buying; it comes once the limit is raised."""
     bench = open_bench(emulator, tmp_path, policy=replace(STEADY, max_file_bytes=100))
-    bench.place("cat")
-    (order,) = bench.settle(STEADY.timing.sure_gone_seconds + 5000, longest_step=600)
-    assert order.state == "uncollected"
-    assert "larger than allowed" in str(order.error)
+    finish_task(bench)
+    bench.tick()
+    bench.advance(2 * STEADY.timing.sure_gone_seconds)
+    for _ in range(6):
+        bench.tick()
+        bench.advance(700)
+    assert bench.state("cat") == "finished"
+    assert bench.desk.find_problem() is None
+    (told,) = bench.told()
+    assert "max_file_bytes" in told
+    assert "as long as Wiro still has" in told
     assert not list((tmp_path / "videos").rglob("*.mp4"))
     bench.close()
+    raised = open_bench(emulator, tmp_path)
+    raised.settle()
+    assert (raised.state("cat"), raised.runs()) == ("delivered", 1)
+    raised.close()
 
 
 @pytest.mark.parametrize("step", ["staging", "commit", "find_size"])

@@ -105,18 +105,6 @@ def is_text(head: bytes) -> bool:
     return bool(text) and not _CONTROLS.intersection(text)
 
 
-def stated_size(head: bytes) -> tuple[int, int]:
-    """Return width and height that a picture's first bytes state; 0 and 0 if they are not known.
-
-    Formats are read whose decoders take memory for the whole picture before anything can stop them.
-    """
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
-    if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X":
-        return int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
-    return 0, 0
-
-
 def sniff(head: bytes) -> str | None:
     """Return the content type that a file's first bytes show; None if they show none we know."""
     for start, content_type in _STARTS:

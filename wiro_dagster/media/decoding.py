@@ -94,6 +94,7 @@ class Tracks:
     sounds: tuple[Track, ...]
     problem: str | None
     unseen: str | None
+    unheard: str | None
 
     @property
     def first(self) -> Track | None:
@@ -125,7 +126,7 @@ def read_tracks(
     else:
         unseen = _decode(container, film, sounds, see, budget)
         problem = _find_problem(container, film, sounds, is_whole=unseen is None)
-    return Tracks(film, sounds, problem, unseen)
+    return Tracks(film, sounds, problem, unseen, _why_unheard(container, film, sounds))
 
 
 def _decode(
@@ -179,14 +180,22 @@ def _find_problem(
     if film:
         problem = film.problem or _why_empty(film) or (is_whole and _why_short(container, film))
         # An empty sound track is declared by many encoders; players pass over it.
-        return problem or _find_sound_problem(container, sounds)
+        return problem or _find_sound_problem(sounds)
     sound = sounds[0]
     return sound.problem or _why_empty(sound) or _why_short(container, sound) or None
 
 
-def _find_sound_problem(container: InputContainer, sounds: Sequence[Track]) -> str | None:
-    if container.streams.audio and not sounds:
-        return "Its sound is in a codec that cannot be decoded here."
+def _why_unheard(
+    container: InputContainer, film: Track | None, sounds: Sequence[Track]
+) -> str | None:
+    # That no decoder is installed here says nothing against the file. A second track that cannot
+    # be decoded, as some cameras add, is passed over: players do the same.
+    if film and container.streams.audio and not sounds:
+        return "its sound is in a codec that cannot be decoded here"
+    return None
+
+
+def _find_sound_problem(sounds: Sequence[Track]) -> str | None:
     for sound in sounds:
         empty = _why_empty(sound) if sound.packet_count else None
         if sound.problem or empty:

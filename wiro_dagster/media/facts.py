@@ -82,6 +82,8 @@ class Inspection:
     """What is wrong with the file; None if nothing is."""
     unseen: str | None = None
     """Why the file, or the rest of it, was not looked at; None if it was decoded to its end."""
+    unheard: str | None = None
+    """Why the sound of a film was not looked at, though its pictures were; None if it was."""
     measures: FrameMeasures | None = None
     """Of a video."""
     ratio: float | None = None
@@ -109,6 +111,7 @@ class Inspection:
             content_type=values["content_type"],
             problem=values["problem"],
             unseen=values["unseen"],
+            unheard=values["unheard"],
             measures=None if measures is None else FrameMeasures.from_json(measures),
             ratio=values["ratio"],
             **{name: text and base64.b64decode(text) for name, text in pictures.items()},

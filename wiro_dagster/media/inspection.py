@@ -22,13 +22,13 @@ from wiro_dagster.media.content_type import (
     is_error_page,
     is_generic,
     sniff,
-    stated_size,
 )
 from wiro_dagster.media.decoding import PixelBudget, Tracks, read_tracks
 from wiro_dagster.media.facts import Inspection, MediaFacts, MediaKind
 from wiro_dagster.media.measures import FrameMeter
 from wiro_dagster.media.pictures import POSTER_BYTES, PREVIEW_BYTES, Album
 from wiro_dagster.media.scaling import shape_of
+from wiro_dagster.media.stated_size import read_stated_size
 from wiro_dagster.media.webp import can_read_animations, is_animated_webp, read_animation
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def inspect(
     """
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
+        width, height = read_stated_size(file, head)
     claimed, found = family_of(content_type), family_of(sniff(head))
     bare = Inspection(MediaFacts(found or "file"), sniff(head))
     if not head:
@@ -98,7 +99,6 @@ def inspect(
         return replace(bare, facts=MediaFacts("file"))
     if verify == "bytes":
         return replace(bare, unseen='decoding is switched off (verify is "bytes")')
-    width, height = stated_size(head)
     if width * height > MOST_FRAME_PIXELS:
         return replace(bare, unseen=f"it is too large: {width} x {height} pixels")
     look = _Look(path, bare)
@@ -174,6 +174,7 @@ class _Look:
                 or _FORMAT_TYPES.get(container.format.name),
                 problem=tracks.problem,
                 unseen=tracks.unseen,
+                unheard=tracks.unheard,
                 measures=meter.measures() if meter else None,
                 ratio=shape.ratio if shape else None,
             )

@@ -48,12 +48,15 @@ def note_stored(context: OrderContext, order: Order, files: Sequence[Mapping[str
 def note_not_collected(context: OrderContext, order: Order, error: Exception) -> str:
     """Note that an order's files could not be fetched. Return a notice.
 
-    A fault of configuration or of the store pauses buying and ends nothing: everything goes on when
-    it is put right, however long that takes. Only what Wiro itself no longer has is written off.
+    A fault of configuration or of the store ends nothing: everything goes on when it is put right,
+    however long that takes. It also pauses buying, unless it concerns this one file (its size).
+    Only what Wiro itself no longer has is written off.
     """
     now, timing = context.now(), context.policy.timing
     reason = str(error) if isinstance(error, WiroError) else f"{type(error).__name__}: {error}"
-    if getattr(error, "is_configuration", False):
+    if _forbids_this_file(error):
+        pass
+    elif getattr(error, "is_configuration", False):
         kind: ProblemKind = "store" if isinstance(error, StoreError) else "hosts"
         until = now + timing.refused_pause_seconds
         context.gate.close(until=until, reason=reason, problem=kind)
@@ -68,6 +71,10 @@ def note_not_collected(context: OrderContext, order: Order, error: Exception) ->
         due_at=context.retry_at(order),
     )
     return f"{order.name}: the files of task {order.task_id} could not be fetched yet: {reason}"
+
+
+def _forbids_this_file(error: Exception) -> bool:
+    return isinstance(error, DownloadError) and error.is_configuration and error.is_final
 
 
 def _is_sure(context: OrderContext, order: Order, reason: str) -> bool:

@@ -29,6 +29,8 @@ class Findings:
     """What is wrong with the file."""
     unseen: str | None = None
     """Why it, or the rest of it, was not looked at."""
+    unheard: str | None = None
+    """Why the sound of a film was not looked at."""
     ratio: float | None = None
     """Width by height as shown."""
     image_ratio: float | None = None
@@ -46,6 +48,7 @@ class Findings:
             measures=None if measured is None else FrameMeasures.from_json(measured),
             problem=values.get("problem"),
             unseen=values.get("unseen"),
+            unheard=values.get("unheard"),
             ratio=values.get("ratio"),
             image_ratio=values.get("image_ratio"),
         )
@@ -63,6 +66,7 @@ def find_out(seen: Inspection, inputs: Mapping[str, Any]) -> Findings:
         measures=seen.measures,
         problem=seen.problem,
         unseen=seen.unseen,
+        unheard=seen.unheard,
         ratio=seen.ratio if is_video else None,
         image_ratio=_measure_first_image(inputs) if is_video and seen.ratio else None,
     )

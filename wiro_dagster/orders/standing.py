@@ -45,6 +45,6 @@ def _help(order: Order) -> str:
         case "running" | "settling":
             return f"Look at task {order.task_id} at Wiro, or stop it: orders abandon {order.id}"
         case "finished":
-            return "Downloads go on when the cause is put right."
+            return "It goes on when the cause is put right, as long as Wiro still has the files."
         case _:
             return "Check that the sensor is running."

@@ -119,9 +119,9 @@ def judge_order(order: Order, checks: VideoChecks) -> dict[str, str]:
 def find_unseen(order: Order) -> str | None:
     """Return why a file of an order was not looked at, or not to its end; None if all were."""
     for file in order.files:
-        unseen = (file.get("findings") or {}).get("unseen")
-        if unseen:
-            return str(unseen)
+        findings = Findings.from_json(file.get("findings") or {})
+        if findings.unseen or findings.unheard:
+            return findings.unseen or findings.unheard
     return None
 
 
@@ -138,7 +138,9 @@ def _judge_playable(video: _Delivery) -> _Verdict:
     findings = video.findings
     if findings.problem is not None:
         return findings.problem
-    is_seen = findings.unseen is None and video.media.get("kind") in _PLAYABLE_KINDS
+    is_seen = (
+        not (findings.unseen or findings.unheard) and video.media.get("kind") in _PLAYABLE_KINDS
+    )
     return "" if is_seen and video.file.get("findings") else None
 
 

@@ -20,7 +20,6 @@ from wiro_dagster.store.receiving import (
     FileSource,
     receive,
     refuse_error_page,
-    too_large,
     writing,
 )
 
@@ -64,12 +63,10 @@ def store_download(
         is_late: the source may no longer have the file: take what was kept, even if in doubt.
 
     Raises:
-        DownloadError: the file cannot be had, is cut, or must come once more to be sure of it;
-            final when it is larger than `max_bytes`.
+        DownloadError: the file cannot be had, is cut, or must come once more to be sure of it; both
+            final and a matter of configuration if it is larger than `max_bytes`.
         StoreError: the store cannot take it.
     """
-    if size_bytes is not None and size_bytes > max_bytes:
-        raise too_large(size_bytes, max_bytes)
     announced_bytes = size_bytes or None
     kept = _find_sound(store, key_base, content_type, look)
     if kept is not None and announced_bytes in (None, kept.size_bytes):

@@ -116,9 +116,10 @@ def writing(staged: Path) -> Iterator[Callable[[bytes], object]]:
 
 
 def too_large(size_bytes: int, max_bytes: int) -> DownloadError:
-    """Return the error for a file that is larger than allowed."""
+    """Return the error for a file that is larger than the user's limit."""
     return DownloadError(
         f"The file is larger than allowed: {size_bytes} bytes or more, {max_bytes} are accepted. "
-        "Raise the limit to take it.",
+        "Raise OrderPolicy.max_file_bytes; it then comes, as long as Wiro still has it.",
         is_final=True,
+        is_configuration=True,
     )
