@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from tests.support.project import Project
 from wiro_dagster import AssetPrompts, S3Prompts, VideoCollection, build_prompt_source
 from wiro_dagster.catalogue import Catalogue
 from wiro_dagster.catalogue.bounds import MAX_TEXT_BYTES
+from wiro_dagster.defs.missing import Missing
 from wiro_dagster.defs.order_checks import prompts_check
 from wiro_dagster.defs.prompt_sources import FilePrompts, list_rows
 from wiro_dagster.errors import ConfigurationError, InputError
@@ -291,7 +293,9 @@ def test_texts_of_prompts_are_shown_as_text_in_the_check() -> None:
         {"id": "b", "prompt": "x", "model": "minimax/hailuo-2-3", picture: "y"},
     ]
     check = prompts_check(
-        load_prompt_rows(rows, "a table", Catalogue.builtin()), dg.AssetKey("video_order")
+        load_prompt_rows(rows, "a table", Catalogue.builtin()),
+        dg.AssetKey("video_order"),
+        Missing(0, Decimal(0), 0, None),
     )
     for name in ("wiro/problem_list", "wiro/notes"):
         html = MarkdownIt().render(str(check.metadata[name].value))

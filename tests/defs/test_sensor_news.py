@@ -189,6 +189,37 @@ def test_orders_that_the_budget_holds_back_are_on_a_check(project: Project) -> N
     assert verdicts(project, "within_budget") == [False, True]
 
 
+def test_the_price_of_what_is_missing_is_told_before_the_click(project: Project) -> None:
+    """How many videos nobody has ordered, what they would cost, and what is left to spend."""
+    project.budget = "1"
+    project.write_prompts(CAT, DOG)
+    result = project.bring_prompts_in()
+    (told,) = result.asset_events or evaluations(project, "prompts_valid")
+    assert told.description == (
+        "All 2 prompts can be ordered. 2 videos are missing, 0.56 USD; budget left: 1 USD."
+    )
+    ordered = project.order("cat")
+    told, *_ = [
+        check
+        for check in ordered.get_asset_check_evaluations()
+        if check.check_name == "prompts_valid"
+    ]
+    assert str(told.description).endswith("1 video is missing, 0.28 USD; budget left: 1 USD.")
+    assert told.metadata["wiro/missing_usd"].value == 0.28
+
+
+def test_a_budget_that_is_nearly_used_up_is_told_before_it_is(project: Project) -> None:
+    """From 80 % on the check warns, once, with nothing held back."""
+    project.budget = "0.35"
+    project.write_prompts(CAT)
+    assert project.order("cat").success
+    project.settle()
+    (told,) = evaluations(project, "within_budget")
+    assert (told.passed, told.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert told.description == "0.28 USD of the 0.35 USD daily budget are spent or committed."
+    assert told.metadata["wiro/daily_budget_used_usd"].value == 0.28
+
+
 def test_the_checks_can_be_executed_at_any_time(project: Project) -> None:
     """Dagster's Execute button says what the sensor says, and a failure blocks nothing."""
     project.budget = "0.10"

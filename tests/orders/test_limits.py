@@ -283,7 +283,7 @@ def test_an_unreachable_service_only_makes_orders_wait(open_bench: Any) -> None:
     [
         (BudgetLimits(video_usd=Decimal("0.1")), "limit for one video"),
         (BudgetLimits(daily_usd=PRICE), "daily budget"),
-        (BudgetLimits(collection_usd=PRICE), "collection's budget"),
+        (BudgetLimits(collection_usd=PRICE), "collection budget"),
         (BudgetLimits(total_usd=PRICE), "total budget"),
     ],
 )

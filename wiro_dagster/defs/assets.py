@@ -9,6 +9,7 @@ import dagster as dg
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.failures import fail_with_reasons, is_failure_run, raise_failures
 from wiro_dagster.defs.metadata import CODE_VERSION
+from wiro_dagster.defs.missing import add_up_missing
 from wiro_dagster.defs.order_checks import judge_orders, prompts_check
 from wiro_dagster.defs.prices import (
     OrderConfig,
@@ -179,7 +180,8 @@ def _why_no_prompt(prompts: PromptFile, partition: str, collection: VideoCollect
 def _log_checks(context: dg.AssetExecutionContext, reporter: Reporter, prompts: PromptFile) -> None:
     """Evaluate the checks on `video_order` after a run materialized it."""
     order_key = reporter.collection.order_key
-    context.log_event(prompts_check(prompts, order_key))
+    missing = add_up_missing(reporter.desk, reporter.collection, prompts.prompts.values())
+    context.log_event(prompts_check(prompts, order_key, missing))
     for evaluation in judge_orders(reporter.desk, order_key):
         context.log_event(evaluation)
 

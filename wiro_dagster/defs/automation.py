@@ -1,75 +1,18 @@
 """Automatic orders: the collection's `auto_order`, and a schedule."""
 
 # No `from __future__ import annotations`: Dagster compares the context's annotation with its class.
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
 
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.failures import raise_failures
+from wiro_dagster.defs.missing import add_up_missing, list_missing
 from wiro_dagster.defs.order_checks import orders_check, prompts_check
 from wiro_dagster.defs.prompt_sources import asset_loader
 from wiro_dagster.defs.report import Reporter
-from wiro_dagster.ledger import Ledger, Order, OrderState
 from wiro_dagster.orders.describe import describe_placement
-from wiro_dagster.prompts import Prompt
-
-_LOOKED_UP_AT_ONCE = 500
-_WORTH_ANOTHER_TRY: tuple[OrderState, ...] = ("failed", "uncollected")
-
-
-def list_wanted(
-    ledger: Ledger, collection: VideoCollection, prompts: Iterable[Prompt]
-) -> list[Prompt]:
-    """Return the prompts that the collection's `auto_order` wants to order."""
-    if collection.auto_order == "never":
-        return []
-    takes_changed = collection.auto_order == "new_and_changed"
-    return [
-        prompt
-        for prompt, placed in _with_orders(ledger, collection, prompts)
-        if not placed or (takes_changed and _find_current(placed, prompt) is None)
-    ]
-
-
-def list_missing(
-    ledger: Ledger, collection: VideoCollection, prompts: Iterable[Prompt]
-) -> list[Prompt]:
-    """Return the prompts that have no video and no order under way.
-
-    Failed orders are among them, cancelled ones are not.
-    """
-    missing: list[Prompt] = []
-    for prompt, placed in _with_orders(ledger, collection, prompts):
-        order = _find_current(placed, prompt)
-        if order is None or order.state in _WORTH_ANOTHER_TRY:
-            missing.append(prompt)
-    return missing
-
-
-def _with_orders(
-    ledger: Ledger, collection: VideoCollection, prompts: Iterable[Prompt]
-) -> Iterator[tuple[Prompt, list[Order]]]:
-    every = list(prompts)
-    for start in range(0, len(every), _LOOKED_UP_AT_ONCE):
-        some = every[start : start + _LOOKED_UP_AT_ONCE]
-        by_partition: dict[str, list[Order]] = {prompt.id: [] for prompt in some}
-        for order in ledger.list_orders(
-            collection=collection.ledger_name, partitions=list(by_partition)
-        ):
-            by_partition[order.partition].append(order)
-        yield from ((prompt, by_partition[prompt.id]) for prompt in some)
-
-
-def _find_current(orders: Sequence[Order], prompt: Prompt) -> Order | None:
-    """Return the newest order for the prompt as it is now."""
-    fitting = [
-        order
-        for order in orders
-        if order.superseded_by is None and order.fingerprint == prompt.fingerprint
-    ]
-    return fitting[-1] if fitting else None
 
 
 def when_videos_have_come() -> dg.AutomationCondition[Any]:
@@ -136,7 +79,11 @@ def _build_missing_videos_job(collection: VideoCollection) -> dg.JobDefinition:
         for placement in placed.placements.values():
             context.log.info(describe_placement(placement))
         write: Callable[[Any], None] = context.log_event  # its annotation omits check evaluations
-        write(prompts_check(prompts, collection.order_key))
+        write(
+            prompts_check(
+                prompts, collection.order_key, add_up_missing(reporter.desk, collection, every)
+            )
+        )
         write(orders_check(ledger.list_failed(collection.ledger_name), collection.order_key))
         raise_failures(placed.failures, "No order for")
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from wiro_dagster.defs.collection import VideoCollection
+from wiro_dagster.defs.missing import add_up_missing
 from wiro_dagster.defs.order_checks import (
     ACCOUNT_CHECK,
     BOOKS_CHECK,
@@ -65,4 +66,6 @@ def _check_prompts(
         )
     except InputError as error:
         return unreadable_check(error, collection.order_key)
-    return prompts_check(prompts, collection.order_key)
+    desk = collection.open_desk(context.resources)
+    missing = add_up_missing(desk, collection, prompts.prompts.values())
+    return prompts_check(prompts, collection.order_key, missing)

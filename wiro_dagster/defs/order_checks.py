@@ -12,8 +12,10 @@ from typing import Any
 import dagster as dg
 
 from wiro_dagster.catalogue import markdown_text
+from wiro_dagster.defs.missing import Missing
 from wiro_dagster.errors import InputError
 from wiro_dagster.ledger import AccountProblem, Order, Stray
+from wiro_dagster.ledger.budget import BudgetUse
 from wiro_dagster.orders import OrderDesk
 from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.describe import describe_problem, describe_state
@@ -43,25 +45,34 @@ def judge_orders(desk: OrderDesk, order_key: dg.AssetKey) -> list[dg.AssetCheckE
     return [
         orders_check(ledger.list_failed(collection), order_key),
         account_check(desk.find_problem(), order_key),
-        budget_check(held, ledger.count_held(collection), order_key),
+        budget_check(held, ledger.count_held(collection), list_budget_uses(desk), order_key),
         moving_check(list_standing(desk.context), desk.context.now(), order_key),
         books_check(desk.context, order_key),
     ]
 
 
-def prompts_check(prompts: PromptFile, order_key: dg.AssetKey) -> dg.AssetCheckEvaluation:
+def prompts_check(
+    prompts: PromptFile, order_key: dg.AssetKey, missing: Missing
+) -> dg.AssetCheckEvaluation:
     """Check `prompts_valid` on `video_order`: whether every entry of the file can be ordered.
+
+    Its description also says how many videos are missing and what they would cost.
 
     Values that were taken for what they mean, ignored columns and Wiro's changes to models are
     shown, and do not fail the check.
     """
     problems = [str(problem) for problem in prompts.problems]
-    more: dict[str, dg.MetadataValue[Any]] = {}
+    more: dict[str, dg.MetadataValue[Any]] = {
+        "wiro/missing_videos": dg.MetadataValue.int(missing.count),
+        "wiro/missing_usd": dg.MetadataValue.float(float(missing.quote_usd)),
+    }
+    if missing.left_usd is not None:
+        more["wiro/budget_left_usd"] = dg.MetadataValue.float(float(missing.left_usd))
     if prompts.changes:
         more["wiro/model_changes"] = dg.MetadataValue.md("\n\n".join(map(str, prompts.changes)))
     if prompts.notes:
         more["wiro/notes"] = _markdown_list(prompts.notes)
-    return _prompts_check(problems, len(prompts.prompts), order_key, more)
+    return _prompts_check(problems, len(prompts.prompts), order_key, more, missing.describe())
 
 
 def unreadable_check(error: InputError, order_key: dg.AssetKey) -> dg.AssetCheckEvaluation:
@@ -74,6 +85,7 @@ def _prompts_check(
     right: int,
     order_key: dg.AssetKey,
     more: Mapping[str, dg.MetadataValue[Any]] | None = None,
+    missing: str = "",
 ) -> dg.AssetCheckEvaluation:
     metadata: dict[str, Any] = {
         "wiro/prompts": right,
@@ -82,15 +94,14 @@ def _prompts_check(
     }
     if problems:
         metadata["wiro/problem_list"] = _markdown_list(problems)
+        told = f"{len(problems)} problems. The other {right} prompts can be ordered."
+    else:
+        told = f"All {right} prompts can be ordered."
     return dg.AssetCheckEvaluation(
         asset_key=order_key,
         check_name=PROMPTS_CHECK,
         passed=not problems,
-        description=(
-            f"{len(problems)} problems. The other {right} prompts can be ordered."
-            if problems
-            else f"All {right} prompts can be ordered."
-        ),
+        description=f"{told} {missing}".rstrip(),
         metadata=metadata,
     )
 
@@ -155,31 +166,43 @@ def account_check(
     )
 
 
+def list_budget_uses(desk: OrderDesk) -> list[BudgetUse]:
+    """Return how far each budget of a collection is used."""
+    return desk.context.gate.list_uses(desk.context.collection, desk.context.limits)
+
+
 def budget_check(
-    held: Sequence[Order], count: int, order_key: dg.AssetKey
+    held: Sequence[Order], count: int, uses: Sequence[BudgetUse], order_key: dg.AssetKey
 ) -> dg.AssetCheckEvaluation:
-    """Evaluate `within_budget` on `video_order`: which orders the budget holds back, and why.
+    """Evaluate `within_budget` on `video_order`: orders held back, and budgets nearly used up.
 
     Args:
-        held: these orders, or the first of them.
+        held: the orders that the budget holds back, or the first of them.
         count: how many there are.
+        uses: how far each budget is used.
         order_key: the order asset's key.
     """
     metadata: dict[str, Any] = {"wiro/held_orders": count}
-    description = "Every order fits into the budget."
+    for use in uses:
+        metadata[f"wiro/{use.name}_budget_used_usd"] = float(use.used_usd)
+    low = [use for use in uses if use.is_low]
+    lines = [use.describe() for use in low or uses]
     if held:
         metadata["wiro/held"] = dg.MetadataValue.json(
             {order.partition: order.hold or "" for order in held[:LISTED_ORDERS]}
         )
         names = ", ".join(f'"{order.partition}"' for order in held[:_NAMED])
         more = " and others" if count > _NAMED else ""
-        description = f"The budget holds back {count} orders: {names}{more}. First: {held[0].hold}"
+        told = f"The budget holds back {count} orders: {names}{more}. First: {held[0].hold}"
+        lines = [told, *(use.describe() for use in low)]
+    elif not low:
+        lines = ["Every order fits into the budget.", *lines]
     return dg.AssetCheckEvaluation(
         asset_key=order_key,
         check_name=BUDGET_CHECK,
-        passed=not count,
+        passed=not (count or low),
         severity=dg.AssetCheckSeverity.WARN,
-        description=description,
+        description="\n".join(lines),
         metadata=metadata,
     )
 

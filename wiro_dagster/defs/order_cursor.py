@@ -16,6 +16,7 @@ class OrderCursor:
             `None` if it was never reported.
         held: how many orders the budget held back, as `within_budget` reported it.
         held_told_at: when that was, in unix seconds.
+        low: whether most of a budget was used, as `within_budget` reported it.
         standing: the first orders that stood still, as `orders_moving` reported them.
         books: what `books_match` reported, as one line.
     """
@@ -24,6 +25,7 @@ class OrderCursor:
     account: str | None = None
     held: int | None = None
     held_told_at: float = 0.0
+    low: bool = False
     standing: tuple[int, ...] | None = None
     books: str | None = None
 

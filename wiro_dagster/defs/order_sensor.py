@@ -16,6 +16,7 @@ from wiro_dagster.defs.order_checks import (
     account_check,
     books_check,
     budget_check,
+    list_budget_uses,
     moving_check,
     orders_check,
 )
@@ -84,7 +85,7 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
         for notice in report.notices:
             context.log.warning(notice)
         orders = claim_reportable(reporter)
-        checks, after = find_news(desk, collection, before)
+        checks, after = find_news(desk, collection, before, has_bought=report.submitted > 0)
         for check in checks:
             if not check.passed:
                 context.log.error(check.description)
@@ -144,7 +145,7 @@ def build_events(reporter: Reporter, orders: Iterable[Order]) -> list[AssetEvent
 
 
 def find_news(
-    desk: OrderDesk, collection: VideoCollection, before: OrderCursor
+    desk: OrderDesk, collection: VideoCollection, before: OrderCursor, *, has_bought: bool
 ) -> tuple[list[dg.AssetCheckEvaluation], OrderCursor]:
     """Evaluate the checks on account and budget whose result has changed.
 
@@ -152,6 +153,7 @@ def find_news(
         desk: of the collection.
         collection: whose orders.
         before: what the last tick reported.
+        has_bought: whether the tick has committed more of the budget.
 
     Returns:
         The evaluations, and what has been reported once they are written.
@@ -168,9 +170,16 @@ def find_news(
     count = ledger.count_held(collection.ledger_name)
     is_turn = before.held is None or (count > 0) != (before.held > 0)
     is_late = now - before.held_told_at >= _HELD_PAUSE_SECONDS
-    if is_turn or (count != before.held and is_late):
+    # Adding up the books reads a day's submissions: only if they have grown, or to see them free.
+    looks = is_turn or has_bought or (is_late and (before.low or count != before.held))
+    uses = list_budget_uses(desk) if looks else []
+    if looks:
+        after = replace(after, low=any(use.is_low for use in uses))
+    if looks and is_late:
+        after = replace(after, held_told_at=now)
+    if is_turn or after.low != before.low or (count != before.held and is_late):
         held = ledger.list_held(collection.ledger_name, limit=LISTED_ORDERS)
-        checks.append(budget_check(held, count, collection.order_key))
+        checks.append(budget_check(held, count, uses, collection.order_key))
         after = replace(after, held=count, held_told_at=now)
     standing = list_standing(desk.context)
     ids = tuple(order.id for order in standing[:_NAMED_IN_CURSOR])

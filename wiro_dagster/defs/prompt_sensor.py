@@ -13,8 +13,8 @@ import dagster as dg
 
 from wiro_dagster.catalogue import LocalFileInput
 from wiro_dagster.defs.asset_files import find_asset_version
-from wiro_dagster.defs.automation import list_wanted
 from wiro_dagster.defs.collection import VideoCollection
+from wiro_dagster.defs.missing import Missing, add_up_missing, list_wanted
 from wiro_dagster.defs.order_checks import prompts_check, unreadable_check
 from wiro_dagster.defs.order_sensor import tick_seconds
 from wiro_dagster.defs.prompt_sources import asset_loader
@@ -112,7 +112,7 @@ def build_prompt_file_sensor(collection: VideoCollection) -> dg.SensorDefinition
         else:
             pause = _PROBLEMS_SECONDS if prompts.problems or news.failures else _MODELS_SECONDS
         now = replace(now, look_again_at=_in(pause))
-        check = prompts_check(prompts, collection.order_key)
+        check = prompts_check(prompts, collection.order_key, news.missing)
         requests = [
             collection.partitions.build_add_request(news.partitions[start : start + _ADD_AT_ONCE])
             for start in range(0, len(news.partitions), _ADD_AT_ONCE)
@@ -138,12 +138,14 @@ class _News:
         failures: why prompts could not be ordered.
         left: how much there was no time for, or that must wait for its partition.
         summary: one line.
+        missing: the videos that nobody has ordered.
     """
 
     partitions: list[str]
     failures: dict[str, str]
     left: int
     summary: str
+    missing: Missing
 
 
 def _bring_in(
@@ -172,8 +174,10 @@ def _bring_in(
         summary += f" {len(placed.placements)} were ordered."
         for prompt_id, reason in failures.items():
             context.log.error(f'"{prompt_id}" was not ordered: {reason}')
+    missing = add_up_missing(reporter.desk, collection, every.values())
+    summary += f" {missing.describe()}"
     context.log.info(summary)
-    return _News(new, failures, left, summary)
+    return _News(new, failures, left, summary, missing)
 
 
 def _look(collection: VideoCollection, context: dg.SensorEvaluationContext) -> PromptsSeen:

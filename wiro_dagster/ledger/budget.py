@@ -11,6 +11,10 @@ UnknownPricePolicy = Literal["refuse", "allow", "assume"]
 uncounted until Wiro states its cost, or count it at `BudgetLimits.assumed_usd`."""
 
 
+LOW_FROM_SHARE = Decimal("0.8")
+"""From this share on, the check `within_budget` warns."""
+
+
 @dataclass(frozen=True)
 class BudgetLimits:
     """Limits in USD; `None` means no limit. Days are UTC days.
@@ -49,6 +53,48 @@ class Books:
         )
 
 
+@dataclass(frozen=True)
+class BudgetUse:
+    """How far one budget is used.
+
+    Args:
+        name: "daily", "collection" or "total".
+        limit_usd: the budget.
+        used_usd: what is spent or committed of it.
+    """
+
+    name: str
+    limit_usd: Decimal
+    used_usd: Decimal
+
+    @property
+    def left_usd(self) -> Decimal:
+        """What may still be committed, never below zero."""
+        return max(Decimal(0), self.limit_usd - self.used_usd)
+
+    @property
+    def is_low(self) -> bool:
+        """Whether most of the budget is spent or committed."""
+        return self.used_usd >= self.limit_usd * LOW_FROM_SHARE
+
+    def describe(self) -> str:
+        """Return one sentence."""
+        return (
+            f"{_usd(self.used_usd)} of the {_usd(self.limit_usd)} {self.name} budget are spent or "
+            "committed."
+        )
+
+
+def list_uses(books: Books, limits: BudgetLimits) -> list[BudgetUse]:
+    """Return how far each budget that is set is used."""
+    rows = (
+        ("daily", limits.daily_usd, books.daily_usd),
+        ("collection", limits.collection_usd, books.collection_usd),
+        ("total", limits.total_usd, books.total_usd),
+    )
+    return [BudgetUse(name, limit, used) for name, limit, used in rows if limit is not None]
+
+
 def committed_amount(ceiling_usd: Decimal | None, limits: BudgetLimits) -> Decimal | None:
     """Return the amount to budget while the cost is not known; `None` if the policy forbids it."""
     if ceiling_usd is not None:
@@ -79,17 +125,12 @@ def why_held(ceiling_usd: Decimal | None, books: Books, limits: BudgetLimits) ->
             f"it may cost {_usd(amount)}, over the {_usd(limits.video_usd)} limit for one video. "
             "Raise that limit or choose cheaper inputs."
         )
-    rows = (
-        ("daily", limits.daily_usd, books.daily_usd),
-        ("collection's", limits.collection_usd, books.collection_usd),
-        ("total", limits.total_usd, books.total_usd),
-    )
-    for name, limit, used in rows:
-        if limit is not None and used + amount > limit:
-            wait = " or wait for the next day (UTC)" if name == "daily" else ""
+    for use in list_uses(books, limits):
+        if use.used_usd + amount > use.limit_usd:
+            wait = " or wait for the next day (UTC)" if use.name == "daily" else ""
             return (
-                f"{_usd(amount)} more would pass the {_usd(limit)} {name} budget "
-                f"({_usd(used)} spent or committed). Raise the budget{wait}."
+                f"{_usd(amount)} more would pass the {_usd(use.limit_usd)} {use.name} budget "
+                f"({_usd(use.used_usd)} spent or committed). Raise the budget{wait}."
             )
     return None
 

@@ -17,7 +17,14 @@ from sqlalchemy.engine import Connection
 
 from wiro_dagster.ledger.account_problem import ProblemKind, list_other_refused
 from wiro_dagster.ledger.account_state import AccountState
-from wiro_dagster.ledger.budget import Books, BudgetLimits, committed_amount, why_held
+from wiro_dagster.ledger.budget import (
+    Books,
+    BudgetLimits,
+    BudgetUse,
+    committed_amount,
+    list_uses,
+    why_held,
+)
 from wiro_dagster.ledger.claims import SOON_SECONDS, Move, is_due, take_step
 from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, order_from_row
 from wiro_dagster.ledger.schema import account_keys, identity, orders, submissions
@@ -208,6 +215,11 @@ class Gate(AccountState):
                 )
             )
         return tuple(open_submissions(connection, claimed, now=now))
+
+    def list_uses(self, collection: str, limits: BudgetLimits) -> list[BudgetUse]:
+        """Return how far each budget that is set is used now."""
+        with self._ledger.reading() as connection:
+            return list_uses(self.books(connection, collection, limits), limits)
 
     def books(self, connection: Connection, collection: str, limits: BudgetLimits) -> Books:
         """Add up what the account has spent and committed, for the limits that are set."""
