@@ -328,6 +328,52 @@ def test_assets_before_and_after_a_video_do_what_the_guide_says(
     assert copied.stat().st_size > 0
 
 
+def test_the_alerts_of_the_guide_are_sent(
+    reader: Reader, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed video is told with Wiro's reason; a check that turns red requests the alert once."""
+    for block in blocks_of("docs/alerts.md"):
+        reader.run(block)
+    names, told = reader.names, []
+    names["tell"] = told.append
+    project.write_prompts({"id": "fox", "prompt": "A fox [fail]"})
+    assert project.order("fox").success
+    project.settle()
+    job = project.load().resolve_job_def("report_failed_videos")
+    (order,) = project.ledger.list_orders()
+    tags = {"wiro/failed_orders": str(order.id)}
+    run = job.execute_in_process(
+        instance=project.instance,
+        partition_key="fox",
+        tags=tags,
+        resources=project.resources,
+        raise_on_error=False,
+    )
+    context = dg.build_run_status_sensor_context(
+        "failed_videos",
+        dagster_event=run.get_run_failure_event(),
+        dagster_instance=project.instance,
+        dagster_run=run.dagster_run,
+    ).for_run_failure()
+    names["failed_videos"](context)
+    assert "fox" in told[0]
+    defs, red = names["ads_with_alerts"], project.collection.order_key
+    defs = dg.Definitions.merge(defs, dg.Definitions(resources=project.resources))
+    ticks = []
+    cursor = None
+    for passed in (True, False, False):
+        project.instance.report_runless_asset_event(
+            dg.AssetCheckEvaluation(asset_key=red, check_name="account_open", passed=passed)
+        )
+        result = dg.evaluate_automation_conditions(
+            defs, project.instance, cursor=cursor, asset_selection=dg.AssetSelection.all()
+        )
+        cursor = result.cursor
+        ticks.append(result.get_num_requested(dg.AssetKey("video_alert")))
+    # First for the failed order, which `orders_succeeded` has; then for the account.
+    assert ticks == [1, 1, 0]
+
+
 def test_what_can_go_wrong_is_all_in_the_guide() -> None:
     """Each error of the tree, each state of an order, and each check of a collection."""
     page = (ROOT / "docs/when-something-went-wrong.md").read_text(encoding="utf-8")
