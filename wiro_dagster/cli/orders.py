@@ -210,6 +210,8 @@ def _to_json(order: Order) -> dict[str, Any]:
         "task_id": order.task_id,
         "quote_usd": _amount(order.quote_usd) or None,
         "cost_usd": _amount(order.cost_usd) or None,
+        "try": order.try_number,
+        "retry_of": order.retry_of,
         "created_at": order.created_at,
         "progress_percent": order.progress_percent,
         "error": order.error,

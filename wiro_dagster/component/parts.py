@@ -231,10 +231,29 @@ class Policy(dg.Model, dg.Resolvable):
     model_max_age_seconds: Annotated[
         float, described("How old Wiro's statement about a model may be when it is used.")
     ] = 3600.0
+    attempts: Annotated[
+        int,
+        described(
+            "How often each model is tried, the first time included, if it fails for a reason that "
+            "may pass. 1 means no second try.",
+            2,
+        ),
+    ] = 1
+    fallback_models: Annotated[
+        list[str],
+        described(
+            "Models to try next, in order, for the same reasons. Each must take the prompt's "
+            "inputs.",
+            ["minimax/text-to-video-hailuo-02"],
+        ),
+    ] = Field(default_factory=list)
 
     def build(self) -> OrderPolicy:
         """Build the policy."""
-        return OrderPolicy(**self.model_dump(include=self.model_fields_set))
+        given: dict[str, Any] = self.model_dump(include=self.model_fields_set)
+        if "fallback_models" in given:
+            given["fallback_models"] = tuple(given["fallback_models"])
+        return OrderPolicy(**given)
 
 
 class MissingVideosSchedule(dg.Model, dg.Resolvable):

@@ -228,12 +228,14 @@ class VideoCollection:
         client, opened, limits = wiro.get_client(), ledger.get_ledger(), ledger.get_limits()
 
         def make() -> OrderDesk:
+            models = self._open_models(opened, client)
             return OrderDesk(
                 OrderContext(
                     ledger=opened,
                     client=client,
                     store=store.get_store(),
-                    quoter=self._open_models(opened, client).quote,
+                    quoter=models.quote,
+                    fit_inputs=models.fit_inputs,
                     account=wiro.get_account(),
                     collection=self.ledger_name,
                     limits=limits,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
@@ -89,6 +89,29 @@ def video_metadata(
         "wiro/sha256": first["sha256"],
     }
     return {key: value for key, value in metadata.items() if value is not None}
+
+
+def tries_metadata(tries: Sequence[Order]) -> dict[str, Any]:
+    """Return what each try at a video came to and cost; nothing if there was only one.
+
+    Args:
+        tries: of one video, the first first.
+    """
+    if len(tries) <= 1:
+        return {}
+    listed = [
+        {
+            "order_id": order.id,
+            "model": order.model_slug,
+            "task_id": order.task_id,
+            "state": order.state,
+            "reason": order.error,
+            "cost_usd": None if order.cost_usd is None else float(order.cost_usd),
+        }
+        for order in tries
+    ]
+    total = sum((order.cost_usd or Decimal(0) for order in tries), Decimal(0))
+    return {"wiro/tries": dg.MetadataValue.json(listed), "wiro/tries_cost_usd": float(total)}
 
 
 def failure_metadata(order: Order) -> dict[str, Any]:

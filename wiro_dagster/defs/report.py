@@ -28,6 +28,7 @@ from wiro_dagster.defs.metadata import (
     progress_metadata,
     prompt_metadata,
     prompt_tags,
+    tries_metadata,
     version_tags,
     video_metadata,
 )
@@ -253,7 +254,7 @@ class Reporter:
                 asset_key=asset_key,
                 partition=order.partition,
                 description=describe_state(order),
-                metadata=failure_metadata(order),
+                metadata={**failure_metadata(order), **self._tries_metadata(order)},
             )
             for asset_key in (self.collection.order_key, self.collection.video_key)
         ]
@@ -273,7 +274,10 @@ class Reporter:
             preview=find_preview(self.desk.context, order),
             link=find_link(self.desk.context, order),
         )
-        return {**found, **self._witness}
+        return {**found, **self._tries_metadata(order), **self._witness}
+
+    def _tries_metadata(self, order: Order) -> dict[str, Any]:
+        return tries_metadata(self.desk.context.ledger.list_tries(order))
 
     @cached_property
     def _witness(self) -> dict[str, Any]:

@@ -139,16 +139,26 @@ class VideoWait:
     def _settle(self) -> Iterator[Order]:
         for order in self._ledger.list_orders(ids=self._pending):
             self._log_state(order)
-            if order.superseded_by is not None:
+            following = self._ledger.find_next_try(order)
+            if following is not None:
+                self._follow_try(order, following)
+            elif order.superseded_by is not None:
                 self._fail(order, f"Superseded by order {order.superseded_by} while it ran.")
             elif order.is_owned:
                 self._pending.discard(order.id)
                 yield order
-            elif order.is_settled:
+            elif order.is_settled and not order.awaits_next_try:
                 for event in self._reporter.build_failures(order):
                     self._context.log_event(event)
                 self._ledger.mark_reported([order.id])
                 self._fail(order, describe_state(order))
+
+    def _follow_try(self, failed: Order, following: Order) -> None:
+        """Wait for the order that follows a failed one: it is as much ours as that one was."""
+        for waited in (self._pending, self._own):
+            if failed.id in waited:
+                waited.discard(failed.id)
+                waited.add(following.id)
 
     def _fail(self, order: Order, reason: str) -> None:
         self._pending.discard(order.id)

@@ -177,6 +177,15 @@ _HIGHEST_COST_USD = 1_000_000
 # To try things by hand, write one of these into a prompt.
 PROMPT_MARKERS: Mapping[str, Mapping[str, Any]] = {
     "[fail]": {"outcome": "fail"},
+    "[model-fault]": {"outcome": "fail", "reason": "CUDA error: out of memory"},
+    "[moderated-output]": {
+        "outcome": "fail",
+        "reason": "Content moderation: the generated video was flagged as sensitive.",
+    },
+    "[moderated-input]": {
+        "outcome": "fail",
+        "reason": "Content moderation: the input prompt was flagged as sensitive.",
+    },
     "[empty]": {"outcome": "no_outputs"},
     "[cancelled]": {"outcome": "cancelled_with_cost"},
     "[stuck]": {"outcome": "stuck"},

@@ -106,13 +106,22 @@ def committed_amount(ceiling_usd: Decimal | None, limits: BudgetLimits) -> Decim
     return None
 
 
-def why_held(ceiling_usd: Decimal | None, books: Books, limits: BudgetLimits) -> str | None:
+def why_held(
+    ceiling_usd: Decimal | None,
+    books: Books,
+    limits: BudgetLimits,
+    *,
+    earlier_usd: Decimal | None = None,
+    limit_usd: Decimal | None = None,
+) -> str | None:
     """Return why an order may not be submitted now, or `None` if it may.
 
     Args:
         ceiling_usd: the most the order may cost; `None` where its price is unknown.
         books: what is spent and committed already.
         limits: what may be spent.
+        earlier_usd: what earlier tries at the same video cost, or may have cost.
+        limit_usd: the most that this video may cost, as its caller said.
     """
     amount = committed_amount(ceiling_usd, limits)
     if amount is None:
@@ -120,11 +129,14 @@ def why_held(ceiling_usd: Decimal | None, books: Books, limits: BudgetLimits) ->
             "its price is not known. Set a price policy (unknown_price) that allows or bounds it, "
             "or choose a model with a stated price."
         )
-    if limits.video_usd is not None and amount > limits.video_usd:
-        return (
-            f"it may cost {_usd(amount)}, over the {_usd(limits.video_usd)} limit for one video. "
-            "Raise that limit or choose cheaper inputs."
-        )
+    earlier = earlier_usd or Decimal(0)
+    for limit in (limits.video_usd, limit_usd):
+        if limit is not None and earlier + amount > limit:
+            tried = f", and its earlier tries {_usd(earlier)}" if earlier else ""
+            return (
+                f"it may cost {_usd(amount)}{tried}: over the {_usd(limit)} limit for one video. "
+                "Raise that limit or choose cheaper inputs."
+            )
     for use in list_uses(books, limits):
         if use.used_usd + amount > use.limit_usd:
             wait = " or wait for the next day (UTC)" if use.name == "daily" else ""

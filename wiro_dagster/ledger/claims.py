@@ -89,6 +89,7 @@ class Claims(Database):
             (orders.c.collection == collection)
             & orders.c.state.in_(states)
             & is_due(orders.c.due_at, now)
+            & ~awaits_next_try()
         )
         if unwaited:
             which &= orders.c.waiter_until.is_(None) | (orders.c.waiter_until <= now)
@@ -160,6 +161,15 @@ class Claims(Database):
             for index in sorted(range(len(listed)), key=lambda index: listed[index].order.id):
                 done[index] = take_step(connection, listed[index], now=now)
         return done
+
+
+def awaits_next_try() -> sa.ColumnElement[bool]:
+    """Whether an order failed, and it is not decided yet whether another try follows."""
+    return (
+        (orders.c.state == "failed")
+        & orders.c.next_models.is_not(None)
+        & orders.c.superseded_by.is_(None)
+    )
 
 
 def is_due(

@@ -7,7 +7,7 @@ orders, under a lock on the account's row, so several submitters cannot pass the
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -70,6 +70,7 @@ class Gate(AccountState):
         limit: int,
         lease_seconds: float,
         quoted_after: float | None = None,
+        only: Collection[int] | None = None,
     ) -> Admission:
         """Claim orders of a collection for submission, the oldest due first.
 
@@ -82,6 +83,7 @@ class Gate(AccountState):
             limit: how many at most.
             lease_seconds: after that long without a renewal, a claimed order becomes `unknown`.
             quoted_after: leave out orders with an older quote: prices change while orders wait.
+            only: leave out all orders but these, by id.
         """
         now = self._ledger.clock()
         which = (
@@ -92,6 +94,8 @@ class Gate(AccountState):
         )
         if quoted_after is not None:
             which &= orders.c.ceiling_usd.is_(None) | (orders.c.quoted_at >= quoted_after)
+        if only is not None:
+            which &= orders.c.id.in_(only)
         with self._ledger.reading() as connection:
             if connection.execute(sa.select(orders.c.id).where(which).limit(1)).first() is None:
                 return Admission()
@@ -109,7 +113,9 @@ class Gate(AccountState):
                 limit = 1
                 self._set(connection, closed_until=None)
             due = connection.execute(
-                sa.select(orders.c.id, orders.c.ceiling_usd)
+                sa.select(
+                    orders.c.id, orders.c.ceiling_usd, orders.c.earlier_usd, orders.c.limit_usd
+                )
                 .where(which)
                 .order_by(orders.c.due_at, orders.c.id)
                 .limit(_JUDGED_AT_ONCE)
@@ -136,10 +142,12 @@ class Gate(AccountState):
         books = self.books(connection, collection, limits)
         admitted: list[int] = []
         held: dict[str, list[int]] = {}
-        for order_id, ceiling_usd in due:
+        for order_id, ceiling_usd, earlier_usd, limit_usd in due:
             if len(admitted) == limit:
                 break
-            reason = why_held(ceiling_usd, books, limits)
+            reason = why_held(
+                ceiling_usd, books, limits, earlier_usd=earlier_usd, limit_usd=limit_usd
+            )
             if reason is None:
                 books = books.plus(committed_amount(ceiling_usd, limits) or Decimal(0))
                 admitted.append(order_id)

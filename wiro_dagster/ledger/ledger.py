@@ -29,13 +29,14 @@ from wiro_dagster.ledger.order import (
 from wiro_dagster.ledger.placing import insert_order, place_order
 from wiro_dagster.ledger.records import Records
 from wiro_dagster.ledger.reports import Reports
+from wiro_dagster.ledger.retries import Retries
 from wiro_dagster.ledger.schema import orders, submissions
 from wiro_dagster.ledger.submissions import Submissions, insert_submission, leave_open
 from wiro_dagster.ledger.tasks import Tasks
 from wiro_dagster.ledger.transitions import UNDER_WAY, WITHOUT_VIDEO, OrderState
 
 
-class Ledger(Records, Submissions, Tasks, Reports, Identities, Collections):
+class Ledger(Records, Submissions, Tasks, Reports, Retries, Identities, Collections):
     """The orders of one database, shared by every process that has its URL.
 
     Args:

@@ -31,6 +31,10 @@ class OrderRequest:
         quote_usd: the expected cost, `None` if it is not known.
         ceiling_usd: the highest cost that the budget must have room for.
         quoted_at: when the price was computed, in unix seconds.
+        limit_usd: the most that this video may cost, all tries together; `None` leaves it to the
+            budget.
+        next_models: the models that may be tried if the order fails, in order: the user's word in
+            advance.
     """
 
     collection: str
@@ -44,6 +48,8 @@ class OrderRequest:
     quote_usd: Decimal | None = None
     ceiling_usd: Decimal | None = None
     quoted_at: float | None = None
+    limit_usd: Decimal | None = None
+    next_models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,11 @@ class Order:
     quote_usd: Decimal | None = None
     ceiling_usd: Decimal | None = None
     quoted_at: float | None = None
+    limit_usd: Decimal | None = None
+    next_models: tuple[str, ...] = ()
+    try_number: int = 1
+    retry_of: int | None = None
+    earlier_usd: Decimal | None = None
     cost_usd: Decimal | None = None
     posts: int = 0
     marker: str | None = None
@@ -121,6 +132,11 @@ class Order:
         Only the user may order it again, after being told what it cost.
         """
         return self.state in WITHOUT_VIDEO and self.live_key is not None
+
+    @property
+    def awaits_next_try(self) -> bool:
+        """Whether it failed, and it is not decided yet whether the user's policy tries again."""
+        return self.state == "failed" and bool(self.next_models) and self.superseded_by is None
 
     @property
     def name(self) -> str:

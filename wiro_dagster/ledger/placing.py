@@ -122,7 +122,11 @@ def _take_up(
     connection.execute(
         sa.update(orders)
         .where(orders.c.id == order.id, orders.c.state == "ordered", orders.c.posts == 0)
-        .values(account=request.account, inputs=dict(request.inputs))
+        .values(
+            account=request.account,
+            inputs=dict(request.inputs),
+            limit_usd=request.limit_usd,
+        )
     )
     return "owned" if order.is_owned else "under_way"
 

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Dialect
 
 from wiro_dagster.ledger.transitions import STATES
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _PICO = Decimal(10) ** 12
 
@@ -53,6 +53,25 @@ class PlainText(sa.types.TypeDecorator[str]):
             return None
         text = value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
         return text[: self.length]
+
+
+class Slugs(sa.types.TypeDecorator[tuple[str, ...]]):
+    """Model slugs as one text with blanks between them; NULL if there are none."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(
+        self,
+        value: tuple[str, ...] | None,
+        dialect: Dialect,  # noqa: ARG002
+    ) -> str | None:
+        """Slugs to text."""
+        return " ".join(value) if value else None
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> tuple[str, ...]:  # noqa: ARG002
+        """Text to slugs."""
+        return tuple(value.split()) if value else ()
 
 
 metadata = sa.MetaData()
@@ -112,6 +131,15 @@ orders = sa.Table(
     sa.Column("quote_usd", Usd),
     sa.Column("ceiling_usd", Usd),
     sa.Column("quoted_at", _Time),
+    # The most that this video may cost, all tries together; NULL leaves it to the budget.
+    sa.Column("limit_usd", Usd),
+    # The models that the user's policy allows to try next if this order fails, in order.
+    sa.Column("next_models", Slugs),
+    # Which try at its video this is, the failed order before it, and what the earlier tries cost
+    # or may have cost.
+    sa.Column("try_number", sa.Integer, nullable=False, default=1),
+    sa.Column("retry_of", _Id),
+    sa.Column("earlier_usd", Usd),
     # As Wiro stated it for the order's task; NULL while it has not.
     sa.Column("cost_usd", Usd),
     # The number of POSTs so far, and the marker and claim time of the latest.

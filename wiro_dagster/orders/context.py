@@ -23,6 +23,24 @@ Quoter = Callable[[str, Mapping[str, Any]], Quote]
 """Prices a run of a model (by slug) with stored inputs. Raises `ApiError` if Wiro must be asked
 and cannot be."""
 
+
+@dataclass(frozen=True)
+class FittedInputs:
+    """Inputs that were given to another model.
+
+    Args:
+        inputs: plain JSON.
+        prompt_input: the input that carries the prompt's text; `None` if there is none.
+    """
+
+    inputs: Mapping[str, Any]
+    prompt_input: str | None
+
+
+InputFitter = Callable[[str, str, Mapping[str, Any]], FittedInputs]
+"""Gives stored inputs of one model (by slug) to another one. Raises `InputError` if it does not
+take them, and `ApiError` if Wiro must be asked and cannot be."""
+
 _NOWHERE = "https://wiro-dagster.invalid/"
 """Carries the marker if no receiver is set. Names under `.invalid` never resolve."""
 
@@ -44,6 +62,7 @@ class OrderContext:
         callback_base_url: of a receiver for Wiro's callbacks; `None` = they go unanswered.
         answers_folder: keeps answers that the ledger could not take, for the next process.
         threads: how many requests to Wiro may be under way at once.
+        fit_inputs: gives inputs to another model, for second tries; `None` = there is no other.
         random: source of jitter.
     """
 
@@ -59,6 +78,7 @@ class OrderContext:
     callback_base_url: str | None = None
     answers_folder: Path | None = None
     threads: int = 8
+    fit_inputs: InputFitter | None = None
     random: random.Random = field(default_factory=random.Random)
 
     @property

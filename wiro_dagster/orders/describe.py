@@ -38,7 +38,15 @@ def describe_state(order: Order) -> str:
             )
         case "cancelled" | "failed":
             how = "Cancelled" if order.state == "cancelled" else "Failed"
-            return f"{how}: {reason}{cost} {_how_to_order_again(order)}"
+            return f"{how}: {reason}{cost} {_what_follows(order)}"
+
+
+def _what_follows(order: Order) -> str:
+    if order.awaits_next_try:
+        return "Whether another try follows is decided next."
+    if order.superseded_by is not None:
+        return f"Order {order.superseded_by} came after it."
+    return _how_to_order_again(order)
 
 
 def _how_to_order_again(order: Order) -> str:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -30,6 +31,7 @@ from wiro_dagster.orders.permission import (
 )
 from wiro_dagster.orders.recover import recover_orders
 from wiro_dagster.orders.requests import build_request
+from wiro_dagster.orders.retries import decide_tries
 from wiro_dagster.orders.submit import note_kept_answers, quote_order, submit_order
 from wiro_dagster.orders.watch import Watch
 from wiro_dagster.orders.worker_pool import WorkerPool
@@ -113,7 +115,12 @@ class OrderDesk:
         self._leases.close()
 
     def place(
-        self, partition: str, prompt: Prompt, *, present: Container[str] | None = None
+        self,
+        partition: str,
+        prompt: Prompt,
+        *,
+        present: Container[str] | None = None,
+        limit_usd: Decimal | None = None,
     ) -> Placement:
         """Order the video of a prompt, or find the order that it has already.
 
@@ -125,13 +132,17 @@ class OrderDesk:
             prompt: what is wanted.
             present: the ids of all prompts. A video whose id is no longer among them is taken over
                 by a prompt that asks for the same: its id was changed.
+            limit_usd: the most that the video may cost, all tries together; `None` leaves it to
+                the budget.
 
         Raises:
             StoreError: the store cannot say whether it has the video.
         """
-        request = build_request(self.context, partition, prompt)
+        request = build_request(self.context, partition, prompt, limit_usd=limit_usd)
         ledger = self.context.ledger
         self._hold_collection()
+        # A process that died may have left it open whether another try follows: it is the next one.
+        decide_tries(self.context, partition=partition)
         if not ledger.is_live(request) and restore_owned(self.context, request) is None:
             self._take_over_renamed(request, present)
         placement = ledger.place(
@@ -148,7 +159,9 @@ class OrderDesk:
         if owned is not None and present is not None and owned.partition not in present:
             self.context.ledger.rename(owned, request.partition)
 
-    def tick(self, deadline: float, *, hurry: bool = False) -> TickReport:
+    def tick(
+        self, deadline: float, *, hurry: bool = False, only: Collection[int] | None = None
+    ) -> TickReport:
         """Move every order that is due one step on, while there is time.
 
         Args:
@@ -156,6 +169,7 @@ class OrderDesk:
                 and downloads that are under way then go on in the background and are noted when
                 they end.
             hurry: look at tasks now, because something hinted that there is news.
+            only: submit no orders but these, by id.
         """
         report = TickReport()
         collections = self._hold_collection()
@@ -168,8 +182,9 @@ class OrderDesk:
             self._use(learn_account(self.context))
         self.context.gate.take_over(self.context.collection)
         self._recover(collections, deadline)
-        self._submit(report, deadline)
+        self._submit(report, deadline, only)
         self._follow(report, deadline, hurry=hurry)
+        report.notices += decide_tries(self.context)
         self._collect(collections, report, deadline)
         self.context.ledger.set_aside_superseded(self.context.collection)
         report.notices += self._requests.take_notices() + self._downloads.take_notices()
@@ -258,7 +273,7 @@ class OrderDesk:
             step = partial(self._take_step, claimed, partial(recover_orders, self.context, claimed))
             self._finish([self._requests.start(step)], deadline)
 
-    def _submit(self, report: TickReport, deadline: float) -> None:
+    def _submit(self, report: TickReport, deadline: float, only: Collection[int] | None) -> None:
         if not self._account_is_known:
             report.closed_reason = "Wiro could not say yet to which account the key belongs."
             return
@@ -277,6 +292,7 @@ class OrderDesk:
                 limit=free,
                 lease_seconds=self.context.policy.timing.lease_seconds,
                 quoted_after=self._oldest_quote(),
+                only=only,
             )
             self._leases.hold(admission.orders)
             report.held += admission.held

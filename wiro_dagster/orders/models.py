@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from wiro_dagster.api.client import WiroClient
-from wiro_dagster.catalogue import CachedModel, Catalogue
+from wiro_dagster.catalogue import CachedModel, Catalogue, ModelSchema
+from wiro_dagster.catalogue.reading import read_value
+from wiro_dagster.errors import InputError
 from wiro_dagster.ledger import Ledger
 from wiro_dagster.ledger.models import KeptModels
+from wiro_dagster.orders.context import FittedInputs
 from wiro_dagster.pricing import LONGEST_RUN_SECONDS, Quote, quote_run
-from wiro_dagster.prompts import inputs_from_json
+from wiro_dagster.prompts import inputs_from_json, inputs_to_json
 
 MODEL_MAX_AGE_SECONDS = 3600.0
 
@@ -68,6 +71,50 @@ class Models:
             inputs_from_json(inputs),
             longest_run_seconds=self._longest_run_seconds,
         )
+
+    def fit_inputs(
+        self, model_slug: str, other_slug: str, inputs: Mapping[str, Any]
+    ) -> FittedInputs:
+        """Give the inputs of one model's run to another model.
+
+        What the other one does not take is left out if it only says the first one's default.
+        Anything else that it does not take, or not so, is refused: it would be another video.
+
+        Args:
+            model_slug: the model that the inputs were written for.
+            other_slug: the model to run.
+            inputs: as an order keeps them, plain JSON.
+
+        Raises:
+            InputError: the other model does not take them, or makes something of another kind.
+            ApiError: Wiro must be asked about a model, and cannot be.
+        """
+        schema, other = (self.catalogue.get_schema(slug) for slug in (model_slug, other_slug))
+        if None not in (schema.output_kind, other.output_kind) and (
+            schema.output_kind != other.output_kind
+        ):
+            raise InputError(f"{other_slug} makes {other.output_kind}, not {schema.output_kind}.")
+        given: dict[str, Any] = {}
+        for name, value in inputs_from_json(inputs).items():
+            is_prompt = name == schema.prompt_input and other.prompt_input is not None
+            place = str(other.prompt_input) if is_prompt else name
+            if (
+                not other.can_validate
+                or place in other.names
+                or not _is_default(schema, name, value)
+            ):
+                given[place] = value
+        fitted, problems = other.validate(given)
+        if problems:
+            raise InputError(*(f"{other_slug}, {problem}" for problem in problems))
+        return FittedInputs(inputs_to_json(fitted), other.prompt_input)
+
+
+def _is_default(schema: ModelSchema, name: str, value: object) -> bool:
+    spec = schema.find_input(name)
+    if spec is None or spec.default is None or spec.is_file:
+        return False
+    return str(value) == str(read_value(spec, spec.default)[0])
 
 
 class LedgerSchemaCache:

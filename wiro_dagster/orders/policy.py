@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
+
+from wiro_dagster.errors import ConfigurationError
+
+MAXIMUM_ATTEMPTS = 10
+_SLUG = re.compile(r"[^\s/]+/[^\s/]+")
 
 Verification = Literal["frames", "bytes"]
 """How a file is looked at before it counts: every frame decoded, or only its size and sha256."""
@@ -89,6 +95,10 @@ class OrderPolicy:
             submission, in several looks, before the order is submitted once more.
         model_max_age_seconds: how old Wiro's statement about a model may be when its prompts are
             read and priced. Older quotes are renewed before anything is bought.
+        attempts: how often each model is tried at a video, the first time included, if it fails
+            for a reason that may pass: moderation of what it made, or a fault of the model.
+        fallback_models: models to try next, in order, for the same reasons. Each must take the
+            inputs that the prompt states.
         timing: the pace; see `Timing`.
     """
 
@@ -100,4 +110,24 @@ class OrderPolicy:
     run_deadline_seconds: float = 3600.0
     resubmit_after_seconds: float = 900.0
     model_max_age_seconds: float = 3600.0
+    attempts: int = 1
+    fallback_models: tuple[str, ...] = ()
     timing: Timing = field(default_factory=Timing, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what would be refused when a video has failed already."""
+        if not 1 <= self.attempts <= MAXIMUM_ATTEMPTS:
+            raise ConfigurationError(
+                f"attempts is {self.attempts}. Use 1 (no second try) to {MAXIMUM_ATTEMPTS}."
+            )
+        wrong = [slug for slug in self.fallback_models if not _SLUG.fullmatch(slug)]
+        if isinstance(self.fallback_models, str) or wrong:
+            raise ConfigurationError(
+                f"fallback_models is {self.fallback_models!r}. Give a tuple of models, each "
+                'written as "owner/model".'
+            )
+
+    def list_next_models(self, model_slug: str) -> tuple[str, ...]:
+        """Return the models of all tries after the first, in order."""
+        others = (slug for slug in self.fallback_models for _ in range(self.attempts))
+        return (model_slug,) * (self.attempts - 1) + tuple(others)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from wiro_dagster.errors import ApiError
 from wiro_dagster.ledger import OrderRequest
 from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.prompts import Prompt, inputs_to_json
 
 
-def build_request(context: OrderContext, partition: str, prompt: Prompt) -> OrderRequest:
-    """Return the request for a prompt's video. Its price is unknown if Wiro cannot be asked now."""
+def build_request(
+    context: OrderContext, partition: str, prompt: Prompt, *, limit_usd: Decimal | None = None
+) -> OrderRequest:
+    """Return the request for a prompt's video. Its price is unknown if Wiro cannot be asked now.
+
+    Args:
+        context: of the collection.
+        partition: the prompt's id.
+        prompt: what is wanted.
+        limit_usd: the most that the video may cost; `None` leaves it to the budget.
+    """
     inputs = inputs_to_json(prompt.inputs)
     try:
         quote = context.quoter(prompt.model_slug, inputs)
@@ -28,4 +39,6 @@ def build_request(context: OrderContext, partition: str, prompt: Prompt) -> Orde
         quote_usd=quote_usd,
         ceiling_usd=ceiling_usd,
         quoted_at=context.now(),
+        limit_usd=limit_usd,
+        next_models=context.policy.list_next_models(prompt.model_slug),
     )

@@ -90,9 +90,11 @@ class Workshop:
         """Ledger, client, store and rules."""
         ledger = changes.pop("ledger", None) or self.open_ledger()
         client = changes.pop("client", None) or self.open_client()
+        models = Models(ledger, client)
         values = {
             "store": FolderStore(self.folder),
-            "quoter": Models(ledger, client).quote,
+            "quoter": models.quote,
+            "fit_inputs": models.fit_inputs,
             "account": ACCOUNT,
             "collection": COLLECTION,
             "limits": self.limits,
