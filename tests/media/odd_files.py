@@ -2,7 +2,8 @@
 
     python -m tests.media.odd_files
 
-makes each file, brings it into a store as a delivery does, and prints the table.
+makes each file, brings it into a store as a delivery does, and prints the table that is in
+`docs/odd-files.md`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from PIL import Image
 from tests.support.media_samples import moving, turn, write_coloured_film, write_film, write_sound
 from tests.support.store_sources import Answer, MemorySource
 from wiro_dagster.errors import DownloadError
+from wiro_dagster.ledger import Order
+from wiro_dagster.orders.findings import find_out
+from wiro_dagster.orders.verdicts import VideoChecks, find_unseen, judge_order
 from wiro_dagster.store import FolderStore, StoredFile, store_download
 
 MP4 = "video/mp4"
@@ -401,20 +405,56 @@ _KINDS: tuple[Odd, ...] = (
 )
 
 
-def _main() -> None:
-    av.logging.set_level(None)
-    print(f"{'file':36} {'owned':7} {'as':6} {'tries':5} {'preview':8} playable")
+COLUMNS = ("file", "owned as", "tries", "checks that fail", "preview")
+
+
+def list_rows() -> Iterator[tuple[str, ...]]:
+    """Yield the lines of the table: what became of each file, in words."""
     for odd in list_kinds():
         with tempfile.TemporaryDirectory() as folder:
             found = bring_in(odd, Path(folder))
         file = found.file
         seen = file.inspection if file else None
-        preview = f"{len(seen.preview)} B" if seen and seen.preview else "-"
-        row = (
-            f"{odd.name:36} {'yes' if file else 'no':7} {(file.key[1:] if file else '-'):6} "
-            f"{found.tries:<5} {preview:8} {found.message or 'right'}"
-        )
-        print(row[:160])
+        preview = f"{len(seen.preview):,} bytes" if seen and seen.preview else "none"
+        owned = file.key[1:] if file else "not owned"
+        verdicts = _judge(odd, file) if file else found.message
+        yield odd.name, owned, str(found.tries), verdicts, preview
+
+
+def _judge(odd: Odd, file: StoredFile) -> str:
+    """Say which checks fail on a file, or why it could not be looked at."""
+    announced = None if odd.surplus_bytes is None else file.size_bytes + odd.surplus_bytes
+    assert file.inspection
+    kept = file.to_json() | {"findings": find_out(file.inspection, {}).to_json()}
+    order = Order(
+        id=1,
+        collection="video",
+        partition="odd",
+        account="a",
+        model_slug="m",
+        inputs={},
+        fingerprint="f",
+        take=1,
+        state="stored",
+        created_at=0.0,
+        outputs=({"url": "https://x", "size_bytes": announced},),
+        files=(kept,),
+    )
+    verdicts = judge_order(order, VideoChecks())
+    failing = [f"{name}: {verdict}" for name, verdict in verdicts.items() if verdict]
+    unseen = find_unseen(order)
+    told = [*failing, *([f"not looked at: {unseen}"] if unseen else [])]
+    return " ".join(told) or ("none" if verdicts.get("playable") == "" else "none apply but size")
+
+
+def _main() -> None:
+    av.logging.set_level(None)
+    rows = list(list_rows())
+    print("| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|")
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+    owned = sum(row[1] != "not owned" for row in rows)
+    print(f"\n{len(rows)} files, {owned} owned.")
 
 
 if __name__ == "__main__":

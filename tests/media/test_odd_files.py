@@ -28,3 +28,13 @@ def test_an_odd_file_is_owned_and_judged_for_what_it_is(odd: Odd, tmp_path: Path
 def test_there_are_many_kinds() -> None:
     """65 at least, each with a name of its own."""
     assert len({odd.name for odd in KINDS}) == len(KINDS) >= 65
+
+
+def test_the_table_in_the_documents_has_every_kind() -> None:
+    """With what is owned, and as what."""
+    page = (Path(__file__).parents[2] / "docs/odd-files.md").read_text(encoding="utf-8")
+    lines = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    written = {line[0]: line[1].replace("not owned", "") for line in lines[1:]}
+    expected = {odd.name: odd.stored or "" for odd in KINDS}
+    # Some codecs are not in every build of FFmpeg.
+    assert expected.items() <= written.items()
