@@ -5,12 +5,16 @@ The rule: no clock is trusted alone. Nothing is bought while they disagree, and 
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 
 import pytest
 
 from tests.orders.conftest import OpenBench
+from tests.support.postgres import postgres_database
 from tests.system.campaigns.bench import STEADY, Bench
+from tests.system.campaigns.workshop import place
+from wiro_dagster.ledger import Ledger
 from wiro_dagster.ledger.budget import BudgetLimits
 
 HOUR, DAY = 3600.0, 86_400.0
@@ -110,6 +114,36 @@ def test_two_machines_that_disagree_send_once(open_bench: OpenBench, skew_second
     assert right.runs() == 1
     right.settle(2 * DAY)
     assert right.state("cat") == "delivered"
+
+
+def test_a_machine_with_a_wrong_clock_keeps_no_other_from_buying(open_bench: OpenBench) -> None:
+    """It buys nothing and is named; the machine whose clock is right goes on at once."""
+    right, wrong = open_bench(), open_bench(offset_seconds=120.0)
+    for number in range(20):
+        right.place(f"cat {number}")
+    pass_together((wrong, right), 60, step=5)
+    assert right.runs() == 20
+    wrong.place("dog")
+    wrong.tick()
+    assert any("clock" in line for line in right.told())
+
+
+def test_a_database_whose_clock_is_wrong_buys_nothing(
+    open_bench: OpenBench, postgres_uri: str
+) -> None:
+    """Wiro's clock and ours agree; the database's is an hour behind, so times cannot be shared."""
+    with postgres_database(postgres_uri) as url:
+        bench = open_bench(ledger_url=url)
+        ledger = Ledger(url, clock=bench.clock)
+        desk = bench.workshop.open_desk(ledger=ledger)
+        bench.advance(HOUR)
+        place(desk, "cat")
+        desk.tick(math.inf)
+        assert bench.runs() == 0
+        assert "behind the database's" not in str(desk.find_problem())
+        assert "ahead of the database's" in str(desk.find_problem())
+        desk.close()
+        ledger.close()
 
 
 def test_two_machines_a_day_apart_share_one_budget(open_bench: OpenBench) -> None:

@@ -38,7 +38,7 @@ def audit_command(url: str | None, *, as_json: bool, accepted: tuple[str, ...]) 
 
     The exit status is 0 if every task is explained and every cost is equal, and 1 if not.
     """
-    with _open_context(open_ledger(url)) as context:
+    with open_context(open_ledger(url)) as context:
         if accepted:
             found = audit(context)
             context.ledger.note_strays(context.account, found.list_strays())
@@ -62,7 +62,7 @@ def rebuild_command(url: str | None, collection: str, *, force: bool) -> None:
 
     The exit status is 0 if the ledger may buy again, and 1 if the evidence is in doubt.
     """
-    with _open_context(create_ledger(url), collection=collection) as context:
+    with open_context(create_ledger(url), collection=collection) as context:
         found = rebuild(context, _list_requests(context), force=force)
         behind = context.ledger.identity().behind
     click.echo(_describe_rebuild(found))
@@ -72,7 +72,7 @@ def rebuild_command(url: str | None, collection: str, *, force: bool) -> None:
 
 
 @contextmanager
-def _open_context(ledger: Ledger, *, collection: str = "video") -> Iterator[OrderContext]:
+def open_context(ledger: Ledger, *, collection: str = "video") -> Iterator[OrderContext]:
     """Open what the environment names, with the settings of `definitions.py`."""
     store = build_video_store(os.environ.get("WIRO_VIDEO_STORE") or "videos")
     with open_client() as client:

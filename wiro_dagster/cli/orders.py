@@ -27,6 +27,7 @@ from wiro_dagster.cli.tables import (
     print_table,
     wide_option,
 )
+from wiro_dagster.cli.write_off import write_off
 from wiro_dagster.ledger import Ledger, Order, OrderState
 from wiro_dagster.orders.describe import describe_state
 
@@ -177,6 +178,9 @@ def reorder(order_id: int, *, yes: bool, ledger: Ledger) -> None:
         click.confirm(f"Allow it to be bought again for {price}?", abort=True)
     ledger.free_to_repeat(order_id)
     click.echo(f"{order.name}: materialize video_order to order it again.")
+
+
+orders.add_command(write_off)
 
 
 def _row(order: Order) -> list[str]:

@@ -13,8 +13,9 @@ from wiro_dagster.ledger.order import (
     StopState,
 )
 from wiro_dagster.ledger.stated_costs import SubmissionRecord
+from wiro_dagster.ledger.strays import Stray
 from wiro_dagster.ledger.submissions import TaskNote
-from wiro_dagster.ledger.tasks import Difference, Stray
+from wiro_dagster.ledger.tasks import Difference
 from wiro_dagster.ledger.transitions import (
     FOLLOWED,
     OWNED,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +16,11 @@ from wiro_dagster.ledger.tasks import ensure_account
 
 MAXIMUM_CLOCK_OFFSET_SECONDS = 60.0
 """Beyond this, our clock and Wiro's disagree too much to buy anything."""
+
+_SILENT_SECONDS = 600.0
+"""So long after its last word, a machine whose clock was wrong is taken to be gone."""
+
+_NAMES_US = f"The clock of {platform.node() or 'this machine'}"
 
 
 class AccountState:
@@ -88,15 +95,27 @@ class AccountState:
                 sa.update(accounts).where(mine).values(problem=None, closed_until=None)
             )
 
-    def note_clock(self, offset_seconds: float | None) -> str | None:
-        """Note how far Wiro's clock is from this machine's. Return why it must not buy, if so."""
-        if offset_seconds is None or is_clock_right(offset_seconds):
+    def note_clock(self, objection: str | None) -> None:
+        """Note why this machine must not buy by its clock; `None` if its clock is right.
+
+        It makes no pause: other machines, whose clocks are right, go on. So only the machine that
+        objected takes it back, or any other one if it has been silent for long.
+        """
+        if objection is not None:
+            now = self._ledger.clock()
+            with self._ledger.writing() as connection:
+                self._lock(connection)
+                self._set(connection, problem="clock", problem_reason=objection, problem_at=now)
+            return
+        mine = (accounts.c.account == self._account) & (accounts.c.problem == "clock")
+        columns = sa.select(accounts.c.problem_reason, accounts.c.problem_at).where(mine)
+        with self._ledger.reading() as connection:
+            row = connection.execute(columns).one_or_none()
+        if row is None:
+            return
+        is_silent = abs(self._ledger.clock() - (row.problem_at or 0.0)) > _SILENT_SECONDS
+        if is_silent or _NAMES_US in str(row.problem_reason):
             self.end_problem("clock")
-            return None
-        reason = describe_clock_offset(offset_seconds)
-        # No pause: other machines, whose clocks are right, go on.
-        self.close(until=self._ledger.clock(), reason=reason, problem="clock")
-        return reason
 
     def find_unmarked_reason(self) -> str | None:
         """Return why runs go without a marker; `None` if they carry one."""
@@ -129,14 +148,22 @@ class AccountState:
 
 
 def is_clock_right(offset_seconds: float | None) -> bool:
-    """Whether Wiro's clock was measured, and is close enough to this machine's."""
+    """Whether a clock was measured, and is close enough to this machine's."""
     return offset_seconds is not None and abs(offset_seconds) <= MAXIMUM_CLOCK_OFFSET_SECONDS
 
 
-def describe_clock_offset(offset_seconds: float) -> str:
-    """Say why nothing is bought while the clocks disagree."""
-    way = "behind" if offset_seconds > 0 else "ahead of"
-    return (
-        f"This machine's clock is {abs(offset_seconds):.0f} s {way} Wiro's. Nothing is bought "
-        "while they differ by more than a minute. Set the clock (NTP)."
-    )
+def find_clock_objection(offsets_seconds: Mapping[str, float | None]) -> str | None:
+    """Say why nothing is bought while clocks disagree; `None` if they agree.
+
+    Args:
+        offsets_seconds: how far each clock, by its name, is ahead of this machine's; `None` if it
+            is not known.
+    """
+    for whose, offset_seconds in offsets_seconds.items():
+        if offset_seconds is not None and not is_clock_right(offset_seconds):
+            way = "behind" if offset_seconds > 0 else "ahead of"
+            return (
+                f"{_NAMES_US} is {abs(offset_seconds):.0f} s {way} {whose}. Nothing is bought from "
+                "there while they differ by more than a minute. Set the clocks (NTP)."
+            )
+    return None

@@ -201,7 +201,7 @@ def take_step(connection: Connection, move: Move, *, now: float) -> bool:
     changes: dict[str, Any] = {"lease": None, "deaths": 0, **move.records}
     if transition.target not in (None, order.state):
         changes |= {"state": transition.target, "moved_at": now}
-    if transition.frees and (transition.name == "abandon" or not _may_be_billed(connection, order)):
+    if transition.frees and (transition.name == "abandon" or not may_be_billed(connection, order)):
         changes["live_key"] = None
     if transition.revives and order.live_key is None:
         changes["live_key"] = _free_key(connection, order)
@@ -255,7 +255,7 @@ def _note_difference(
         )
 
 
-def _may_be_billed(connection: Connection, order: Order) -> bool:
+def may_be_billed(connection: Connection, order: Order) -> bool:
     """Whether any POST of the order cost money, or may have."""
     may_cost = submissions.c.cost_usd.is_(None) | (submissions.c.cost_usd > Decimal(0))
     query = sa.select(submissions.c.id).where(

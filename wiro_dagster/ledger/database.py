@@ -27,14 +27,19 @@ class Database:
     Args:
         url: a SQLAlchemy URL: `sqlite:///path/to/ledger.db` or `postgresql://user@host/database`.
         clock: gives unix seconds.
+        is_real_time: whether `clock` shows the time of the world, which the database's clock is
+            compared with.
 
     Raises:
         ConfigurationError: the URL cannot be used.
         LedgerError: the database cannot be reached, or holds a ledger of a different version.
     """
 
-    def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, url: str, *, clock: Callable[[], float] = time.time, is_real_time: bool = True
+    ) -> None:
         self.clock = clock
+        self._is_real_time = is_real_time
         self.engine = open_engine(url, now=clock())
         self._file = _find_file(self.engine.url)
 
@@ -46,6 +51,19 @@ class Database:
             return Path(f"{url.database}.answers")
         name = hashlib.sha256(url.render_as_string(hide_password=True).encode()).hexdigest()
         return Path(tempfile.gettempdir()) / f"wiro-answers-{name[:16]}"
+
+    def measure_database_clock(self) -> float | None:
+        """Return the database's clock minus ours, in seconds; `None` if it has none of its own.
+
+        Machines that share a ledger agree on times if each agrees with the database.
+        """
+        if not self._is_real_time or self.engine.url.get_backend_name() == "sqlite":
+            return None
+        left_at = self.clock()
+        with self.reading() as connection:
+            asked = sa.select(sa.extract("epoch", sa.func.clock_timestamp()))
+            shown = float(connection.execute(asked).scalar_one())
+        return shown - (left_at + self.clock()) / 2
 
     def close(self) -> None:
         """Close the connections to the database."""

@@ -50,13 +50,11 @@ class Admission:
         orders: claimed, in state `submitting`, their intent on the books.
         closed_reason: why the whole account waits; `None` if it does not.
         held: how many orders the budget held back in this look.
-        sequence: of the ledger after the claim, for its witnesses.
     """
 
     orders: tuple[Order, ...] = ()
     closed_reason: str | None = None
     held: int = 0
-    sequence: int = 0
 
 
 class Gate(AccountState):
@@ -126,9 +124,8 @@ class Gate(AccountState):
             admitted, held = self._judge(connection, collection, limits, due, limit)
             self._hold(connection, held, now)
             claimed = self._claim(connection, admitted, now, lease_seconds, limits)
-            sequence = connection.execute(sa.select(identity.c.sequence)).scalar_one()
             held_count = sum(map(len, held.values()))
-            return Admission(orders=claimed, held=held_count, sequence=sequence)
+            return Admission(orders=claimed, held=held_count)
 
     def _judge(
         self,

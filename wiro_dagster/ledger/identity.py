@@ -11,12 +11,17 @@ import hmac
 import re
 import secrets
 from dataclasses import dataclass
+from typing import Literal
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from wiro_dagster.ledger.database import Database
 from wiro_dagster.ledger.schema import identity
+
+Witness = Literal["store", "events", "task"]
+"""What can know more than the ledger does: its notes in the video store, Dagster's event log, or a
+task at Wiro that carries a marker of the ledger and is not on its books."""
 
 _MARKER = re.compile(r"wd1-([0-9a-f]{16})-([0-9a-f]{16})-([0-9a-f]{12})-([0-9a-f]{16})")
 
@@ -30,6 +35,7 @@ class Identity:
         sequence: grows with every purchase, so a restored backup is recognized.
         created_at: unix seconds.
         behind: why the ledger must not buy until it is rebuilt; `None` if it may.
+        behind_by: the witness that says so.
         absorbed: ids of other ledgers whose orders this one has taken over.
     """
 
@@ -37,6 +43,7 @@ class Identity:
     sequence: int
     created_at: float
     behind: str | None
+    behind_by: Witness | None
     absorbed: tuple[str, ...]
 
 
@@ -79,7 +86,12 @@ class Identities(Database):
         with self.reading() as connection:
             row = connection.execute(sa.select(identity)).one()
         return Identity(
-            row.ledger_id, row.sequence, row.created_at, row.behind, tuple(row.absorbed)
+            row.ledger_id,
+            row.sequence,
+            row.created_at,
+            row.behind,
+            row.behind_by,
+            tuple(row.absorbed),
         )
 
     def is_own_marker(self, marker: Marker) -> bool:
@@ -90,10 +102,24 @@ class Identities(Database):
         is_signed = hmac.compare_digest(signature, _sign(body, row.secret))
         return marker.ledger_id == row.ledger_id and is_signed
 
-    def set_behind(self, reason: str | None) -> None:
-        """Stop buying because a witness knows more than the ledger, or start again."""
+    def note_witness(self, witness: Witness, reason: str | None) -> None:
+        """Note what a witness says of the ledger, if that is news.
+
+        Args:
+            witness: which.
+            reason: why the ledger must not buy: the witness knows more than it does. `None` = they
+                agree. Then buying starts again, unless another witness objected: the reason may
+                have been a wrong setting, or a backup that is complete again.
+        """
+        now = self.identity()
+        is_known = now.behind == reason if reason else now.behind_by != witness
+        if is_known:
+            return
         with self.writing() as connection:
-            connection.execute(sa.update(identity).values(behind=reason))
+            change = sa.update(identity).values(behind=reason, behind_by=reason and witness)
+            if reason is None:
+                change = change.where(identity.c.behind_by == witness)
+            connection.execute(change)
 
     def absorb(self, ledger_id: str, *, sequence: int) -> None:
         """Note that a different ledger's orders, or those of our own lost past, are taken over.
@@ -107,7 +133,10 @@ class Identities(Database):
             absorbed = sorted({*row.absorbed, ledger_id} - {row.ledger_id})
             connection.execute(
                 sa.update(identity).values(
-                    absorbed=absorbed, sequence=max(row.sequence, sequence), behind=None
+                    absorbed=absorbed,
+                    sequence=max(row.sequence, sequence),
+                    behind=None,
+                    behind_by=None,
                 )
             )
 

@@ -31,17 +31,22 @@ from wiro_dagster.ledger.records import Records
 from wiro_dagster.ledger.reports import Reports
 from wiro_dagster.ledger.retries import Retries
 from wiro_dagster.ledger.schema import orders, submissions
+from wiro_dagster.ledger.strays import Strays
 from wiro_dagster.ledger.submissions import Submissions, insert_submission, leave_open
 from wiro_dagster.ledger.tasks import Tasks
 from wiro_dagster.ledger.transitions import UNDER_WAY, WITHOUT_VIDEO, OrderState
+from wiro_dagster.ledger.write_offs import WriteOffs
 
 
-class Ledger(Records, Submissions, Tasks, Reports, Retries, Identities, Collections):
+class Ledger(
+    Records, Submissions, WriteOffs, Tasks, Strays, Reports, Retries, Identities, Collections
+):
     """The orders of one database, shared by every process that has its URL.
 
     Args:
         url: a SQLAlchemy URL: `sqlite:///path/to/ledger.db` or `postgresql://user@host/database`.
         clock: gives unix seconds.
+        is_real_time: whether `clock` shows the time of the world.
 
     Raises:
         ConfigurationError: the URL cannot be used.

@@ -94,6 +94,8 @@ identity = sa.Table(
     sa.Column("created_at", _Time, nullable=False),
     # Why the ledger must not buy until it is rebuilt; NULL if its witnesses agree with it.
     sa.Column("behind", PlainText),
+    # Which witness said so: only that one can take it back.
+    sa.Column("behind_by", sa.String(16)),
     # Other ledgers, by id, whose orders were taken over from the evidence.
     sa.Column("absorbed", sa.JSON, nullable=False),
 )
@@ -203,6 +205,10 @@ submissions = sa.Table(
     sa.Column("rechecks", sa.Integer, nullable=False, default=0),
     # Whether the task has ended: its cost is spent, no longer committed.
     sa.Column("has_ended", sa.Boolean, nullable=False, default=False),
+    # A lost POST that a user took off the budget: when, who, and on what evidence.
+    sa.Column("written_off_at", _Time),
+    sa.Column("written_off_by", PlainText(255)),
+    sa.Column("written_off_why", PlainText),
     sa.UniqueConstraint("account", "task_id", name="wiro_submissions_task"),
     sa.Index("wiro_submissions_claimed", "account", "claimed_at"),
     sa.Index("wiro_submissions_recheck", "account", "recheck_at"),

@@ -36,6 +36,8 @@ class SubmissionRecord:
     recheck_at: float | None
     rechecks: int
     has_ended: bool
+    written_off_by: str | None
+    written_off_why: str | None
 
 
 SUBMISSION_COLUMNS = tuple(submissions.c[field.name] for field in fields(SubmissionRecord))

@@ -25,6 +25,7 @@ from wiro_dagster.ledger.stated_costs import (
     SubmissionRecord,
     submission_from_row,
 )
+from wiro_dagster.ledger.strays import Stray, insert_stray, remove_stray
 from wiro_dagster.ledger.transitions import OrderState
 
 TaskNote = Literal["noted", "known", "extra", "taken"]
@@ -106,8 +107,10 @@ class Submissions(StatedCosts):
             explained = connection.execute(
                 sa.update(submissions)
                 .where(mine, submissions.c.task_id.is_(None))
-                .values(task_id=task_id, outcome="task", has_ended=False)
+                # It may have been taken for nothing, and written off: now it counts again.
+                .values(task_id=task_id, outcome="task", has_ended=False, cost_usd=None)
             ).rowcount
+            remove_stray(connection, order.account, task_id)
             if found.task_id is not None or found.is_owned:
                 _insert_extra(
                     connection,
@@ -266,7 +269,10 @@ class Submissions(StatedCosts):
 
 
 def leave_open(connection: Connection, order: Order) -> None:
-    """Let a lost POST count at its ceiling for ever, but only on the day when it was sent."""
+    """Let a lost POST count at its ceiling, but only on the day when it was sent.
+
+    It counts in the other budgets until a user writes it off (`WriteOffs`).
+    """
     connection.execute(
         sa.update(submissions)
         .where(submissions.c.marker == order.marker, submissions.c.outcome == "open")
@@ -321,8 +327,10 @@ def _insert_extra(
 ) -> None:
     """Give a second task of one order an order of its own, superseded from the start.
 
-    So its cost is on the books and its file is fetched, though it is not shown.
+    So its cost is on the books and its file is fetched, though it is not shown. The user hears of
+    it until they accept it (`books_match`), whichever way it was found.
     """
+    insert_stray(connection, order.account, Stray(task_id, order.model_slug, None, None), now)
     extra_id = insert_order(
         connection,
         _request_of(order),

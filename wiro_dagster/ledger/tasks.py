@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -17,27 +17,9 @@ from wiro_dagster.ledger.schema import (
     accounts,
     differences,
     orders,
-    strays,
     submissions,
 )
 from wiro_dagster.ledger.transitions import FOLLOWED
-
-
-@dataclass(frozen=True)
-class Stray:
-    """A task of the account that no submission explains.
-
-    Args:
-        task_id: Wiro's id.
-        model_slug: `owner/project`.
-        cost_usd: as Wiro states it.
-        created_at: unix seconds, by Wiro's clock.
-    """
-
-    task_id: str
-    model_slug: str | None
-    cost_usd: Decimal | None
-    created_at: float | None
 
 
 @dataclass(frozen=True)
@@ -129,51 +111,6 @@ class Tasks(Database):
                 )
 
     # ---- the audit ----
-
-    def note_strays(self, account: str, found: Iterable[Stray]) -> int:
-        """Note unexplained tasks. Return how many were not known yet."""
-        new = 0
-        now = self.clock()
-        with self.writing() as connection:
-            for stray in found:
-                which = (strays.c.account == account) & (strays.c.task_id == stray.task_id)
-                changed = connection.execute(
-                    sa.update(strays).where(which).values(cost_usd=stray.cost_usd)
-                )
-                if changed.rowcount == 0:
-                    new += 1
-                    connection.execute(
-                        sa.insert(strays).values(
-                            account=account,
-                            task_id=stray.task_id,
-                            model_slug=stray.model_slug,
-                            cost_usd=stray.cost_usd,
-                            created_at=stray.created_at,
-                            seen_at=now,
-                        )
-                    )
-        return new
-
-    def accept_strays(self, account: str, task_ids: Collection[str], reason: str) -> int:
-        """Note that the user knows these tasks. Return how many there were."""
-        with self.writing() as connection:
-            result = connection.execute(
-                sa.update(strays)
-                .where(strays.c.account == account, strays.c.task_id.in_(task_ids))
-                .values(accepted=reason)
-            )
-        return result.rowcount
-
-    def list_strays(self, account: str, *, accepted: bool = False) -> list[Stray]:
-        """Return the unexplained tasks of an account, or those that the user accepted."""
-        query = (
-            sa.select(strays.c.task_id, strays.c.model_slug, strays.c.cost_usd, strays.c.created_at)
-            .where(strays.c.account == account)
-            .where(strays.c.accepted.is_not(None) if accepted else strays.c.accepted.is_(None))
-            .order_by(strays.c.seen_at, strays.c.task_id)
-        )
-        with self.reading() as connection:
-            return [Stray(*row) for row in connection.execute(query)]
 
     def list_differences(self, account: str) -> list[Difference]:
         """Return costs that changed after Wiro had stated them."""

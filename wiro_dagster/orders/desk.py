@@ -299,7 +299,7 @@ class OrderDesk:
             report.closed_reason = admission.closed_reason
             if not admission.orders and not admission.held:
                 return
-            objection = record_purchase(self.context, admission.orders, admission.sequence)
+            objection = record_purchase(self.context, admission.orders)
             if objection is not None:
                 report.closed_reason = objection
                 for order in admission.orders:

@@ -71,22 +71,27 @@ class Rebuild:
 # ---- the ledger's witness ----
 
 
-def write_witness(context: OrderContext, sequence: int) -> None:
+def write_witness(context: OrderContext) -> None:
     """Record how far the ledger has come, before anything is sent.
+
+    Processes that buy at once may write in any order. Each looks at the ledger once more after it
+    has written, so whoever writes last writes the newest.
 
     Raises:
         StoreError: the store cannot keep it; then nothing may be bought.
     """
-    identity = context.ledger.identity()
-    context.store.write_note(
-        _witness_name(context, identity.ledger_id),
-        {
-            "ledger_id": identity.ledger_id,
-            "collection": context.collection,
-            "sequence": sequence,
-            "written_at": context.now(),
-        },
-    )
+    identity, written = context.ledger.identity(), -1
+    while written < identity.sequence:
+        context.store.write_note(
+            _witness_name(context, identity.ledger_id),
+            {
+                "ledger_id": identity.ledger_id,
+                "collection": context.collection,
+                "sequence": identity.sequence,
+                "written_at": context.now(),
+            },
+        )
+        written, identity = identity.sequence, context.ledger.identity()
 
 
 def find_contradiction(context: OrderContext) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from wiro_dagster.errors import ApiError, NotFound, StoreError
 from wiro_dagster.ledger import Order
-from wiro_dagster.ledger.account_state import is_clock_right
+from wiro_dagster.ledger.account_state import find_clock_objection, is_clock_right
 from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.evidence import find_contradiction, write_witness
 
@@ -20,32 +20,37 @@ class Permission:
 
     def __init__(self) -> None:
         self._evidence_at: float | None = None
+        self._database_offset: float | None = None
 
     def find_objection(self, context: OrderContext) -> str | None:
         """Return why nothing may be bought now; `None` if nothing is against it.
 
-        It costs nothing while no order waits to be bought.
+        It costs nothing while no order waits to be bought, and no witness has objected.
         """
-        if not context.ledger.has_unsent(context.collection):
+        ledger, now = context.ledger, context.now()
+        has_unsent = ledger.has_unsent(context.collection)
+        if not has_unsent and ledger.identity().behind_by != "store":
             return None
-        now = context.now()
         if self._evidence_at is None or not 0 <= now - self._evidence_at < _EVIDENCE_SECONDS:
             try:
                 contradiction = find_contradiction(context)
             except StoreError as error:
                 return f"The video store cannot be read: {error}"
-            if contradiction is not None:
-                context.ledger.set_behind(contradiction)
-            self._evidence_at = now
-        if not context.gate.may_submit():
+            ledger.note_witness("store", contradiction)
+            self._evidence_at, self._database_offset = now, ledger.measure_database_clock()
+        if not has_unsent or not context.gate.may_submit():
             return None  # the gate says why, and Wiro is not asked for what may not be bought
-        return _measure_clock(context)
+        return measure_clocks(context, self._database_offset)
 
 
-def _measure_clock(context: OrderContext) -> str | None:
+def measure_clocks(context: OrderContext, database_offset_seconds: float | None) -> str | None:
     """Return why nothing may be bought by this machine's clock; `None` if it is right.
 
     A clock that was wrong is measured again: when it has been set, buying goes on by itself.
+
+    Args:
+        context: of the account.
+        database_offset_seconds: the database's clock minus ours; `None` if it has none of its own.
     """
     if not is_clock_right(context.client.clock_offset_seconds):
         try:
@@ -58,16 +63,19 @@ def _measure_clock(context: OrderContext) -> str | None:
             context.gate.close(until=until, reason=reason)
             context.note_read_failure(error)
             return reason
-    return context.gate.note_clock(context.client.clock_offset_seconds)
+    objection = find_clock_objection(
+        {"Wiro's": context.client.clock_offset_seconds, "the database's": database_offset_seconds}
+    )
+    context.gate.note_clock(objection)
+    return objection
 
 
-def record_purchase(context: OrderContext, orders: Sequence[Order], sequence: int) -> str | None:
+def record_purchase(context: OrderContext, orders: Sequence[Order]) -> str | None:
     """Record a purchase outside the ledger, before its first byte is sent.
 
     Args:
         context: of the collection.
         orders: claimed for submission.
-        sequence: of the ledger after the claim.
 
     Returns:
         Why the orders must not be sent after all; they wait again. `None` if they may be.
@@ -75,7 +83,7 @@ def record_purchase(context: OrderContext, orders: Sequence[Order], sequence: in
     if not orders:
         return None
     try:
-        write_witness(context, sequence)
+        write_witness(context)
     except StoreError as error:
         reason = f"The video store cannot be written: {error}"
         now = context.now()

@@ -73,19 +73,40 @@ def recover_orders(context: OrderContext, claimed: Sequence[Order]) -> list[str]
 
 
 def _search(context: OrderContext, lost: Sequence[Order], notices: list[str]) -> Search:
+    return search_list(
+        context,
+        sent_at=min(order.claimed_at or order.created_at for order in lost),
+        given_up_at=max(order.moved_at for order in lost),
+        notices=notices,
+    )
+
+
+def search_list(
+    context: OrderContext, *, sent_at: float, given_up_at: float, notices: list[str]
+) -> Search:
+    """Search Wiro's list for what lost submissions may have bought; adopt what carries a marker.
+
+    Args:
+        context: of the account.
+        sent_at: when the first of them was claimed.
+        given_up_at: when the last answer was given up.
+        notices: gets a line for each task that is adopted.
+
+    Raises:
+        ApiError: the list cannot be read now.
+    """
     ledger, offset = context.ledger, context.client.clock_offset_seconds or 0.0
-    since = min(order.claimed_at or order.created_at for order in lost)
     known = ledger.list_submissions(
-        account=context.account, claimed_after=since - _CLOCK_MARGIN_SECONDS, with_task=True
+        account=context.account, claimed_after=sent_at - _CLOCK_MARGIN_SECONDS, with_task=True
     )
     listing = list_tasks_since(
         context,
-        since + offset - _CLOCK_MARGIN_SECONDS,
+        sent_at + offset - _CLOCK_MARGIN_SECONDS,
         expected=[str(record.task_id) for record in known if record.listed_at is not None]
         or [str(record.task_id) for record in known],
         # Wiro may have made the task at any time until the answer was given up, so a younger one
         # must have been made after that.
-        younger_than=max(order.moved_at for order in lost) + offset + _CLOCK_PRECISION_SECONDS,
+        younger_than=given_up_at + offset + _CLOCK_PRECISION_SECONDS,
     )
     explained = {
         record.task_id
@@ -98,7 +119,7 @@ def _search(context: OrderContext, lost: Sequence[Order], notices: list[str]) ->
     with_markers = context.identify_runs and context.gate.find_unmarked_reason() is None
     unexplained = []
     for position, task in enumerate(others):
-        if (task.created_at or since + offset) < since + offset - _CLOCK_MARGIN_SECONDS:
+        if (task.created_at or sent_at + offset) < sent_at + offset - _CLOCK_MARGIN_SECONDS:
             continue  # older than anything that was lost
         origin = _find_origin(context, task, closer=with_markers and position < _ORIGINS_AT_ONCE)
         if origin is None:

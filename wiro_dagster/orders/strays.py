@@ -108,7 +108,7 @@ def adopt_marked(context: OrderContext, task: Task, marker: Marker) -> list[str]
             "was restored from an older copy. Nothing is bought until it is rebuilt. Run "
             "`wiro-dagster ledger rebuild`."
         )
-        context.ledger.set_behind(reason)
+        context.ledger.note_witness("task", reason)
         return [reason]
     try:
         order = context.ledger.get(found[0].order_id)
@@ -119,9 +119,6 @@ def adopt_marked(context: OrderContext, task: Task, marker: Marker) -> list[str]
         case "noted":
             return [f"{order.name}: its lost answer was task {task.id}, which is adopted."]
         case "extra":
-            # It is billed and on the books; the user hears of it until they accept it.
-            second = Stray(task.id, task.model_slug, task.cost_usd, task.created_at)
-            context.ledger.note_strays(context.account, [second])
             return [
                 f"{order.name}: Wiro made a second task of it, {task.id}. Its cost and files are "
                 "on the books as an order of its own."

@@ -84,7 +84,8 @@ class Workshop:
 
     def open_ledger(self) -> Ledger:
         """The ledger, with this workshop's time."""
-        return Ledger(self.ledger_url, clock=self.clock)
+        is_real_time = self.clock is time.time
+        return Ledger(self.ledger_url, clock=self.clock, is_real_time=is_real_time)
 
     def open_context(self, **changes: Any) -> OrderContext:
         """Ledger, client, store and rules."""
