@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from wiro_dagster.defs.gallery import build_gallery_sensor as build_gallery_sensor
     from wiro_dagster.defs.io_manager import VideoIOManager as VideoIOManager
     from wiro_dagster.defs.io_manager import build_video_io_manager as build_video_io_manager
+    from wiro_dagster.defs.model_result import ModelResult as ModelResult
     from wiro_dagster.defs.order_sensor import build_video_order_sensor as build_video_order_sensor
     from wiro_dagster.defs.project import build_project_definitions as build_project_definitions
     from wiro_dagster.defs.prompt_sensor import build_prompt_file_sensor as build_prompt_file_sensor
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from wiro_dagster.defs.translator import VideoAssetProps as VideoAssetProps
     from wiro_dagster.defs.translator import VideoTranslator as VideoTranslator
     from wiro_dagster.defs.video_checks import build_video_checks as build_video_checks
+    from wiro_dagster.defs.wiro_models import WiroModels as WiroModels
     from wiro_dagster.ledger.budget import BudgetLimits as BudgetLimits
     from wiro_dagster.orders.policy import OrderPolicy as OrderPolicy
     from wiro_dagster.orders.verdicts import VideoChecks as VideoChecks
@@ -54,6 +56,7 @@ _HOMES = {
     "FilePrompts": "defs.prompt_sources",
     "FolderVideoStore": "resources.stores",
     "LedgerResource": "resources.account",
+    "ModelResult": "defs.model_result",
     "OrderPolicy": "orders.policy",
     "PromptSource": "defs.prompt_sources",
     "S3Prompts": "defs.prompt_sources",
@@ -65,6 +68,7 @@ _HOMES = {
     "VideoStore": "store.protocol",
     "VideoStoreResource": "resources.stores",
     "VideoTranslator": "defs.translator",
+    "WiroModels": "defs.wiro_models",
     "WiroResource": "resources.account",
     "WiroVideoComponent": "component.component",
     "build_cost_asset": "defs.cost_asset",

@@ -23,6 +23,7 @@
     │   │   ├── ServiceUnreachable
     │   │   └── SubmissionWithdrawn
     │   └── OutcomeUnknown
+    ├── OrderFailed
     ├── DownloadError
     ├── MediaError
     ├── StoreError
@@ -147,6 +148,21 @@ class OutcomeUnknown(ApiError):
 
     After a read, try again. After a submission, look for the task first.
     """
+
+
+class OrderFailed(WiroError):
+    """What was asked for brought no files that can be used, or may not be bought.
+
+    Args:
+        message: why, and what to do.
+        order_id: of the ledger.
+        cost_usd: what it cost, all tries together.
+    """
+
+    def __init__(self, message: str, *, order_id: int | None = None, cost_usd: Decimal) -> None:
+        self.order_id = order_id
+        self.cost_usd = cost_usd
+        super().__init__(message)
 
 
 class DownloadError(WiroError):

@@ -11,20 +11,18 @@ from typing import Any, cast, get_args
 
 import dagster as dg
 
-from wiro_dagster.api.client import WiroClient
 from wiro_dagster.api.progress import ProgressFeed
 from wiro_dagster.catalogue import Catalogue
 from wiro_dagster.defs.arguments import refuse_wrong_arguments
 from wiro_dagster.defs.asset_files import resolve_asset_files
 from wiro_dagster.defs.choices import AutoOrder, Failures, OnTerminate
+from wiro_dagster.defs.desks import build_desk, open_catalogue
 from wiro_dagster.defs.process_cache import ProcessCache
 from wiro_dagster.defs.prompt_sources import FilePrompts, LoadAsset, PromptSource
 from wiro_dagster.defs.timing import WaitTiming
 from wiro_dagster.defs.translator import AssetName, VideoAssetProps, VideoTranslator
 from wiro_dagster.errors import ConfigurationError
-from wiro_dagster.ledger import Ledger
-from wiro_dagster.orders import OrderContext, OrderDesk, OrderPolicy
-from wiro_dagster.orders.models import Models
+from wiro_dagster.orders import OrderDesk, OrderPolicy
 from wiro_dagster.orders.verdicts import VideoChecks
 from wiro_dagster.prompts import PromptFile, list_changes
 from wiro_dagster.resources.account import LedgerResource, WiroResource
@@ -228,24 +226,14 @@ class VideoCollection:
         client, opened, limits = wiro.get_client(), ledger.get_ledger(), ledger.get_limits()
 
         def make() -> OrderDesk:
-            models = self._open_models(opened, client)
-            return OrderDesk(
-                OrderContext(
-                    ledger=opened,
-                    client=client,
-                    store=store.get_store(),
-                    quoter=models.quote,
-                    fit_inputs=models.fit_inputs,
-                    account=wiro.get_account(),
-                    collection=self.ledger_name,
-                    limits=limits,
-                    policy=self.policy,
-                    identify_runs=wiro.identify_runs,
-                    callback_base_url=wiro.callback_base_url,
-                    answers_folder=opened.answers_folder,
-                    threads=wiro.concurrent_requests,
-                ),
-                monotonic=self.timing.monotonic,
+            return build_desk(
+                wiro,
+                ledger,
+                store,
+                collection=self.ledger_name,
+                policy=self.policy,
+                timing=self.timing,
+                model_folder=self._model_path,
             )
 
         key = ("desk", self, client, opened, limits, type(store), store.model_dump_json())
@@ -290,16 +278,11 @@ class VideoCollection:
     def _open_catalogue(self, resources: Any) -> Catalogue:
         wiro: WiroResource = getattr(resources, self.wiro)
         ledger: LedgerResource = getattr(resources, self.ledger)
-        return self._open_models(ledger.get_ledger(), wiro.get_client()).catalogue
+        return open_catalogue(wiro, ledger, policy=self.policy, model_folder=self._model_path)
 
-    def _open_models(self, ledger: Ledger, client: WiroClient) -> Models:
-        return Models(
-            ledger,
-            client,
-            model_folder=None if self.model_folder is None else Path(self.model_folder),
-            longest_run_seconds=self.policy.run_deadline_seconds,
-            max_age_seconds=self.policy.model_max_age_seconds,
-        )
+    @property
+    def _model_path(self) -> Path | None:
+        return None if self.model_folder is None else Path(self.model_folder)
 
 
 def _input_dep(asset: str | dg.AssetKey | dg.AssetDep) -> dg.AssetDep:

@@ -51,6 +51,15 @@ class Tasks(Database):
             )
         return result.rowcount == 1
 
+    def release_watch(self, account: str, watcher: str) -> None:
+        """Leave the watch to the next process at once, if this one has it."""
+        with self.writing() as connection:
+            connection.execute(
+                sa.update(accounts)
+                .where(accounts.c.account == account, accounts.c.watcher == watcher)
+                .values(watcher=None, watcher_until=None)
+            )
+
     def is_watch_due(self, account: str) -> bool:
         """Whether a task of the account, or a cost that was not stated, is due to be read."""
         now = self.clock()

@@ -83,6 +83,10 @@ class Watch:
         self._full_sweep_at = 0.0
         self._audited_at = context.now()
 
+    def release(self) -> None:
+        """Leave the watch to another desk at once. The next sweep takes it again if it is free."""
+        self._context.ledger.release_watch(self._context.account, self._name)
+
     def sweep(self, run_all: RunAll, *, hurry: bool = False) -> WatchReport:
         """Look at what is due, if anything is and the last sweep is long enough ago.
 

@@ -1,0 +1,254 @@
+"""`WiroModels`: one call in an asset of the user's own runs any model, and pays for it once."""
+
+# No `from __future__ import annotations`: Dagster reads the dependencies from the annotations.
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from pydantic import Field, PrivateAttr
+
+from wiro_dagster.catalogue import AssetFileInput, Catalogue
+from wiro_dagster.defs.asset_files import resolve_asset_files
+from wiro_dagster.defs.choices import OnTerminate
+from wiro_dagster.defs.desks import build_desk, open_catalogue
+from wiro_dagster.defs.model_result import ModelResult, plain_inputs
+from wiro_dagster.defs.model_run import FileKind, ModelRun
+from wiro_dagster.defs.process_cache import ProcessCache
+from wiro_dagster.defs.timing import WaitTiming
+from wiro_dagster.errors import ConfigurationError, InputError, OrderFailed
+from wiro_dagster.orders import OrderDesk, OrderPolicy
+from wiro_dagster.prompts import Prompt, PromptFile, list_files, load_prompt_rows
+from wiro_dagster.resources.account import LedgerResource, WiroResource
+from wiro_dagster.resources.stores import VideoStoreResource
+from wiro_dagster.store import StoredFile
+
+_SOURCE = "inputs"
+
+
+class WiroModels(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Runs any model of Wiro's in an asset of your own, with all that a collection has.
+
+    Example:
+        @dg.asset
+        def portrait(context: dg.AssetExecutionContext, wiro_models: WiroModels):
+            return wiro_models.run(
+                context, "bytedance/seedream-v4-5", prompt="A fox in the snow", max_usd=0.10
+            ).materialize_result()
+    """
+
+    wiro: dg.ResourceDependency[WiroResource]
+    ledger: dg.ResourceDependency[LedgerResource]
+    store: dg.ResourceDependency[VideoStoreResource]
+    model_folder: str | None = Field(
+        default=None, description="A folder with catalogue entries of the project's own."
+    )
+    on_terminate: OnTerminate = Field(
+        default="leave",
+        description=(
+            'What terminating a waiting run does to its task: "leave" lets the next run take it '
+            'up, "cancel" cancels it at Wiro.'
+        ),
+    )
+    wait_deadline_seconds: float = Field(
+        default=86400.0, gt=0, description="The longest that a call waits for its files."
+    )
+    _cache: ProcessCache = PrivateAttr(default_factory=ProcessCache)
+
+    def run(
+        self,
+        context: dg.AssetExecutionContext,
+        model: str,
+        *,
+        prompt: str | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        take: int = 1,
+        max_usd: float | Decimal | str | None = None,
+        kind: FileKind | None = None,
+        name: str | None = None,
+        partition: str | None = None,
+        attempts: int = 1,
+        fallback_models: Sequence[str] = (),
+    ) -> ModelResult:
+        """Run a model once and return its files, which are in the video store.
+
+        Asking again for the same in the same partition buys nothing, whether the first run ended,
+        runs, or died.
+
+        Args:
+            context: of the asset. Its key and partition are what the run is paid for under.
+            model: `owner/model`.
+            prompt: the text; for models that take one.
+            inputs: the model's other inputs. A file is a `Path`, a URL, an earlier `ModelResult`,
+                one of its files, or a `dg.AssetKey`: the newest file of that asset in the same
+                partition.
+            take: counts the runs wanted of the same inputs, from 1.
+            max_usd: the most that it may cost, all tries together.
+            kind: what the files must be; anything else fails.
+            name: tells several runs of one asset apart that are made side by side in one partition.
+            partition: whose it is, if the run has several partitions.
+            attempts: how often each model is tried, for reasons that may pass; see `OrderPolicy`.
+            fallback_models: models to try next, for the same reasons.
+
+        Raises:
+            dg.Failure: there are no files: the inputs are wrong, it would cost too much, or the
+                task failed. It names Wiro's reason and the cost; a retry would not help.
+            LedgerError: the ledger cannot be used.
+        """
+        policy = replace(
+            self.get_policy(), attempts=attempts, fallback_models=tuple(fallback_models)
+        )
+        collection = "/".join([*context.asset_key.path, *([] if name is None else [name])])
+        try:
+            run = ModelRun(
+                desk=self._open_desk(collection, policy),
+                prompt=self._read_prompt(
+                    {
+                        "id": partition or _find_partition(context),
+                        "prompt": prompt,
+                        "model": model,
+                        "take": take,
+                        "inputs": plain_inputs(inputs or {}),
+                    },
+                    context.instance,
+                    kind,
+                ),
+                limit_usd=None if max_usd is None else Decimal(str(max_usd)),
+                kind=kind,
+                deadline_seconds=self.wait_deadline_seconds,
+                waiter=context.run.run_id,
+                timing=self.get_timing(),
+                log=context.log.info,
+            )
+            return self._finish(context, run)
+        except InputError as error:
+            raise dg.Failure("\n".join(error.problems), allow_retries=False) from error
+        except OrderFailed as error:
+            raise _failure(error) from error
+
+    @contextmanager
+    def open_file(self, file: StoredFile | ModelResult) -> Iterator[Path]:
+        """Yield a path to read a stored file from, until the `with` block ends.
+
+        Args:
+            file: of a result, or a result with one file.
+
+        Raises:
+            StoreError: the store cannot be reached, or has lost it.
+        """
+        stored = file.file if isinstance(file, ModelResult) else file
+        with self.store.get_store().local_copy(stored.key) as path:
+            yield path
+
+    def get_policy(self) -> OrderPolicy:
+        """Return rules and timings of the runs. Override it for others than the default."""
+        return OrderPolicy()
+
+    def get_timing(self) -> WaitTiming:
+        """Return clocks and pauses of waiting calls; tests replace them."""
+        return WaitTiming()
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
+        """Let requests that are under way end."""
+        self._cache.close()
+
+    def _open_desk(self, collection: str, policy: OrderPolicy) -> OrderDesk:
+        def make() -> OrderDesk:
+            return build_desk(
+                self.wiro,
+                self.ledger,
+                self.store,
+                collection=collection,
+                policy=policy,
+                timing=self.get_timing(),
+                model_folder=self._model_path,
+            )
+
+        return self._cache.get((collection, policy), make)
+
+    @property
+    def _model_path(self) -> Path | None:
+        return None if self.model_folder is None else Path(self.model_folder)
+
+    def _open_catalogue(self) -> Catalogue:
+        return open_catalogue(
+            self.wiro, self.ledger, policy=self.get_policy(), model_folder=self._model_path
+        )
+
+    def _read_prompt(
+        self, row: Mapping[str, Any], instance: dg.DagsterInstance, kind: FileKind | None
+    ) -> Prompt:
+        """Check model and inputs, and look up the files of assets.
+
+        Raises:
+            InputError: something is wrong with them.
+        """
+        catalogue = self._open_catalogue()
+        found = load_prompt_rows([row], _SOURCE, catalogue)
+        _refuse_problems(found)
+        files = [f for prompt in found.prompts.values() for f in list_files(prompt.inputs)]
+        assets = {file.asset for file in files if isinstance(file, AssetFileInput)}
+        found = resolve_asset_files(
+            found,
+            source=_SOURCE,
+            instance=instance,
+            open_store=self.store.get_store,
+            input_assets=[dg.AssetKey.from_user_string(asset) for asset in assets],
+            cache=self._cache,
+        )
+        _refuse_problems(found)
+        (prompt,) = found.prompts.values()
+        refuse_other_kind(catalogue, prompt.model_slug, kind)
+        return prompt
+
+    def _finish(self, context: dg.AssetExecutionContext, run: ModelRun) -> ModelResult:
+        try:
+            return run.finish()
+        except dg.DagsterExecutionInterruptedError:
+            # A deploy or an eviction interrupts too. Only what a user cancelled is cancelled.
+            dagster_run = context.instance.get_run_by_id(context.run.run_id)
+            asked = dagster_run is not None and dagster_run.status == dg.DagsterRunStatus.CANCELING
+            if asked:
+                cancel = self.on_terminate == "cancel"
+                run.drop("Its Dagster run was terminated.", cancel=cancel)
+            raise
+
+
+def refuse_other_kind(catalogue: Catalogue, model: str, kind: FileKind | None) -> None:
+    """Refuse a model that is known to make files of another kind.
+
+    Raises:
+        InputError: it makes something else.
+    """
+    made = catalogue.get_schema(model).output_kind
+    known = "file" if made == "text" else made
+    if kind is not None and known not in (None, kind):
+        raise InputError(f"{model} makes {known}; {kind} was asked for. Choose another model.")
+
+
+def _find_partition(context: dg.AssetExecutionContext) -> str:
+    """Return the partition of the run; for an asset without partitions, its own name."""
+    if not context.has_partition_key:
+        if context.has_partition_key_range:
+            raise ConfigurationError(
+                "This run has several partitions. Say which one is meant with partition=…, or give "
+                "the asset a backfill policy of one run for each partition."
+            )
+        return str(context.asset_key.path[-1])
+    return str(context.partition_key)
+
+
+def _refuse_problems(found: PromptFile) -> None:
+    if found.problems:
+        problems = (f"{problem.field or ''}: {problem.message}" for problem in found.problems)
+        raise InputError(*(problem.removeprefix(": ") for problem in problems))
+
+
+def _failure(error: OrderFailed) -> dg.Failure:
+    metadata: dict[str, Any] = {"wiro/cost_usd": float(error.cost_usd)}
+    if error.order_id is not None:
+        metadata["wiro/order_id"] = error.order_id
+    return dg.Failure(str(error), metadata=metadata, allow_retries=False)
