@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 from urllib3.response import HTTPResponse
@@ -20,12 +21,14 @@ from wiro_dagster.api.exchange import current_exchange
 from wiro_dagster.api.sessions import open_session
 from wiro_dagster.emulator.api import Api
 from wiro_dagster.emulator.broken_answers import TRANSPORT
+from wiro_dagster.emulator.control import Control
 from wiro_dagster.emulator.downloads import Downloads
 from wiro_dagster.emulator.front_door import FrontDoor
 from wiro_dagster.emulator.media import Media
 from wiro_dagster.emulator.service import Service
 
 API_HOST, FILES_HOST, SECOND_FILES_HOST = "127.0.0.1:1", "localhost:2", "localhost:3"
+CONTROL_HOST = "localhost:4"
 Hook = Callable[[str], None]
 """Called with what is about to happen; it may end the process."""
 
@@ -101,6 +104,7 @@ class Wire:
             API_HOST: FrontDoor(answer, service, ()),
             FILES_HOST: files,
             SECOND_FILES_HOST: files,
+            CONTROL_HOST: Starlette(routes=Control(service, {}).routes()),
         }
         self._loop = _Loop(_Selector(service.clock.advance))
 

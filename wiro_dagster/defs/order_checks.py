@@ -19,7 +19,7 @@ from wiro_dagster.ledger.budget import BudgetUse
 from wiro_dagster.orders import OrderDesk
 from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.describe import describe_problem, describe_state
-from wiro_dagster.orders.standing import describe_standing, list_standing
+from wiro_dagster.orders.standing import describe_standing
 from wiro_dagster.prompts import PromptFile
 
 ORDERS_CHECK = "orders_succeeded"
@@ -46,7 +46,7 @@ def judge_orders(desk: OrderDesk, order_key: dg.AssetKey) -> list[dg.AssetCheckE
         orders_check(ledger.list_failed(collection), order_key),
         account_check(desk.find_problem(), order_key),
         budget_check(held, ledger.count_held(collection), list_budget_uses(desk), order_key),
-        moving_check(list_standing(desk.context), desk.context.now(), order_key),
+        moving_check(desk.list_standing(), desk.context.now(), order_key),
         books_check(desk.context, order_key),
     ]
 

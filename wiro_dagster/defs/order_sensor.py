@@ -9,7 +9,7 @@ from dataclasses import replace
 import dagster as dg
 
 from wiro_dagster.defs.collection import VideoCollection
-from wiro_dagster.defs.event_log import find_reported_tasks
+from wiro_dagster.defs.ended import claim_ended, report_orphans
 from wiro_dagster.defs.failures import failure_job_name, request_failure_runs
 from wiro_dagster.defs.order_checks import (
     LISTED_ORDERS,
@@ -24,17 +24,14 @@ from wiro_dagster.defs.order_cursor import OrderCursor
 from wiro_dagster.defs.report import AssetEvent, Reporter
 from wiro_dagster.defs.video_checks import evaluate_video_checks
 from wiro_dagster.errors import InputError
-from wiro_dagster.ledger import Order, OrderState
+from wiro_dagster.ledger import Order
 from wiro_dagster.orders import OrderDesk, TickReport
-from wiro_dagster.orders.standing import list_standing
 
 _DAEMON_TIMEOUT_SECONDS = 60.0
 _TICK_SHARE = 2 / 3
 _TICK_MAXIMUM_SECONDS = 20.0
 """All sensors of an instance share a thread by default, so a tick must be short."""
 
-_REPORTS_PER_TICK = 80
-_REPORT_LEASE_SECONDS = 120.0
 _PROGRESS_PER_TICK = 10
 """An event costs the daemon up to 40 ms, and thousands of tasks may be under way."""
 
@@ -43,8 +40,6 @@ _HELD_PAUSE_SECONDS = 300.0
 """How often a changed number of held orders leads to an evaluation of `within_budget`."""
 
 _NAMED_IN_CURSOR = 20
-
-_REPORTED_STATES: tuple[OrderState, ...] = ("stored", "failed", "cancelled", "uncollected")
 
 
 def tick_seconds() -> float:
@@ -78,13 +73,13 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
         desk.context.ledger.mark_lease_reported(before.lease)
         show_missing(reporter)
         report = desk.tick(deadline)
-        report.notices += rebuild_if_behind(context, reporter)
+        report.notices += rebuild_if_behind(context, reporter) + report_orphans(reporter)
         done = _describe_tick(report)
         if done:
             context.log.info(done)
         for notice in report.notices:
             context.log.warning(notice)
-        orders = claim_reportable(reporter)
+        orders = claim_ended(reporter, collection.ledger_name, collection.video_key)
         checks, after = find_news(desk, collection, before, has_bought=report.submitted > 0)
         for check in checks:
             if not check.passed:
@@ -103,26 +98,6 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
         )
 
     return video_order_sensor
-
-
-def claim_reportable(reporter: Reporter) -> list[Order]:
-    """Claim orders that have ended and that the event log does not have yet."""
-    ledger, collection = reporter.desk.context.ledger, reporter.collection
-    claimed = ledger.claim(
-        collection.ledger_name,
-        _REPORTED_STATES,
-        limit=_REPORTS_PER_TICK,
-        lease_seconds=_REPORT_LEASE_SECONDS,
-        unwaited=True,
-    )
-    # A tick or a run that died after writing its events left orders that are already reported.
-    # A second report would trigger downstream automation again.
-    owned = [order for order in claimed if order.is_owned]
-    reported = find_reported_tasks(reporter.instance, collection.video_key, owned)
-    known = [o for o in owned if o.task_id and reported.get(o.partition) == o.task_id]
-    for order in known:
-        ledger.apply(order, "deliver", due_at=None)
-    return [order for order in claimed if order not in known]
 
 
 def build_events(reporter: Reporter, orders: Iterable[Order]) -> list[AssetEvent]:
@@ -181,7 +156,7 @@ def find_news(
         held = ledger.list_held(collection.ledger_name, limit=LISTED_ORDERS)
         checks.append(budget_check(held, count, uses, collection.order_key))
         after = replace(after, held=count, held_told_at=now)
-    standing = list_standing(desk.context)
+    standing = desk.list_standing()
     ids = tuple(order.id for order in standing[:_NAMED_IN_CURSOR])
     if ids != before.standing:
         checks.append(moving_check(standing, now, collection.order_key))

@@ -7,7 +7,6 @@ import sqlalchemy as sa
 from wiro_dagster.errors import ConfigurationError
 from wiro_dagster.ledger.database import Database
 from wiro_dagster.ledger.schema import collections, orders
-from wiro_dagster.ledger.transitions import UNDER_WAY
 
 ALIVE_SECONDS = 120.0
 """How long a project that ticked is taken to be working for its collection."""
@@ -55,14 +54,14 @@ class Collections(Database):
             connection.execute(sa.update(collections).where(mine).values(values))
 
     def list_orphaned(self, collection: str, *, project: str, account: str) -> list[str]:
-        """Return other collections of the project without a working sensor, with orders under way.
+        """Return other collections of the project without a working sensor, with unsettled orders.
 
         A collection that was renamed leaves such orders behind.
         """
         before = self.clock() - ORPHANED_SECONDS
         has_orders = sa.select(orders.c.id).where(
             orders.c.collection == collections.c.collection,
-            orders.c.state.in_((*UNDER_WAY, "finished")),
+            orders.c.due_at.is_not(None),
         )
         query = (
             sa.select(collections.c.collection)

@@ -157,12 +157,12 @@ class Records(Database):
             return connection.execute(query).first() is not None
 
     def list_standing(
-        self, collection: str, moved_before: Mapping[OrderState, float], *, limit: int
+        self, collections: Collection[str], moved_before: Mapping[OrderState, float], *, limit: int
     ) -> list[Order]:
         """Return orders that have not left a state since the time given for it.
 
         Args:
-            collection: whose orders.
+            collections: whose orders.
             moved_before: for each state, the unix time by which an order in it should have come
                 there later.
             limit: how many at most, the longest standing first.
@@ -175,7 +175,7 @@ class Records(Database):
         )
         query = (
             sa.select(*ORDER_COLUMNS)
-            .where(orders.c.collection == collection, stands)
+            .where(orders.c.collection.in_(collections), stands)
             .order_by(orders.c.moved_at, orders.c.id)
             .limit(limit)
         )

@@ -32,6 +32,7 @@ from wiro_dagster.orders.permission import (
 from wiro_dagster.orders.recover import recover_orders
 from wiro_dagster.orders.requests import build_request
 from wiro_dagster.orders.retries import decide_tries
+from wiro_dagster.orders.standing import list_standing
 from wiro_dagster.orders.submit import note_kept_answers, quote_order, submit_order
 from wiro_dagster.orders.watch import Watch
 from wiro_dagster.orders.worker_pool import WorkerPool
@@ -223,6 +224,15 @@ class OrderDesk:
     def find_problem(self) -> AccountProblem | None:
         """Return why nothing can be submitted until the user acts; `None` if all is well."""
         return self.context.gate.find_problem()
+
+    @property
+    def orphans(self) -> list[str]:
+        """Collections of the project without a working sensor, whose orders are cared for here."""
+        return self._collections[1:]
+
+    def list_standing(self) -> list[Order]:
+        """Return orders that stood still for too long, those of orphaned collections included."""
+        return list_standing(self.context, self._collections)
 
     # ---- steps ----
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from wiro_dagster.ledger import Order, OrderState
 from wiro_dagster.orders.context import OrderContext
 
@@ -19,11 +21,11 @@ LIMIT_SECONDS: dict[OrderState, float] = {
 LISTED = 200
 
 
-def list_standing(context: OrderContext) -> list[Order]:
-    """Return the collection's orders that have stood still for too long, the longest first."""
+def list_standing(context: OrderContext, collections: Collection[str]) -> list[Order]:
+    """Return orders of some collections that stood still for too long, the longest first."""
     now = context.now()
     moved_before = {state: now - seconds for state, seconds in LIMIT_SECONDS.items()}
-    return context.ledger.list_standing(context.collection, moved_before, limit=LISTED)
+    return context.ledger.list_standing(collections, moved_before, limit=LISTED)
 
 
 def describe_standing(order: Order, now: float) -> str:

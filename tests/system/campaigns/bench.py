@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from wiro_dagster.ledger import Ledger, Order, OrderState
 from wiro_dagster.orders import OrderDesk, OrderPolicy, TickReport
 from wiro_dagster.orders.describe import describe_problem, describe_state
 from wiro_dagster.orders.policy import Timing
-from wiro_dagster.orders.standing import describe_standing, list_standing
+from wiro_dagster.orders.standing import describe_standing
 
 STEADY_TIMING = Timing(
     first_look_seconds=1.0,
@@ -43,6 +43,7 @@ class Bench:
         ledger_url: of the ledger.
         folder: for the videos.
         parts: other parts of the desk's context, made from the workshop.
+        more_client_options: more arguments of the client.
         offset_seconds: how far this machine's clock is ahead of Wiro's.
         **workshop: fields of the `Workshop`.
     """
@@ -54,6 +55,7 @@ class Bench:
         folder: Path,
         *,
         parts: Callable[[Workshop], dict[str, Any]] = lambda _workshop: {},
+        more_client_options: Mapping[str, Any] | None = None,
         offset_seconds: float = 0.0,
         **workshop: Any,
     ) -> None:
@@ -64,6 +66,7 @@ class Bench:
             "sleep": lambda _seconds: None,
             "clock": self.clock,
             "wall_clock": self.clock,
+            **(more_client_options or {}),
         }
         self.workshop = Workshop(
             emulator=emulator,
@@ -131,7 +134,7 @@ class Bench:
         context = self.desk.context
         problem = self.desk.find_problem()
         told = [] if problem is None else [describe_problem(problem)]
-        told += [describe_standing(order, self.now) for order in list_standing(context)]
+        told += [describe_standing(order, self.now) for order in self.desk.list_standing()]
         told += [describe_state(order) for order in self.ledger.list_failed(COLLECTION)]
         told += [f"unexplained: {stray}" for stray in self.ledger.list_strays(context.account)]
         told += [f"unstated: {record}" for record in self.ledger.list_unstated(context.account)]

@@ -58,6 +58,7 @@ class Workshop:
         limits: budget.
         options: more fields of the `OrderContext`.
         client_options: more arguments of the `WiroClient`.
+        desk_options: more arguments of the `OrderDesk`.
     """
 
     emulator: EmulatorControl
@@ -70,6 +71,7 @@ class Workshop:
     limits: BudgetLimits = field(default_factory=BudgetLimits)
     options: dict[str, Any] = field(default_factory=dict)
     client_options: dict[str, Any] = field(default_factory=dict)
+    desk_options: dict[str, Any] = field(default_factory=dict)
     api_key: str = EMULATOR_API_KEY
 
     def open_client(self) -> WiroClient:
@@ -78,8 +80,7 @@ class Workshop:
         return WiroClient(
             Credentials(self.api_key, EMULATOR_API_SECRET),
             base_url=self.base_url,
-            cdn_hosts=[self.cdn_host],
-            **(given | self.client_options),
+            **({"cdn_hosts": [self.cdn_host]} | given | self.client_options),
         )
 
     def open_ledger(self) -> Ledger:
@@ -107,7 +108,7 @@ class Workshop:
 
     def open_desk(self, **changes: Any) -> OrderDesk:
         """A desk as a new process has it."""
-        return OrderDesk(self.open_context(**changes))
+        return OrderDesk(self.open_context(**changes), **self.desk_options)
 
 
 def tick(desk: OrderDesk, seconds: float = 20.0) -> TickReport:
