@@ -35,7 +35,11 @@ _SLACK = 20
 _FULL_SWEEP_SECONDS = 60.0
 _AUDITED_SECONDS = 86_400.0
 _AUDITED_PAGES = 10
-"""How far back, and how many pages, the list is read now and then, also if nothing is due."""
+"""How far back, and how many pages at once, the list is read now and then, also if nothing is due.
+"""
+
+_AUDIT_PART_SECONDS = 60.0
+"""How soon the next pages follow: the whole last day is read, however many tasks it had."""
 
 _LONGEST_PAUSE_SECONDS = 60.0
 _WATCH_SECONDS = 20.0
@@ -82,6 +86,7 @@ class Watch:
         self._next_sweep_at = 0.0
         self._full_sweep_at = 0.0
         self._audited_at = context.now()
+        self._audited_to = 0
 
     def release(self) -> None:
         """Leave the watch to another desk at once. The next sweep takes it again if it is free."""
@@ -156,15 +161,24 @@ class Watch:
         return pages
 
     def _read_recent(self, sweep: _Sweep) -> int:
-        """Read the tasks of the last day: costs change after an end, and strays end unseen."""
-        since, start = self._context.wiro_now() - _AUDITED_SECONDS, 0
+        """Read the tasks of the last day: costs change after an end, and strays end unseen.
+
+        A long list is read in parts, a minute apart. New tasks move the others down the list, so
+        the next part begins a little before the place where this one stopped, and skips none.
+        """
+        now, start = self._context.now(), self._audited_to
+        since = self._context.wiro_now() - _AUDITED_SECONDS
         for number in range(_AUDITED_PAGES):
             page = list_page(self._context, start)
             self._judge_page(sweep, page.tasks)
             start += page.length
             is_old = any(0 < (task.created_at or 0) < since for task in page.tasks)
             if page.length == 0 or start >= page.total or is_old:
+                self._audited_to = 0
                 return number + 1
+        self._audited_to = max(0, start - _SLACK)
+        pause = self._context.policy.timing.audit_pause_seconds
+        self._audited_at = now - max(0.0, pause - _AUDIT_PART_SECONDS)
         return _AUDITED_PAGES
 
     def _find_span(self, due: Iterable[Order]) -> tuple[int, int]:
