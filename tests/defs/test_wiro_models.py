@@ -14,6 +14,7 @@ from tests.support.own_assets import quick_models
 from tests.support.project import Project
 from wiro_dagster import ModelResult, WiroModels
 from wiro_dagster.defs.asset_files import find_newest
+from wiro_dagster.defs.wiro_models import ModelRequest
 
 PICTURE = "bytedance/seedream-v4-5"
 FILM = "minimax/hailuo-2-3"
@@ -225,10 +226,9 @@ def test_a_run_that_died_is_taken_up_by_the_next_one(project: Project) -> None:
 def test_an_order_that_no_one_waits_for_is_not_bought(project: Project) -> None:
     """A call submits its own order only, not what a dead run of another partition left behind."""
     left = quick_models(project)
-    desk = left._open_desk("portrait", left.get_policy())
-    row = {"id": "owl", "prompt": "An owl", "model": PICTURE, "inputs": {}}
-    desk.place("owl", left._read_prompt(row, project.instance, None))
-    desk.close()
+    wanted = ModelRequest(PICTURE, "An owl")
+    prompt = left.read_prompt(wanted, "owl", instance=project.instance)
+    left.open_run(wanted, prompt, "portrait", waiter="dead", log=print).place()
     assert materialize(project, portrait).success
     assert tasks(project) == [PICTURE]
 

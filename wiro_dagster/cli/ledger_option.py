@@ -31,7 +31,7 @@ def open_ledger(url: str | None) -> Ledger:
     Raises:
         ConfigurationError: there is no such ledger, or its URL is not valid.
     """
-    located = _locate(url)
+    located = locate_ledger(url)
     place = parse_ledger_url(located)
     path = place.database
     if place.get_backend_name() == "sqlite" and path and not Path(path).exists():
@@ -48,16 +48,17 @@ def create_ledger(url: str | None) -> Ledger:
     Args:
         url: as the user gave it; `None` for the project's own.
     """
-    return Ledger(_locate(url))
+    return Ledger(locate_ledger(url))
 
 
 def describe_ledger(url: str | None) -> str:
     """Return the line above a table: which ledger it shows, without its password."""
-    place = parse_ledger_url(_locate(url))
+    place = parse_ledger_url(locate_ledger(url))
     return f"Ledger: {place.render_as_string(hide_password=True)}"
 
 
-def _locate(url: str | None) -> str:
+def locate_ledger(url: str | None) -> str:
+    """Return the URL of the ledger that the user means, or of the project's own."""
     # The project's folder is where the command runs, as with `wiro-dagster dev`.
     return locate_ledger_url(url, ledger_base(Path.cwd())) if url else find_ledger_url()
 

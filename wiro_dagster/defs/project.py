@@ -12,6 +12,7 @@ from wiro_dagster.api.client import DEFAULT_BASE_URL
 from wiro_dagster.defs.build import build_video_definitions
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.prompt_sources import build_prompt_source
+from wiro_dagster.defs.wiro_models import WiroModels
 from wiro_dagster.errors import ConfigurationError
 from wiro_dagster.resources.account import LedgerResource, WiroResource
 from wiro_dagster.resources.ledger_place import default_ledger_url, ledger_base, locate_ledger_url
@@ -35,26 +36,50 @@ def build_project_definitions(folder: str | PathLike[str]) -> dg.Definitions:
         defs = build_project_definitions(Path(__file__).parent)
     """
     here = Path(folder).absolute()
-    ledger = LedgerResource(url=_ledger_url(here), daily_budget_usd=_daily_budget())
-    ledger.get_limits()  # refuses a wrong budget here, not in a tick
-    models = here / "models"
+    resources = build_project_resources(here)
     collection = VideoCollection(
         prompt_source=build_prompt_source(_read("WIRO_PROMPT_FILE", "examples/prompts.yaml"), here),
-        model_folder=models if models.is_dir() else None,
+        model_folder=_find_models(here),
     )
     return dg.Definitions.merge(
         build_video_definitions(collection),
         dg.Definitions(
             resources={
-                "wiro": _build_account(),
-                "wiro_ledger": ledger,
-                "video_store": build_video_store(
-                    _place(_read("WIRO_VIDEO_STORE", "videos"), here),
-                    base_url=_find("WIRO_VIDEO_BASE_URL"),
-                ),
+                "wiro": resources.wiro,
+                "wiro_ledger": resources.ledger,
+                "video_store": resources.store,
+                "wiro_models": resources,
             }
         ),
     )
+
+
+def build_project_resources(folder: Path) -> WiroModels:
+    """Build the account, the ledger and the store that the environment names, in one resource.
+
+    Args:
+        folder: the project's folder.
+
+    Raises:
+        ConfigurationError: a variable is set, but empty or not valid.
+    """
+    ledger = LedgerResource(url=_ledger_url(folder), daily_budget_usd=_daily_budget())
+    ledger.get_limits()  # refuses a wrong budget here, not in a tick
+    models = _find_models(folder)
+    return WiroModels(
+        wiro=_build_account(),
+        ledger=ledger,
+        store=build_video_store(
+            _place(_read("WIRO_VIDEO_STORE", "videos"), folder),
+            base_url=_find("WIRO_VIDEO_BASE_URL"),
+        ),
+        model_folder=None if models is None else str(models),
+    )
+
+
+def _find_models(folder: Path) -> Path | None:
+    models = folder / "models"
+    return models if models.is_dir() else None
 
 
 def _build_account() -> WiroResource:

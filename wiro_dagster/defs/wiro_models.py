@@ -1,9 +1,9 @@
 """`WiroModels`: one call in an asset of the user's own runs any model, and pays for it once."""
 
 # No `from __future__ import annotations`: Dagster reads the dependencies from the annotations.
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from wiro_dagster.catalogue import AssetFileInput, Catalogue
+from wiro_dagster.api.bounds import find_money
+from wiro_dagster.catalogue import AssetFileInput, Catalogue, LocalFolders
 from wiro_dagster.defs.asset_files import resolve_asset_files
 from wiro_dagster.defs.choices import OnTerminate
 from wiro_dagster.defs.desks import build_desk, open_catalogue
@@ -27,6 +28,44 @@ from wiro_dagster.resources.stores import VideoStoreResource
 from wiro_dagster.store import StoredFile
 
 _SOURCE = "inputs"
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """What is asked of a model; see `WiroModels.run` for the fields."""
+
+    model: str
+    prompt: str | None = None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    take: int = 1
+    max_usd: float | Decimal | str | None = None
+    kind: FileKind | None = None
+    attempts: int = 1
+    fallback_models: tuple[str, ...] = ()
+
+    @property
+    def limit_usd(self) -> Decimal | None:
+        """The most that it may cost, all tries together."""
+        if self.max_usd is None:
+            return None
+        limit = find_money(str(self.max_usd))
+        if limit is None:
+            raise InputError(f"max_usd is {self.max_usd!r}. Write an amount in USD, such as 0.60.")
+        return limit
+
+    def policy(self, base: OrderPolicy) -> OrderPolicy:
+        """Return rules and timings with the request's second tries."""
+        return replace(base, attempts=self.attempts, fallback_models=self.fallback_models)
+
+    def to_row(self, partition: str) -> dict[str, Any]:
+        """Return it as a row of a table of prompts."""
+        return {
+            "id": partition,
+            "prompt": self.prompt,
+            "model": self.model,
+            "take": self.take,
+            "inputs": plain_inputs(self.inputs),
+        }
 
 
 class WiroModels(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -98,36 +137,85 @@ class WiroModels(dg.ConfigurableResource):  # type: ignore[type-arg]
                 task failed. It names Wiro's reason and the cost; a retry would not help.
             LedgerError: the ledger cannot be used.
         """
-        policy = replace(
-            self.get_policy(), attempts=attempts, fallback_models=tuple(fallback_models)
+        wanted = ModelRequest(
+            model, prompt, inputs or {}, take, max_usd, kind, attempts, tuple(fallback_models)
         )
         collection = "/".join([*context.asset_key.path, *([] if name is None else [name])])
         try:
-            run = ModelRun(
-                desk=self._open_desk(collection, policy),
-                prompt=self._read_prompt(
-                    {
-                        "id": partition or _find_partition(context),
-                        "prompt": prompt,
-                        "model": model,
-                        "take": take,
-                        "inputs": plain_inputs(inputs or {}),
-                    },
-                    context.instance,
-                    kind,
-                ),
-                limit_usd=None if max_usd is None else Decimal(str(max_usd)),
-                kind=kind,
-                deadline_seconds=self.wait_deadline_seconds,
-                waiter=context.run.run_id,
-                timing=self.get_timing(),
-                log=context.log.info,
+            read = self.read_prompt(
+                wanted, partition or _find_partition(context), instance=context.instance
+            )
+            run = self.open_run(
+                wanted, read, collection, waiter=context.run.run_id, log=context.log.info
             )
             return self._finish(context, run)
         except InputError as error:
             raise dg.Failure("\n".join(error.problems), allow_retries=False) from error
         except OrderFailed as error:
             raise _failure(error) from error
+
+    def read_prompt(
+        self,
+        wanted: ModelRequest,
+        partition: str,
+        *,
+        instance: dg.DagsterInstance | None = None,
+        folders: LocalFolders | None = None,
+    ) -> Prompt:
+        """Check a request and look up its files. Nothing is ordered.
+
+        Args:
+            wanted: what is asked for.
+            partition: what it is paid for under.
+            instance: has the files of assets; `None` if they cannot be had.
+            folders: where text may name local files; `None` refuses that. A `Path` may be anywhere.
+
+        Raises:
+            InputError: model, inputs or kind are wrong.
+        """
+        catalogue = open_catalogue(
+            self.wiro, self.ledger, policy=self.get_policy(), model_folder=self._model_path
+        )
+        found = load_prompt_rows([wanted.to_row(partition)], _SOURCE, catalogue, folders=folders)
+        _refuse_problems(found)
+        if instance is not None:
+            found = self._find_asset_files(found, instance)
+            _refuse_problems(found)
+        (prompt,) = found.prompts.values()
+        _refuse_other_kind(catalogue, prompt.model_slug, wanted.kind)
+        return prompt
+
+    def open_run(
+        self,
+        wanted: ModelRequest,
+        prompt: Prompt,
+        collection: str,
+        *,
+        waiter: str,
+        log: Callable[[str], None],
+    ) -> ModelRun:
+        """Return the run of a request that was read. Nothing is ordered before it is told to.
+
+        Args:
+            wanted: what is asked for.
+            prompt: the same, as `read_prompt` gave it.
+            collection: what the ledger keeps it under, together with the prompt's id.
+            waiter: names the Dagster run, or whatever else waits.
+            log: is given one line for each change.
+
+        Raises:
+            ConfigurationError: attempts or fallback models are not valid, or a setting is wrong.
+        """
+        return ModelRun(
+            desk=self._open_desk(collection, wanted.policy(self.get_policy())),
+            prompt=prompt,
+            limit_usd=wanted.limit_usd,
+            kind=wanted.kind,
+            deadline_seconds=self.wait_deadline_seconds,
+            waiter=waiter,
+            timing=self.get_timing(),
+            log=log,
+        )
 
     @contextmanager
     def open_file(self, file: StoredFile | ModelResult) -> Iterator[Path]:
@@ -173,25 +261,10 @@ class WiroModels(dg.ConfigurableResource):  # type: ignore[type-arg]
     def _model_path(self) -> Path | None:
         return None if self.model_folder is None else Path(self.model_folder)
 
-    def _open_catalogue(self) -> Catalogue:
-        return open_catalogue(
-            self.wiro, self.ledger, policy=self.get_policy(), model_folder=self._model_path
-        )
-
-    def _read_prompt(
-        self, row: Mapping[str, Any], instance: dg.DagsterInstance, kind: FileKind | None
-    ) -> Prompt:
-        """Check model and inputs, and look up the files of assets.
-
-        Raises:
-            InputError: something is wrong with them.
-        """
-        catalogue = self._open_catalogue()
-        found = load_prompt_rows([row], _SOURCE, catalogue)
-        _refuse_problems(found)
-        files = [f for prompt in found.prompts.values() for f in list_files(prompt.inputs)]
+    def _find_asset_files(self, found: PromptFile, instance: dg.DagsterInstance) -> PromptFile:
+        files = [file for prompt in found.prompts.values() for file in list_files(prompt.inputs)]
         assets = {file.asset for file in files if isinstance(file, AssetFileInput)}
-        found = resolve_asset_files(
+        return resolve_asset_files(
             found,
             source=_SOURCE,
             instance=instance,
@@ -199,10 +272,6 @@ class WiroModels(dg.ConfigurableResource):  # type: ignore[type-arg]
             input_assets=[dg.AssetKey.from_user_string(asset) for asset in assets],
             cache=self._cache,
         )
-        _refuse_problems(found)
-        (prompt,) = found.prompts.values()
-        refuse_other_kind(catalogue, prompt.model_slug, kind)
-        return prompt
 
     def _finish(self, context: dg.AssetExecutionContext, run: ModelRun) -> ModelResult:
         try:
@@ -217,7 +286,7 @@ class WiroModels(dg.ConfigurableResource):  # type: ignore[type-arg]
             raise
 
 
-def refuse_other_kind(catalogue: Catalogue, model: str, kind: FileKind | None) -> None:
+def _refuse_other_kind(catalogue: Catalogue, model: str, kind: FileKind | None) -> None:
     """Refuse a model that is known to make files of another kind.
 
     Raises:
