@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from wiro_dagster.defs.video_checks import build_video_checks as build_video_checks
     from wiro_dagster.defs.wiro_models import WiroModels as WiroModels
     from wiro_dagster.ledger.budget import BudgetLimits as BudgetLimits
+    from wiro_dagster.orders.approval import approve_orders as approve_orders
+    from wiro_dagster.orders.approval import decline_orders as decline_orders
+    from wiro_dagster.orders.approval import list_proposed_orders as list_proposed_orders
     from wiro_dagster.orders.policy import OrderPolicy as OrderPolicy
     from wiro_dagster.orders.verdicts import VideoChecks as VideoChecks
     from wiro_dagster.resources.account import LedgerResource as LedgerResource
@@ -71,6 +74,7 @@ _HOMES = {
     "WiroModels": "defs.wiro_models",
     "WiroResource": "resources.account",
     "WiroVideoComponent": "component.component",
+    "approve_orders": "orders.approval",
     "build_cost_asset": "defs.cost_asset",
     "build_gallery_asset": "defs.gallery",
     "build_gallery_sensor": "defs.gallery",
@@ -87,6 +91,8 @@ _HOMES = {
     "build_video_order_asset": "defs.assets",
     "build_video_order_sensor": "defs.order_sensor",
     "build_video_store": "resources.places",
+    "decline_orders": "orders.approval",
+    "list_proposed_orders": "orders.approval",
 }
 """The modules that the public names come from. Type checkers need them above once more."""
 

@@ -29,11 +29,11 @@ from wiro_dagster.ledger.budget import BudgetLimits
 
 def test_the_same_video_is_ordered_once(ledger: Ledger) -> None:
     """A collection, partition and fingerprint have one live order."""
-    assert not ledger.is_live(request())
+    assert ledger.find_live(request()) is None
     first, second = ledger.place(request()), ledger.place(request())
     assert (first.outcome, second.outcome) == ("placed", "under_way")
     assert first.order.id == second.order.id
-    assert ledger.is_live(request())
+    assert ledger.find_live(request()) == second.order
 
 
 def test_many_clicks_at_once_place_one_order(ledger: Ledger) -> None:

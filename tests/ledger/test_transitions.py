@@ -14,6 +14,7 @@ from tests.support.ledger_orders import (
     failed,
     finished,
     lost,
+    place_proposed,
     request,
     running,
     stored,
@@ -31,6 +32,7 @@ from wiro_dagster.ledger.transitions import (
     STATES,
     TRANSITIONS,
     UNDER_WAY,
+    UNSENT,
     WITHOUT_VIDEO,
     OrderState,
 )
@@ -95,6 +97,7 @@ def cancel(ledger: Ledger) -> Order:
 
 
 MAKERS: dict[OrderState, Any] = {
+    "proposed": place_proposed,
     "ordered": place,
     "submitting": submitting,
     "unknown": lost,
@@ -131,8 +134,8 @@ def test_every_state_can_be_reached_and_left() -> None:
 
 def test_the_named_groups_are_states_and_do_not_overlap() -> None:
     """Under way, owned and without a video exclude each other."""
-    assert {*UNDER_WAY, *OWNED, *WITHOUT_VIDEO, "ordered", "finished"} == set(STATES)
-    assert len(UNDER_WAY) + len(OWNED) + len(WITHOUT_VIDEO) + 2 == len(STATES)
+    assert {*UNSENT, *UNDER_WAY, *OWNED, *WITHOUT_VIDEO, "finished"} == set(STATES)
+    assert len(UNSENT) + len(UNDER_WAY) + len(OWNED) + len(WITHOUT_VIDEO) + 1 == len(STATES)
     assert set(FOLLOWED) < set(UNDER_WAY)
     assert set(SETTLED) == {*OWNED, *WITHOUT_VIDEO}
 

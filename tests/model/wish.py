@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from wiro_dagster.ledger import MAXIMUM_POSTS
-from wiro_dagster.ledger.transitions import OWNED, SETTLED, TRANSITIONS
+from wiro_dagster.ledger.transitions import OWNED, SETTLED, TRANSITIONS, UNSENT
 
 POSTS = 3
 """POSTs of one wish that the model has room for: two of one order, one of a later order."""
@@ -180,7 +180,8 @@ def find_problem_at_rest(wish: Wish, *, is_told: bool) -> str:
             return "a billed task is neither on the books nor told"
     if wish.dropped != NOBODY and wish.books.booked[wish.dropped] != "books":
         return "an answer that had come in is not on the books"
-    has_ended = wish.state in SETTLED or wish.state == "ordered"  # which the gate says why it holds
+    # The gate says why it holds an order, and a check that one waits for approval.
+    has_ended = wish.state in (*SETTLED, *UNSENT)
     if not has_ended and not (wish.waits and is_told):
         return f"the order stays {wish.state} for ever, and nobody is told"
     return ""

@@ -58,6 +58,7 @@ def decide(wish: Wish) -> Iterator[Step]:
         yield Step("user", "a schedule orders it again", wish._replace(books=anew, waits=False))
     if wish.state == "ordered" and not wish.sent:
         yield Step("user", "its prompt changes: it is dropped", take(wish, "drop") or wish)
+    yield from _approve(wish)
     if wish.state == "unknown" and wish.waits:
         abandoned = take(wish, "abandon")
         assert abandoned is not None
@@ -74,6 +75,15 @@ def decide(wish: Wish) -> Iterator[Step]:
         lost = take(wish, "fetch_again") or wish
         if wish.backup is None:  # a store and a ledger that both go back are beyond the model
             yield Step("fault", "the store loses the file", lost._replace(stored=False))
+
+
+def _approve(wish: Wish) -> Iterator[Step]:
+    if wish.state == "ordered":
+        risen = take(wish, "propose", has_lease=True) or wish
+        yield Step("fault", "its price rises: it waits for approval again", risen)
+    if wish.state == "proposed":
+        yield Step("user", "the user approves it", take(wish, "approve") or wish)
+        yield Step("user", "the user declines it", take(wish, "drop") or wish)
 
 
 def land(wish: Wish, slot: int) -> Wish:

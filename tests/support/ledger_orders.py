@@ -32,6 +32,11 @@ def request(partition: str = "cat", fingerprint: str = "f1", **changes: Any) -> 
     return OrderRequest(**{**values, **changes})
 
 
+def place_proposed(ledger: Ledger, partition: str = "cat", **changes: Any) -> Order:
+    """An order that waits for approval."""
+    return ledger.place(request(partition, **changes), needs_approval=True).order
+
+
 def claim_to_submit(ledger: Ledger, *, seconds: float = 600.0) -> Order:
     """The one order that is due, as its submitter has just claimed it."""
     gate = Gate(ledger, ACCOUNT)

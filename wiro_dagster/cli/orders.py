@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -28,7 +29,7 @@ from wiro_dagster.cli.tables import (
     wide_option,
 )
 from wiro_dagster.cli.write_off import write_off
-from wiro_dagster.ledger import Ledger, Order, OrderState
+from wiro_dagster.ledger import UNSENT, Ledger, Order, OrderState, Proposal
 from wiro_dagster.orders.describe import describe_state
 
 _WATCH_SECONDS = 1.0
@@ -43,7 +44,16 @@ _COLUMNS = (
     Column("task", is_wide=True),
     Column("quote, USD", justify="right", is_wide=True),
     Column("since", is_wide=True),
+    Column("approved by", is_wide=True),
     Column("what happens"),
+)
+_PROPOSED_COLUMNS = (
+    Column("order", justify="right"),
+    Column("partition"),
+    Column("collection"),
+    Column("model"),
+    Column("quote, USD", justify="right"),
+    Column("at most, USD", justify="right"),
 )
 
 
@@ -145,7 +155,49 @@ def abandon(order_id: int, *, ledger: Ledger) -> None:
         raise click.ClickException(
             f"{order.name} is {order.state}: it has ended, or is being cancelled."
         )
-    click.echo(f"{order.name} is cancelled with the next tick.")
+    when = "at once; nothing was bought" if order.state in UNSENT else "with the next tick"
+    click.echo(f"{order.name} is cancelled {when}.")
+
+
+@orders.command()
+@click.argument("order_ids", type=int, nargs=-1)
+@click.option("--collection", help="Only this one, such as video or ads/video.")
+@click.option("--partition", "partitions", multiple=True, help="Only these.")
+@click.option("--by", help="Who approves. Default: the user of this machine.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@with_ledger
+def approve(
+    order_ids: Sequence[int],
+    *,
+    collection: str | None,
+    partitions: Sequence[str],
+    by: str | None,
+    yes: bool,
+    ledger: Ledger,
+) -> None:
+    """Approve orders that wait for it: all of them, or those that you name.
+
+    Lists them with their total, and asks. The sensor then submits them, if the budget allows.
+    """
+    found = ledger.list_proposed(
+        ids=order_ids or None, collection=collection, partitions=partitions or None
+    )
+    if not found:
+        click.echo("No such order waits for approval.")
+        return
+    print_table(_PROPOSED_COLUMNS, map(_proposed_row, found))
+    total = Proposal.of(found).describe()
+    click.echo(f"{total}.")
+    if not yes:
+        click.confirm("Approve?", abort=True)
+    approved = set(ledger.approve(found, by=by or getpass.getuser()))
+    total = Proposal.of(order for order in found if order.id in approved).describe()
+    click.echo(f"Approved: {total}.")
+    for order in found:
+        if order.id not in approved:
+            click.echo(f"{order.name} has changed in the meantime. Look at it again.", err=True)
+    if len(approved) < len(found):
+        raise SystemExit(1)
 
 
 @orders.command()
@@ -183,6 +235,17 @@ def reorder(order_id: int, *, yes: bool, ledger: Ledger) -> None:
 orders.add_command(write_off)
 
 
+def _proposed_row(order: Order) -> list[str]:
+    return [
+        str(order.id),
+        order.partition,
+        order.collection,
+        order.model_slug,
+        _amount(order.quote_usd) or "?",
+        _amount(order.ceiling_usd) or "?",
+    ]
+
+
 def _row(order: Order) -> list[str]:
     return [
         str(order.id),
@@ -194,6 +257,7 @@ def _row(order: Order) -> list[str]:
         order.task_id or "",
         _amount(order.quote_usd),
         _time(order.created_at),
+        order.approved_by or "",
         describe_state(order),
     ]
 
@@ -217,6 +281,8 @@ def _to_json(order: Order) -> dict[str, Any]:
         "try": order.try_number,
         "retry_of": order.retry_of,
         "created_at": order.created_at,
+        "approved_by": order.approved_by,
+        "approved_at": order.approved_at,
         "progress_percent": order.progress_percent,
         "error": order.error,
         "description": describe_state(order),

@@ -38,6 +38,7 @@ from wiro_dagster.resources.stores import VideoStoreResource
 _PASSED_ON = (
     "name",
     "auto_order",
+    "needs_approval",
     "group_name",
     "owners",
     "tags",
@@ -108,6 +109,13 @@ class WiroVideoComponent(dg.Component, dg.Model, dg.Resolvable):
             'ordered, "new_and_changed" changed ones too. The budget applies to every order.'
         ),
     ] = "never"
+    needs_approval: Annotated[
+        bool,
+        described(
+            "Orders wait, with their quotes, until you approve them: in the command line, by "
+            "materializing video_order with approve: true, or from your own code."
+        ),
+    ] = False
     order_missing: Annotated[
         MissingVideosSchedule | None,
         described(

@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations`: Dagster compares the context's annotation with its class.
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -21,8 +22,12 @@ from wiro_dagster.defs.prompt_sources import asset_loader
 from wiro_dagster.defs.report import Placed, Reporter
 from wiro_dagster.defs.translator import asset_arguments
 from wiro_dagster.defs.waiting import VideoWait
+from wiro_dagster.ledger import Proposal
 from wiro_dagster.orders.describe import describe_placement
 from wiro_dagster.prompts import PromptFile
+
+_USER_TAG = "user"
+"""Dagster+ names the user who launched a run in this tag."""
 
 StepEvents = Iterator[dg.MaterializeResult[Any]]
 
@@ -73,6 +78,8 @@ def build_video_order_asset(collection: VideoCollection) -> dg.AssetsDefinition:
             _log_prices(context, reporter, prompts)
             return
         placed = _place_orders(context, reporter, prompts, max_usd=config.max_usd)
+        if config.approve:
+            _approve(context, reporter, placed)
         if len(context.partition_keys) == 1:
             for order in placed.orders:
                 yield reporter.order_result(order)
@@ -121,6 +128,8 @@ def build_video_asset(collection: VideoCollection) -> dg.AssetsDefinition:
         placed = _place_orders(context, reporter, prompts)
         reporter.record_missing(placed.orders)
         _log_checks(context, reporter, prompts)
+        # What nobody has approved is not waited for: that may take days.
+        placed.refuse_proposed()
         wait = VideoWait(context, reporter, list(placed.placements.values()))
         if len(context.partition_keys) == 1:
             yield from wait.deliver_result()
@@ -167,6 +176,21 @@ def _place_orders(
         if partition not in prompts.prompts:
             placed.failures[partition] = _why_no_prompt(prompts, partition, reporter.collection)
     return placed
+
+
+def _approve(context: dg.AssetExecutionContext, reporter: Reporter, placed: Placed) -> None:
+    """Approve the run's orders that wait for it, in the name of the run's user."""
+    waiting = [order for order in placed.orders if order.state == "proposed"]
+    if not waiting:
+        return
+    by = context.run.tags.get(_USER_TAG) or f"run {context.run.run_id}"
+    ledger = reporter.desk.context.ledger
+    approved = ledger.approve(waiting, by=by)
+    for partition, placement in placed.placements.items():
+        order = ledger.get(placement.order.id)
+        placed.placements[partition] = replace(placement, order=order)
+    total = Proposal.of(order for order in waiting if order.id in approved)
+    context.log.info(f"{by} approved {total.describe()}.")
 
 
 def _why_no_prompt(prompts: PromptFile, partition: str, collection: VideoCollection) -> str:

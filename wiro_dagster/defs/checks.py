@@ -9,6 +9,7 @@ from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.missing import add_up_missing
 from wiro_dagster.defs.order_checks import (
     ACCOUNT_CHECK,
+    APPROVAL_CHECK,
     BOOKS_CHECK,
     BUDGET_CHECK,
     MOVING_CHECK,
@@ -29,6 +30,7 @@ _RULES = {
     BUDGET_CHECK: "Every order fits into the budget.",
     MOVING_CHECK: "No order stays in one state for too long.",
     BOOKS_CHECK: "Every task of the account is in the ledger, at the cost that Wiro states.",
+    APPROVAL_CHECK: "No order waits for approval.",
 }
 
 
@@ -37,6 +39,7 @@ def build_order_checks(collection: VideoCollection) -> list[dg.AssetChecksDefini
     specs = [
         dg.AssetCheckSpec(name, asset=collection.order_key, description=rule)
         for name, rule in _RULES.items()
+        if name != APPROVAL_CHECK or collection.needs_approval
     ]
 
     @dg.multi_asset_check(

@@ -44,6 +44,7 @@ class VideoCollection:
             `S3Prompts`, or your own.
         name: empty for the default collection; else letters, digits and `_`.
         auto_order: what the prompt sensor orders.
+        needs_approval: whether orders wait, with their quotes, until they are approved.
         group_name: asset group in Dagster.
         owners: Dagster owners of the assets.
         tags: Dagster tags of the assets.
@@ -79,6 +80,7 @@ class VideoCollection:
     prompt_file: str | PathLike[str] | None = None
     name: str = ""
     auto_order: AutoOrder = "never"
+    needs_approval: bool = False
     group_name: str = "wiro"
     owners: Sequence[str] = field(default=(), hash=False)
     tags: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -234,6 +236,7 @@ class VideoCollection:
                 policy=self.policy,
                 timing=self.timing,
                 model_folder=self._model_path,
+                needs_approval=self.needs_approval,
             )
 
         key = ("desk", self, client, opened, limits, type(store), store.model_dump_json())

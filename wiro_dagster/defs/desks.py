@@ -21,6 +21,7 @@ def build_desk(
     policy: OrderPolicy,
     timing: WaitTiming,
     model_folder: Path | None = None,
+    needs_approval: bool = False,
 ) -> OrderDesk:
     """Build a desk that works for one collection.
 
@@ -32,6 +33,7 @@ def build_desk(
         policy: rules and timings.
         timing: has the clock of deadlines.
         model_folder: the project's own catalogue entries.
+        needs_approval: whether orders wait until they are approved.
 
     Raises:
         ConfigurationError: a resource is missing a setting, or has a wrong one.
@@ -54,6 +56,7 @@ def build_desk(
             callback_base_url=wiro.callback_base_url,
             answers_folder=opened.answers_folder,
             threads=wiro.concurrent_requests,
+            needs_approval=needs_approval,
         ),
         monotonic=timing.monotonic,
     )

@@ -50,6 +50,18 @@ def order_metadata(order: Order) -> dict[str, Any]:
         "wiro/take": order.take,
         "wiro/order_id": order.id,
         "wiro/fingerprint": order.fingerprint,
+        **_approval(order),
+    }
+
+
+def _approval(order: Order) -> dict[str, Any]:
+    if order.state == "proposed":
+        return {"wiro/waits_for_approval": True}
+    if order.approved_by is None:
+        return {}
+    return {
+        "wiro/approved_by": order.approved_by,
+        "wiro/approved_at": _timestamp(order.approved_at),
     }
 
 

@@ -28,6 +28,7 @@ ACCOUNT_CHECK = "account_open"
 BUDGET_CHECK = "within_budget"
 MOVING_CHECK = "orders_moving"
 BOOKS_CHECK = "books_match"
+APPROVAL_CHECK = "orders_approved"
 
 LISTED_ORDERS = 200
 """How many orders the metadata of a check may list."""
@@ -38,7 +39,8 @@ _NAMED = 5
 def judge_orders(desk: OrderDesk, order_key: dg.AssetKey) -> list[dg.AssetCheckEvaluation]:
     """Evaluate all checks that need only the ledger: all but `prompts_valid`.
 
-    Dagster's UI shows an evaluation until the asset's next materialization.
+    `orders_approved` is among them only if the collection needs approval. Dagster's UI shows an
+    evaluation until the asset's next materialization.
     """
     ledger, collection = desk.context.ledger, desk.context.collection
     held = ledger.list_held(collection, limit=LISTED_ORDERS)
@@ -48,6 +50,35 @@ def judge_orders(desk: OrderDesk, order_key: dg.AssetKey) -> list[dg.AssetCheckE
         budget_check(held, ledger.count_held(collection), list_budget_uses(desk), order_key),
         moving_check(desk.list_standing(), desk.context.now(), order_key),
         books_check(desk.context, order_key),
+        *list_approval_checks(desk.context, order_key),
+    ]
+
+
+def list_approval_checks(
+    context: OrderContext, order_key: dg.AssetKey
+) -> list[dg.AssetCheckEvaluation]:
+    """Evaluate `orders_approved` on `video_order`, if the collection needs approval."""
+    if not context.needs_approval:
+        return []
+    proposal = context.ledger.add_up_proposed(context.collection)
+    wait = "waits" if proposal.count == 1 else "wait"
+    return [
+        dg.AssetCheckEvaluation(
+            asset_key=order_key,
+            check_name=APPROVAL_CHECK,
+            passed=not proposal.count,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=(
+                f"{proposal.describe()}, {wait} for approval. Approve: "
+                f"wiro-dagster orders approve --collection {context.collection}"
+                if proposal.count
+                else "No order waits for approval."
+            ),
+            metadata={
+                "wiro/proposed_orders": proposal.count,
+                "wiro/quote_usd": float(proposal.quote_usd),
+            },
+        )
     ]
 
 

@@ -19,6 +19,7 @@ class OrderCursor:
         low: whether most of a budget was used, as `within_budget` reported it.
         standing: the first orders that stood still, as `orders_moving` reported them.
         books: what `books_match` reported, as one line.
+        approvals: what `orders_approved` reported, as one line.
     """
 
     lease: str = ""
@@ -28,6 +29,7 @@ class OrderCursor:
     low: bool = False
     standing: tuple[int, ...] | None = None
     books: str | None = None
+    approvals: str | None = None
 
     @classmethod
     def from_text(cls, text: str | None) -> OrderCursor:

@@ -16,6 +16,7 @@ from wiro_dagster.defs.order_checks import (
     account_check,
     books_check,
     budget_check,
+    list_approval_checks,
     list_budget_uses,
     moving_check,
     orders_check,
@@ -165,6 +166,10 @@ def find_news(
     if books.description != before.books:
         checks.append(books)
         after = replace(after, books=books.description)
+    for approvals in list_approval_checks(desk.context, collection.order_key):
+        if approvals.description != before.approvals:
+            checks.append(approvals)
+            after = replace(after, approvals=approvals.description)
     return checks, after
 
 
@@ -221,10 +226,12 @@ def _describe_tick(report: TickReport) -> str:
 
 def _summary(desk: OrderDesk, report: TickReport) -> str:
     counts = desk.context.ledger.count_unsettled(desk.context.collection)
+    proposal = desk.context.ledger.add_up_proposed(desk.context.collection)
+    proposed = f" For approval: {proposal.describe()}." if proposal.count else ""
     if not counts:
-        return "No orders are under way."
+        return f"No orders are under way.{proposed}"
     text = ", ".join(f"{count} {state}" for state, count in counts.items())
     waiting = f" Nothing is submitted: {report.closed_reason}" if report.closed_reason else ""
     count = desk.context.ledger.count_held(desk.context.collection)
     held = f" The budget holds back {count} orders." if count else ""
-    return f"Orders: {text}.{waiting}{held}"
+    return f"Orders: {text}.{waiting}{held}{proposed}"

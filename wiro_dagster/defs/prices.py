@@ -18,6 +18,13 @@ from wiro_dagster.prompts import Prompt, inputs_to_json
 class OrderConfig(dg.Config):
     """What the launch dialog offers for `video_order`."""
 
+    approve: bool = Field(
+        default=False,
+        description=(
+            "Approve the orders of this run, also those that wait for approval already. Only for "
+            "a collection that needs approval."
+        ),
+    )
     dry_run: bool = Field(
         default=False, description="Log what the orders would cost, and order nothing."
     )
@@ -68,7 +75,7 @@ def find_price(desk: OrderDesk, prompt: Prompt) -> Price:
     """
     context = desk.context
     inputs = inputs_to_json(prompt.inputs)
-    is_ordered = context.ledger.is_live(
+    live = context.ledger.find_live(
         OrderRequest(
             collection=context.collection,
             partition=prompt.id,
@@ -78,6 +85,8 @@ def find_price(desk: OrderDesk, prompt: Prompt) -> Price:
             fingerprint=prompt.fingerprint,
         )
     )
+    # What waits for approval is not bought yet.
+    is_ordered = live is not None and live.state != "proposed"
     try:
         quote = context.quoter(prompt.model_slug, inputs)
     except (ApiError, InputError) as error:

@@ -65,6 +65,13 @@ class Placed:
         """The orders that represent the prompts."""
         return [placement.order for placement in self.placements.values()]
 
+    def refuse_proposed(self) -> None:
+        """Count what waits for approval as failed, with the command that approves it."""
+        for partition, placement in list(self.placements.items()):
+            if placement.order.state == "proposed":
+                self.failures[partition] = describe_state(placement.order)
+                del self.placements[partition]
+
     def add(self, other: Placed) -> None:
         """Add the result for further prompts."""
         self.placements |= other.placements

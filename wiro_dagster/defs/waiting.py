@@ -144,6 +144,8 @@ class VideoWait:
                 self._follow_try(order, following)
             elif order.superseded_by is not None:
                 self._fail(order, f"Superseded by order {order.superseded_by} while it ran.")
+            elif order.state == "proposed":  # its price has risen
+                self._fail(order, describe_state(order))
             elif order.is_owned:
                 self._pending.discard(order.id)
                 yield order

@@ -1,6 +1,7 @@
 """The ledger: every order, every POST and every cost, in one database. All SQL is in this room."""
 
 from wiro_dagster.ledger.account_problem import AccountProblem, ProblemKind
+from wiro_dagster.ledger.approvals import Proposal
 from wiro_dagster.ledger.claims import Cost, Move
 from wiro_dagster.ledger.gate import Admission, Gate
 from wiro_dagster.ledger.ledger import Ledger
@@ -21,6 +22,7 @@ from wiro_dagster.ledger.transitions import (
     OWNED,
     SETTLED,
     UNDER_WAY,
+    UNSENT,
     WITHOUT_VIDEO,
     OrderState,
 )
@@ -31,6 +33,7 @@ __all__ = [
     "OWNED",
     "SETTLED",
     "UNDER_WAY",
+    "UNSENT",
     "WITHOUT_VIDEO",
     "AccountProblem",
     "Admission",
@@ -45,6 +48,7 @@ __all__ = [
     "Placement",
     "PlacementOutcome",
     "ProblemKind",
+    "Proposal",
     "StopState",
     "Stray",
     "SubmissionRecord",

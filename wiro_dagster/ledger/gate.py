@@ -29,7 +29,7 @@ from wiro_dagster.ledger.claims import SOON_SECONDS, Move, is_due, take_step
 from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, order_from_row
 from wiro_dagster.ledger.schema import account_keys, identity, orders, submissions
 from wiro_dagster.ledger.submissions import open_submissions
-from wiro_dagster.ledger.transitions import UNDER_WAY
+from wiro_dagster.ledger.transitions import UNDER_WAY, UNSENT
 
 SECONDS_A_DAY = 86400
 HELD_AGAIN_AFTER_SECONDS = 30.0
@@ -69,6 +69,7 @@ class Gate(AccountState):
         lease_seconds: float,
         quoted_after: float | None = None,
         only: Collection[int] | None = None,
+        needs_approval: bool = False,
     ) -> Admission:
         """Claim orders of a collection for submission, the oldest due first.
 
@@ -82,6 +83,7 @@ class Gate(AccountState):
             lease_seconds: after that long without a renewal, a claimed order becomes `unknown`.
             quoted_after: leave out orders with an older quote: prices change while orders wait.
             only: leave out all orders but these, by id.
+            needs_approval: leave out orders that nobody has approved and that were never sent.
         """
         now = self._ledger.clock()
         which = (
@@ -94,6 +96,8 @@ class Gate(AccountState):
             which &= orders.c.ceiling_usd.is_(None) | (orders.c.quoted_at >= quoted_after)
         if only is not None:
             which &= orders.c.id.in_(only)
+        if needs_approval:
+            which &= orders.c.approved_at.is_not(None) | (orders.c.posts > 0)
         with self._ledger.reading() as connection:
             if connection.execute(sa.select(orders.c.id).where(which).limit(1)).first() is None:
                 return Admission()
@@ -269,7 +273,7 @@ class Gate(AccountState):
             others = list_other_refused(connection, self._account)
             unsent = (
                 sa.select(orders.c.id)
-                .where(orders.c.collection == collection, orders.c.state == "ordered")
+                .where(orders.c.collection == collection, orders.c.state.in_(UNSENT))
                 .where(orders.c.account.in_(others) | orders.c.account.in_(keys))
                 .where(orders.c.account != self._account, orders.c.posts == 0)
                 .order_by(orders.c.id)

@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from wiro_dagster.ledger.approvals import Approvals
 from wiro_dagster.ledger.claims import Cost, Move, take_step
 from wiro_dagster.ledger.collections import Collections
 from wiro_dagster.ledger.identity import Identities
@@ -34,12 +35,21 @@ from wiro_dagster.ledger.schema import orders, submissions
 from wiro_dagster.ledger.strays import Strays
 from wiro_dagster.ledger.submissions import Submissions, insert_submission, leave_open
 from wiro_dagster.ledger.tasks import Tasks
-from wiro_dagster.ledger.transitions import UNDER_WAY, WITHOUT_VIDEO, OrderState
+from wiro_dagster.ledger.transitions import UNDER_WAY, UNSENT, WITHOUT_VIDEO, OrderState
 from wiro_dagster.ledger.write_offs import WriteOffs
 
 
 class Ledger(
-    Records, Submissions, WriteOffs, Tasks, Strays, Reports, Retries, Identities, Collections
+    Records,
+    Submissions,
+    WriteOffs,
+    Tasks,
+    Strays,
+    Reports,
+    Retries,
+    Identities,
+    Collections,
+    Approvals,
 ):
     """The orders of one database, shared by every process that has its URL.
 
@@ -55,7 +65,13 @@ class Ledger(
 
     # ---- asking for a video ----
 
-    def place(self, request: OrderRequest, *, cancel_superseded: bool = False) -> Placement:
+    def place(
+        self,
+        request: OrderRequest,
+        *,
+        cancel_superseded: bool = False,
+        needs_approval: bool = False,
+    ) -> Placement:
         """Make an order, or find the live one for the same video.
 
         Earlier orders of the partition for another video are superseded: dropped if nothing was
@@ -64,10 +80,15 @@ class Ledger(
         Args:
             request: what is asked for.
             cancel_superseded: stop tasks that make a superseded video.
+            needs_approval: a new order is proposed, and not bought before it is approved.
         """
         with self.writing() as connection:
             return place_order(
-                connection, request, now=self.clock(), cancel_superseded=cancel_superseded
+                connection,
+                request,
+                now=self.clock(),
+                cancel_superseded=cancel_superseded,
+                needs_approval=needs_approval,
             )
 
     def restore(
@@ -123,8 +144,8 @@ class Ledger(
         """
         now = self.clock()
         order = self.get(order_id)
-        if order.state == "ordered":
-            step = "refuse" if state == "failed" else "drop"
+        if order.state in UNSENT:
+            step = "refuse" if state == "failed" and order.state == "ordered" else "drop"
             return self.apply(order, step, error=reason, ended_at=now, due_at=now)
         with self.writing() as connection:
             asked = connection.execute(

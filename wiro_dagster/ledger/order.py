@@ -86,6 +86,9 @@ class Order:
     try_number: int = 1
     retry_of: int | None = None
     earlier_usd: Decimal | None = None
+    approved_by: str | None = None
+    approved_at: float | None = None
+    approved_usd: Decimal | None = None
     cost_usd: Decimal | None = None
     posts: int = 0
     marker: str | None = None

@@ -19,11 +19,18 @@ from wiro_dagster.ledger.order import (
     order_from_row,
 )
 from wiro_dagster.ledger.schema import orders
-from wiro_dagster.ledger.transitions import UNDER_WAY, OrderState
+from wiro_dagster.ledger.transitions import UNDER_WAY, UNSENT, OrderState
+
+_SETTINGS = "the collection's settings, which no longer ask for approval"
 
 
 def place_order(
-    connection: Connection, request: OrderRequest, *, now: float, cancel_superseded: bool
+    connection: Connection,
+    request: OrderRequest,
+    *,
+    now: float,
+    cancel_superseded: bool,
+    needs_approval: bool,
 ) -> Placement:
     """Make an order, or find the live one for the same video.
 
@@ -32,6 +39,7 @@ def place_order(
         request: what is asked for.
         now: unix seconds.
         cancel_superseded: stop tasks that make a superseded video.
+        needs_approval: a new order is proposed, and not bought before it is approved.
     """
     _take_turns(connection, request)
     key = live_key(request.collection, request.partition, request.fingerprint)
@@ -39,16 +47,34 @@ def place_order(
         sa.select(*ORDER_COLUMNS).where(orders.c.live_key == key)
     ).one_or_none()
     if found is None:
-        order_id = insert_order(connection, request, now=now, key=key, state="ordered")
+        first = state_of_new(request, needs_approval=needs_approval)
+        order_id = insert_order(connection, request, now=now, key=key, **first)
         outcome: PlacementOutcome = "placed"
     else:
         order = order_from_row(found)
         order_id, outcome = order.id, _take_up(connection, order, request, now)
+        if order.state == "proposed" and not needs_approval:
+            approve_order(connection, order, by=_SETTINGS, now=now)
     _supersede_others(connection, request, order_id, now)
     if cancel_superseded:
         _stop_superseded(connection, order_id, now)
     row = connection.execute(sa.select(*ORDER_COLUMNS).where(orders.c.id == order_id)).one()
     return Placement(order_from_row(row), outcome)
+
+
+def approve_order(connection: Connection, order: Order, *, by: str, now: float) -> bool:
+    """Let a proposed order be bought at the price that was shown. False if it has moved on."""
+    approval = {"approved_by": by, "approved_at": now, "approved_usd": order.ceiling_usd}
+    changes = {"due_at": now, "attempts": 0, "hold": None, **approval}
+    return take_step(connection, Move(order, "approve", changes), now=now)
+
+
+def state_of_new(request: OrderRequest, *, needs_approval: bool) -> dict[str, Any]:
+    """Return the first state of an order, as columns."""
+    if not needs_approval:
+        return {"state": "ordered"}
+    # A proposed order has a step to take only while it has no price.
+    return {"state": "proposed"} | ({} if request.ceiling_usd is None else {"due_at": None})
 
 
 def insert_order(
@@ -121,7 +147,7 @@ def _take_up(
     # signed URL ends after a while, and a new one is the same input.
     connection.execute(
         sa.update(orders)
-        .where(orders.c.id == order.id, orders.c.state == "ordered", orders.c.posts == 0)
+        .where(orders.c.id == order.id, orders.c.state.in_(UNSENT), orders.c.posts == 0)
         .values(
             account=request.account,
             inputs=dict(request.inputs),
@@ -149,7 +175,7 @@ def _supersede_others(
     )
     others = [order_from_row(row) for row in found]
     for other in others:
-        if other.state == "ordered":
+        if other.state in UNSENT:
             reason = f"{_why_superseded(order_id)} Nothing had been sent."
             ended = {"due_at": None, "ended_at": now, "error": reason}
             take_step(connection, Move(other, "drop", ended), now=now)

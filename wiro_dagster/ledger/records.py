@@ -11,7 +11,7 @@ from wiro_dagster.ledger.claims import SOON_SECONDS, is_due
 from wiro_dagster.ledger.database import Database
 from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, OrderRequest, live_key, order_from_row
 from wiro_dagster.ledger.schema import orders
-from wiro_dagster.ledger.transitions import OWNED, WITHOUT_VIDEO, OrderState
+from wiro_dagster.ledger.transitions import OWNED, UNSENT, WITHOUT_VIDEO, OrderState
 
 
 class Records(Database):
@@ -125,13 +125,16 @@ class Records(Database):
     def list_unquoted(
         self, collection: str, *, limit: int, quoted_before: float = 0.0
     ) -> list[Order]:
-        """Return orders that are due for submission and whose price is missing or too old."""
+        """Return orders that are due for submission and whose price is missing or too old.
+
+        Proposed orders are due only while they have no price.
+        """
         is_old = orders.c.ceiling_usd.is_(None) | (
             sa.func.coalesce(orders.c.quoted_at, 0) < quoted_before
         )
         query = (
             sa.select(*ORDER_COLUMNS)
-            .where(orders.c.collection == collection, orders.c.state == "ordered")
+            .where(orders.c.collection == collection, orders.c.state.in_(UNSENT))
             .where(is_due(orders.c.due_at, self.clock(), far_seconds=SOON_SECONDS), is_old)
             .order_by(orders.c.due_at, orders.c.id)
             .limit(limit)
@@ -149,12 +152,10 @@ class Records(Database):
         with self.reading() as connection:
             return connection.execute(query.limit(1)).first() is not None
 
-    def is_live(self, request: OrderRequest) -> bool:
-        """Whether the video has a live order already."""
+    def find_live(self, request: OrderRequest) -> Order | None:
+        """Return the live order of the video that a request is for."""
         key = live_key(request.collection, request.partition, request.fingerprint)
-        query = sa.select(orders.c.id).where(orders.c.live_key == key)
-        with self.reading() as connection:
-            return connection.execute(query).first() is not None
+        return self._find_newest(orders.c.live_key == key)
 
     def list_standing(
         self, collections: Collection[str], moved_before: Mapping[OrderState, float], *, limit: int

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 from wiro_dagster.ledger.claims import awaits_next_try
 from wiro_dagster.ledger.database import Database
 from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, OrderRequest, live_key, order_from_row
-from wiro_dagster.ledger.placing import insert_order
+from wiro_dagster.ledger.placing import insert_order, state_of_new
 from wiro_dagster.ledger.schema import orders, submissions
 
 _LONGEST_CHAIN = 200
@@ -44,12 +44,15 @@ class Retries(Database):
         with self.reading() as connection:
             return _add_up_tries(connection, order)
 
-    def try_again(self, failed: Order, request: OrderRequest) -> Order | None:
+    def try_again(
+        self, failed: Order, request: OrderRequest, *, needs_approval: bool = False
+    ) -> Order | None:
         """Place the order that follows a failed one, and takes over who waits for it.
 
         Args:
             failed: whose policy allows another try.
             request: the same wish, perhaps of another model; its `next_models` are what is left.
+            needs_approval: propose the order: approval of the failed one was for that one.
 
         Returns:
             The order; `None` if another process has decided in the meantime.
@@ -63,7 +66,7 @@ class Retries(Database):
                 replace(request, fingerprint=failed.fingerprint, limit_usd=failed.limit_usd),
                 now=self.clock(),
                 key=key,
-                state="ordered",
+                **state_of_new(request, needs_approval=needs_approval),
                 try_number=failed.try_number + 1,
                 retry_of=failed.id,
                 earlier_usd=_add_up_tries(connection, failed),

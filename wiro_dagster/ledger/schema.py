@@ -10,7 +10,7 @@ from sqlalchemy.engine import Dialect
 
 from wiro_dagster.ledger.transitions import STATES
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 _PICO = Decimal(10) ** 12
 
@@ -142,6 +142,10 @@ orders = sa.Table(
     sa.Column("try_number", sa.Integer, nullable=False, default=1),
     sa.Column("retry_of", _Id),
     sa.Column("earlier_usd", Usd),
+    # Who approved the order, when, and the most that it may cost by that approval.
+    sa.Column("approved_by", PlainText),
+    sa.Column("approved_at", _Time),
+    sa.Column("approved_usd", Usd),
     # As Wiro stated it for the order's task; NULL while it has not.
     sa.Column("cost_usd", Usd),
     # The number of POSTs so far, and the marker and claim time of the latest.

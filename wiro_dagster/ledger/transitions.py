@@ -3,6 +3,7 @@
 This table is the single source of truth. The ledger guards its updates with it, the database gets
 a CHECK from it, a test compares it with the diagram in the README, and a search explores it.
 
+proposed     asked for, with its quote; it is not bought before it is approved
 ordered      asked for; nothing sent to Wiro, nothing bought
 submitting   the intent to buy is on record; the POST may be under way
 unknown      the POST's answer was lost: a task may exist, so look before doing anything else
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 OrderState = Literal[
+    "proposed",
     "ordered",
     "submitting",
     "unknown",
@@ -36,6 +38,9 @@ OrderState = Literal[
 ]
 
 STATES: tuple[OrderState, ...] = get_args(OrderState)
+
+UNSENT: tuple[OrderState, ...] = ("proposed", "ordered")
+"""Nothing was sent to Wiro."""
 
 UNDER_WAY: tuple[OrderState, ...] = ("submitting", "unknown", "running", "settling")
 """A task exists, or may exist, and its final cost is not known."""
@@ -53,6 +58,7 @@ SETTLED: tuple[OrderState, ...] = (*OWNED, *WITHOUT_VIDEO)
 """Nothing is left to do at Wiro or in the store unless the user asks for it."""
 
 _STEP = frozenset({"due_at", "hold", "attempts", "error"})
+_APPROVAL = _STEP | {"approved_by", "approved_at", "approved_usd"}
 _SEEN = _STEP | {
     "task_status",
     "progress_percent",
@@ -100,21 +106,22 @@ def _from(*states: OrderState) -> frozenset[OrderState]:
 
 TRANSITIONS = _table(
     # -- before anything is bought --
-    Transition("quote", _from("ordered"), None, _STEP | {"quote_usd", "ceiling_usd", "quoted_at"}),
+    Transition("quote", _from(*UNSENT), None, _STEP | {"quote_usd", "ceiling_usd", "quoted_at"}),
+    Transition("approve", _from("proposed"), "ordered", _APPROVAL, needs_lease=False),
+    # An approval holds for the price that was shown: a higher one is proposed again.
+    Transition("propose", _from("ordered"), "proposed", _APPROVAL),
     Transition("claim", _from("ordered"), "submitting", _STEP | {"held_since", "posts", "marker"}),
     Transition(
         "refuse", _from("ordered", "submitting"), "failed", _STEP | {"ended_at"}, frees=True
     ),
-    Transition(
-        "drop", _from("ordered"), "cancelled", _STEP | {"ended_at"}, True, needs_lease=False
-    ),
+    Transition("drop", _from(*UNSENT), "cancelled", _STEP | {"ended_at"}, True, needs_lease=False),
     # -- the POST --
     Transition("withdraw", _from("submitting", "unknown"), "ordered", _STEP | {"lost_since"}),
     Transition("lose", _from("submitting", "unknown"), "unknown", _STEP | {"lost_since", "looks"}),
     # An answer in our hands is noted whichever process holds the order, and in any state.
     Transition(
         "accept",
-        _from("ordered", "submitting", "unknown", "failed", "cancelled"),
+        _from(*UNSENT, "submitting", "unknown", "failed", "cancelled"),
         "running",
         _STEP | {"task_id", "lost_since", "submitted_at", "ended_at"},
         needs_lease=False,

@@ -63,6 +63,7 @@ class OrderContext:
         answers_folder: keeps answers that the ledger could not take, for the next process.
         threads: how many requests to Wiro may be under way at once.
         fit_inputs: gives inputs to another model, for second tries; `None` = there is no other.
+        needs_approval: whether orders wait until they are approved.
         random: source of jitter.
     """
 
@@ -79,6 +80,7 @@ class OrderContext:
     answers_folder: Path | None = None
     threads: int = 8
     fit_inputs: InputFitter | None = None
+    needs_approval: bool = False
     random: random.Random = field(default_factory=random.Random)
 
     @property

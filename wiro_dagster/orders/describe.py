@@ -11,13 +11,18 @@ def describe_progress(order: Order) -> str:
     return f"{order.task_status or 'new'}{percent}"
 
 
+def describe_quote(order: Order) -> str:
+    """Return what an order is expected to cost: `quote 0.28 USD`."""
+    return "unknown price" if order.quote_usd is None else f"quote {order.quote_usd:f} USD"
+
+
 def describe_state(order: Order) -> str:
     """Return how an order stands, and what to do about it if anything can be done."""
     cost = "" if order.cost_usd is None else f" Wiro charged {order.cost_usd:f} USD."
     reason = order.error or "no reason given."
     match order.state:
-        case "ordered":
-            return f"Waiting: {order.hold}" if order.hold else "Ordered; not submitted yet."
+        case "proposed" | "ordered":
+            return _describe_unsent(order)
         case "submitting":
             return "Being submitted."
         case "unknown":
@@ -49,6 +54,17 @@ def _what_follows(order: Order) -> str:
     return _how_to_order_again(order)
 
 
+def _describe_unsent(order: Order) -> str:
+    if order.state == "ordered":
+        return f"Waiting: {order.hold}" if order.hold else "Ordered; not submitted yet."
+    again = f" {order.hold}" if order.hold else ""
+    return (
+        f"Waits for approval ({describe_quote(order)}).{again} Approve it: wiro-dagster orders "
+        f"approve {order.id}, or materialize video_order with approve: true. Decline it: "
+        f"wiro-dagster orders abandon {order.id}"
+    )
+
+
 def _how_to_order_again(order: Order) -> str:
     if not order.is_billed_failure:
         return "Materialize video_order to order it again."
@@ -66,8 +82,9 @@ def describe_placement(placement: Placement) -> str:
     order = placement.order
     match placement.outcome:
         case "placed":
-            price = "unknown price" if order.quote_usd is None else f"quote {order.quote_usd:f} USD"
-            return f"Placed {order.name}: {order.model_slug}, {price}."
+            if order.state == "proposed":
+                return f"Proposed {order.name}: {order.model_slug}. {describe_state(order)}"
+            return f"Placed {order.name}: {order.model_slug}, {describe_quote(order)}."
         case "under_way":
             return f"{order.name} already exists ({order.state}); nothing new is bought."
         case "owned":

@@ -106,8 +106,11 @@ class OrderDesk:
         known = use_known_account(context)
         if known is not None:
             self._use(known)
-        # The settings may be new: what could not be fetched by the old ones is tried at once.
+        # The settings may be new: what could not be fetched by the old ones is tried at once, and
+        # what was ordered without approval is proposed if it is asked for now.
         context.ledger.retry_collecting(context.collection)
+        if context.needs_approval:
+            context.ledger.propose_unapproved(context.collection)
 
     def release_watch(self) -> None:
         """Leave the account's tasks to another desk at once, instead of after a while."""
@@ -149,10 +152,12 @@ class OrderDesk:
         self._hold_collection()
         # A process that died may have left it open whether another try follows: it is the next one.
         decide_tries(self.context, partition=partition)
-        if not ledger.is_live(request) and restore_owned(self.context, request) is None:
+        if ledger.find_live(request) is None and restore_owned(self.context, request) is None:
             self._take_over_renamed(request, present)
         placement = ledger.place(
-            request, cancel_superseded=self.context.policy.superseded == "cancel"
+            request,
+            cancel_superseded=self.context.policy.superseded == "cancel",
+            needs_approval=self.context.needs_approval,
         )
         if placement.order.is_owned and not is_in_store(self.context, placement.order):
             ledger.fetch_again(placement.order)
@@ -308,6 +313,7 @@ class OrderDesk:
                 lease_seconds=self.context.policy.timing.lease_seconds,
                 quoted_after=self._oldest_quote(),
                 only=only,
+                needs_approval=self.context.needs_approval,
             )
             self._leases.hold(admission.orders)
             report.held += admission.held

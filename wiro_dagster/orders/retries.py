@@ -55,7 +55,7 @@ def _decide(context: OrderContext, failed: Order) -> str | None:
         except InputError as error:
             problems += error.problems
             continue
-        following = context.ledger.try_again(failed, request)
+        following = context.ledger.try_again(failed, request, needs_approval=context.needs_approval)
         if following is None:
             return None
         return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from decimal import Decimal
 
 from wiro_dagster.errors import (
     ApiError,
@@ -21,7 +22,7 @@ from wiro_dagster.errors import (
     StoreError,
     SubmissionWithdrawn,
 )
-from wiro_dagster.ledger import Order
+from wiro_dagster.ledger import Move, Order
 from wiro_dagster.orders.answers import Answer, AnswerSpool
 from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.files import (
@@ -35,6 +36,9 @@ from wiro_dagster.orders.pace import first_look_at
 
 _TRIES_TO_NOTE = 5
 _FIRST_PAUSE_SECONDS = 0.2
+_PRICE_SECONDS = 600.0
+"""How soon Wiro is asked again for the price of a proposed order that has none."""
+
 _UPLOAD_SECONDS = 300.0
 """How long a silent upload is believed. Then another process uploads too, which costs nothing."""
 
@@ -48,13 +52,22 @@ def quote_order(context: OrderContext, order: Order) -> None:
         return
     except InputError:
         return  # the gate keeps saying that the price is not known
-    context.ledger.apply(
-        order,
-        "quote",
-        quote_usd=quote.amount_usd,
-        ceiling_usd=quote.ceiling_usd,
-        quoted_at=context.now(),
-    )
+    now, ceiling_usd = context.now(), quote.ceiling_usd
+    price = {"quote_usd": quote.amount_usd, "ceiling_usd": ceiling_usd, "quoted_at": now}
+    if order.state == "proposed":
+        price["due_at"] = now + _PRICE_SECONDS if ceiling_usd is None else None
+    moves = [Move(order, "quote", price)]
+    if order.state == "ordered" and _is_dearer(ceiling_usd, order.approved_usd):
+        moves.append(Move(order, "propose", {"due_at": None, "hold": _why_again(order)}))
+    context.ledger.apply_all(moves)
+
+
+def _is_dearer(ceiling_usd: Decimal | None, approved_usd: Decimal | None) -> bool:
+    return ceiling_usd is not None and approved_usd is not None and ceiling_usd > approved_usd
+
+
+def _why_again(order: Order) -> str:
+    return f"Its price has risen since {order.approved_by} approved {order.approved_usd:f} USD."
 
 
 def submit_order(
