@@ -6,6 +6,7 @@ whose columns have limits, or be taken for a cost. Texts are cut.
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -37,10 +38,23 @@ def find_money(value: Any) -> Decimal | None:
 
 
 def find_time(value: Any) -> float | None:
-    """Return a point in time from 2000 to 2100 as unix seconds; None for anything else."""
+    """Return a point in time from 2000 to 2100 as unix seconds; None for anything else.
+
+    Wiro's documents show unix seconds, its official clients' samples also ISO 8601. A text without
+    a time zone is nobody's point in time.
+    """
     number = find_decimal(value)
-    seconds = None if number is None else float(number)
+    seconds = _find_iso_time(value) if number is None else float(number)
     return seconds if seconds is not None and EARLIEST_TIME <= seconds <= LATEST_TIME else None
+
+
+def _find_iso_time(value: Any) -> float | None:
+    text = find_text(value) or ""
+    try:
+        time = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return None if time.tzinfo is None else time.timestamp()
 
 
 def find_length(value: Any) -> float | None:

@@ -204,6 +204,7 @@ def find_task(fields: Any) -> Task | None:
     sent = find_object(fields.get("parameters")) or {}
     callbacks = (fields.get("callbackurl"), *(sent.get(name) for name in _CALLBACK_INPUTS))
     gathered = {
+        "id": fields.get("id", fields.get("taskid")),
         "inputs": {name: value for name, value in sent.items() if name not in _OPTION_INPUTS},
         "callback_url": next((url for url in map(find_name, callbacks) if url), None),
         "model_slug": read_slug(fields.get("modelslugowner"), fields.get("modelslugproject")),
