@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from wiro_dagster.catalogue import Catalogue, ModelSchema, terminal_text
-from wiro_dagster.catalogue.suggestions import did_you_mean, find_slug
+from wiro_dagster.catalogue import terminal_text
+from wiro_dagster.catalogue.offline import OfflineCatalogue
 from wiro_dagster.cli.account import add_project_models, model_folder_option
 from wiro_dagster.errors import InputError
 from wiro_dagster.prompts import PromptFile, PromptProblem, load_prompt_file
@@ -34,21 +34,6 @@ allowed_folders_option = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     help="A folder beside the prompt file's own from which prompts may take files. Repeatable.",
 )
-
-
-class _OfflineCatalogue(Catalogue):
-    """Takes models that only Wiro knows as they are, with a note."""
-
-    def find_schema(self, slug: str) -> ModelSchema | None:
-        """Return the schema of a model, one that allows everything if only Wiro could know it."""
-        found, known = super().find_schema(slug), find_slug(slug)
-        if found is not None or known is None:
-            return found
-        note = (
-            "it is not in the catalogue, so its inputs are not checked here."
-            f"{did_you_mean(known, self.slugs)} Add it with: wiro-dagster models add {known}"
-        )
-        return ModelSchema(known, None, "prompt", notes=(note,))
 
 
 def find_prompt_file() -> Path:
@@ -91,7 +76,7 @@ def check(
     prompts can be ordered, and 1 if there are problems.
     """
     file = prompt_file or find_prompt_file()
-    catalogue = add_project_models(_OfflineCatalogue.builtin(), model_folder)
+    catalogue = add_project_models(OfflineCatalogue.builtin(), model_folder)
     try:
         found = load_prompt_file(file, catalogue, allowed_folders=allowed_folders)
     except InputError as error:

@@ -20,14 +20,18 @@ from wiro_dagster.defs.gallery import build_gallery_asset, build_gallery_sensor
 from wiro_dagster.defs.io_manager import build_video_io_manager
 from wiro_dagster.defs.order_sensor import build_video_order_sensor
 from wiro_dagster.defs.prompt_sensor import build_prompt_file_sensor
+from wiro_dagster.defs.validation import refuse_wrong_prompts
 from wiro_dagster.defs.video_checks import build_video_checks
 
 
 def build_video_definitions(collection: VideoCollection) -> dg.Definitions:
-    """Builds the assets, checks and sensors of a collection.
+    """Build the assets, checks and sensors of a collection.
 
     The resources that the collection names come from elsewhere, so that several collections can
     share them: merge with `dg.Definitions.merge`.
+
+    Raises:
+        InputError: `dg check defs` found mistakes in the prompt file.
 
     Example:
         defs = dg.Definitions.merge(
@@ -39,6 +43,7 @@ def build_video_definitions(collection: VideoCollection) -> dg.Definitions:
             }),
         )
     """
+    refuse_wrong_prompts(collection)
     with warnings.catch_warnings():
         # Backfill policies are marked as beta in Dagster; using them is our choice, not our users'.
         warnings.simplefilter("ignore", dg.BetaWarning)
