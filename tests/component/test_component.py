@@ -124,7 +124,7 @@ SETTINGS: dict[str, Any] = {
     "checks": {"frozen": False, "black_share": 0.5},  # as YAML reads a bare `off`
     "policy": {"run_deadline_seconds": 60, "superseded": "cancel"},
     "order_missing": {"cron_schedule": "0 6 * * *", "default_status": "STOPPED"},
-    "account": {**ACCOUNT, "concurrent_requests": 4, "websocket_url": "ws://example.com"},
+    "account": {**ACCOUNT, "concurrent_requests": 4, "websocket_url": "wss://example.com"},
     "ledger": {
         "url": "sqlite:///.wiro/ledger.db",
         "daily_budget_usd": 2.5,
@@ -191,7 +191,7 @@ def test_the_component_and_the_builders_make_the_same_definitions(
                     api_key=dg.EnvVar("WIRO_TEST_KEY"),
                     api_secret=dg.EnvVar("WIRO_TEST_SECRET"),
                     concurrent_requests=4,
-                    websocket_url="ws://example.com",
+                    websocket_url="wss://example.com",
                 ),
                 "ads_wiro_ledger": LedgerResource(
                     url=f"sqlite:///{root}/.wiro/ledger.db",
@@ -360,7 +360,13 @@ def test_a_secret_in_the_file_is_refused_without_showing_it(
         ({"prompt_file": "ftp://a/b.yaml"}, "s3://bucket/key.yaml"),
         ({"prompt_file": "a.yaml", "name": "no blanks"}, "letters, digits"),
         ({"prompt_file": "a.yaml", "checks": {"black_share": 2}}, "up to 1"),
-        ({"prompt_file": "a.yaml", "ledger": {"url": "x", "daily_budget_usd": "ten"}}, "12.50"),
+        (
+            {
+                "prompt_file": "a.yaml",
+                "ledger": {"url": "sqlite:///l.db", "daily_budget_usd": "ten"},
+            },
+            "12.50",
+        ),
         ({"prompt_file": "a.yaml", "video_store": {"prefix": "a"}}, "either a path"),
         (
             {"prompt_asset": {"asset_key": "a", "value_type": "no.such_thing"}},

@@ -16,6 +16,7 @@ from tests.defs.test_automation import is_fresh, stale_reasons
 from tests.support.project import Project
 from wiro_dagster import build_video_definitions, build_video_store
 from wiro_dagster.cli.project import emulator_environment
+from wiro_dagster.defs.desks import load_prompts
 from wiro_dagster.emulator import Emulator
 from wiro_dagster.resources.stores import VideoStoreResource
 
@@ -80,7 +81,7 @@ class Studio(Project):
     def problems(self) -> dict[str, str]:
         """What is wrong with which prompt."""
         with dg.build_resources(self.resources) as resources:
-            found = self.collection.load_prompts(resources, self.instance)
+            found = load_prompts(self.collection, resources, self.instance)
         return {str(problem.id): str(problem) for problem in found.problems}
 
 

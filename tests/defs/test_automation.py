@@ -15,6 +15,7 @@ from PIL import Image
 
 from tests.support.project import Project
 from wiro_dagster import build_missing_videos_schedule
+from wiro_dagster.defs.desks import load_prompts, open_desk
 
 CAT = {"id": "cat", "prompt": "A cat on a windowsill"}
 DOG = {"id": "dog", "prompt": "A dog in the surf"}
@@ -130,8 +131,8 @@ def test_a_tick_that_died_after_ordering_is_made_good(project: Project) -> None:
     project.write_prompts(CAT)
     with dg.build_sensor_context(instance=project.instance, resources=project.resources) as context:
         resources = context.resources
-        prompts = project.collection.load_prompts(resources, project.instance)
-        project.collection.open_desk(resources).place("cat", prompts.prompts["cat"])
+        prompts = load_prompts(project.collection, resources, project.instance)
+        open_desk(project.collection, resources).place("cat", prompts.prompts["cat"])
     # Here the process dies.
     watch(automatic(project, "new"))
     project.settle()

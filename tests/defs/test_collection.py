@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -12,11 +13,13 @@ import pytest
 from tests.support.project import Project
 from wiro_dagster import (
     FilePrompts,
+    OrderPolicy,
     VideoAssetProps,
     VideoCollection,
     VideoTranslator,
     build_video_definitions,
 )
+from wiro_dagster.defs.desks import open_desk
 from wiro_dagster.defs.process_cache import ProcessCache
 from wiro_dagster.defs.timing import WaitTiming
 from wiro_dagster.errors import ConfigurationError
@@ -78,6 +81,13 @@ def test_a_wrong_argument_is_refused_at_definition(wrong: dict[str, Any]) -> Non
     assert list(wrong)[-1] in str(caught.value)
 
 
+def test_a_wrong_setting_of_the_policy_is_refused_at_definition() -> None:
+    """The message names the setting."""
+    policy = OrderPolicy(superseded="stop")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="superseded is 'stop'"):
+        VideoCollection(prompt_file="prompts.yaml", policy=policy)
+
+
 class MediaTranslator(VideoTranslator):
     def get_asset_spec(self, props: VideoAssetProps) -> dg.AssetSpec:
         spec = super().get_asset_spec(props)
@@ -133,6 +143,17 @@ def test_a_waiting_run_sleeps_by_the_injected_clock(project: Project) -> None:
     project.write_prompts(CAT)
     assert project.materialize(project.collection.video_key, partitions=["cat"]).success
     assert set(naps) == {7.0}
+
+
+def test_what_a_tick_opens_is_kept_for_the_next(project: Project) -> None:
+    """Each tick gets new resources; connections and downloads outlive it."""
+    collection = project.collection
+    desk, next_desk = (
+        open_desk(collection, SimpleNamespace(**project.resources)) for _ in range(2)
+    )
+    assert desk is next_desk
+    project.budget = "3"
+    assert open_desk(collection, SimpleNamespace(**project.resources)) is not desk
 
 
 def test_a_cache_makes_a_value_once_and_closes_it() -> None:

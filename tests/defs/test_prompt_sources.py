@@ -16,6 +16,7 @@ from tests.support.project import Project
 from wiro_dagster import AssetPrompts, S3Prompts, VideoCollection, build_prompt_source
 from wiro_dagster.catalogue import Catalogue
 from wiro_dagster.catalogue.bounds import MAX_TEXT_BYTES
+from wiro_dagster.defs.desks import load_prompts
 from wiro_dagster.defs.missing import Missing
 from wiro_dagster.defs.order_checks import prompts_check
 from wiro_dagster.defs.prompt_sources import FilePrompts, list_rows
@@ -280,7 +281,7 @@ def test_a_collection_allows_further_folders(project: Project) -> None:
     for allowed, count in (((), 0), (("../outside",), 1)):
         collection = VideoCollection(prompt_file=file, allowed_folders=allowed)
         with dg.build_resources(project.resources) as resources:
-            found = collection.load_prompts(resources, project.instance)
+            found = load_prompts(collection, resources, project.instance)
         assert len(found.prompts) == count
 
 

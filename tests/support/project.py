@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -20,6 +21,7 @@ from wiro_dagster import (
     WiroResource,
     build_video_definitions,
 )
+from wiro_dagster.defs.desks import opener_of
 from wiro_dagster.defs.process_cache import ProcessCache
 from wiro_dagster.defs.timing import WaitTiming
 from wiro_dagster.emulator import EMULATOR_API_KEY, EMULATOR_API_SECRET, Emulator
@@ -106,7 +108,7 @@ class Project:
 
     @property
     def ledger(self) -> Ledger:
-        return self.resources["wiro_ledger"].get_ledger()
+        return opener_of(self.collection, SimpleNamespace(**self.resources)).open_ledger()
 
     def write_prompts(
         self, *prompts: dict[str, Any], defaults: dict[str, Any] | None = None

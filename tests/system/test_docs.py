@@ -49,7 +49,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 PROJECT = {
     "wiro": WiroResource(api_key="none"),
-    "wiro_ledger": LedgerResource(url="sqlite://"),
+    "wiro_ledger": LedgerResource(url="sqlite:////tmp/ledger.db"),
     "video_store": FolderVideoStore(path="videos"),
 }
 _BLOCK = re.compile(r"^```(.*)\n((?:.*\n)*?)```$", re.MULTILINE)

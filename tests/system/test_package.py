@@ -210,7 +210,7 @@ def test_definitions_carry_what_dagster_shows_of_them() -> None:
         dg.Definitions(
             resources={
                 "wiro": WiroResource(api_key="none"),
-                "wiro_ledger": LedgerResource(url="sqlite://"),
+                "wiro_ledger": LedgerResource(url="sqlite:////tmp/ledger.db"),
                 "video_store": FolderVideoStore(path="videos"),
             }
         ),

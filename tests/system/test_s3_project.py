@@ -122,14 +122,6 @@ def test_the_gallery_links_to_signed_urls(s3_project: S3Project, aws: Any) -> No
     assert "<video" in page.text
 
 
-def test_a_store_is_made_once(aws: Any) -> None:
-    """Sensors get new resources at every tick; a client costs a tenth of a second."""
-    one, same = (build_video_store(f"s3://{BUCKET}/a").get_store() for _ in range(2))
-    other = build_video_store(f"s3://{BUCKET}/b").get_store()
-    assert one is same
-    assert one is not other
-
-
 def test_secrets_given_by_name_work_and_show_nowhere(
     project: Project, aws: Any, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -13,6 +14,7 @@ import dagster as dg
 from wiro_dagster.cli.project import VIDEO_PORT, ProjectFolder
 from wiro_dagster.defs.build import build_video_definitions
 from wiro_dagster.defs.collection import VideoCollection
+from wiro_dagster.defs.desks import load_prompts, opener_of
 from wiro_dagster.defs.failures import list_ranges
 from wiro_dagster.emulator import EMULATOR_API_KEY, EMULATOR_API_SECRET, Emulator
 from wiro_dagster.errors import ConfigurationError, InputError
@@ -84,7 +86,7 @@ class LocalRun:
 
     def _load_prompts(self) -> PromptFile:
         with dg.build_resources(self.resources) as resources:
-            return self.collection.load_prompts(resources, self.instance)
+            return load_prompts(self.collection, resources, self.instance)
 
     def order_all(self) -> None:
         """Materialize `video_order` for all prompts in one run.
@@ -149,7 +151,7 @@ class LocalRun:
 
     def orders(self) -> list[Order]:
         """Return the newest order of each prompt, in the prompt file's order."""
-        ledger = self.resources["wiro_ledger"].get_ledger()
+        ledger = opener_of(self.collection, SimpleNamespace(**self.resources)).open_ledger()
         found = [
             ledger.find_latest(self.collection.ledger_name, partition)
             for partition in self.partitions

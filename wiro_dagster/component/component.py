@@ -14,13 +14,13 @@ from wiro_dagster.component.parts import (
     LEDGER,
     STORE,
     Checks,
+    LedgerSettings,
     MissingVideosSchedule,
     Policy,
     PromptTable,
     ResourceKeys,
     Retries,
     S3File,
-    locate_ledger,
     locate_store,
 )
 from wiro_dagster.component.resolvers import BareSecret, described, find_place, refuse_bare_secret
@@ -132,7 +132,7 @@ class WiroVideoComponent(dg.Component, dg.Model, dg.Resolvable):
         ),
     ] = None
     ledger: Annotated[
-        InstanceOf[LedgerResource] | BareSecret | None,
+        InstanceOf[LedgerResource] | LedgerSettings | BareSecret | None,
         described(
             "The database of orders, and the budget in USD. A relative SQLite path is relative to "
             "the project's folder.",
@@ -343,8 +343,10 @@ class WiroVideoComponent(dg.Component, dg.Model, dg.Resolvable):
         resources: dict[str, Any] = {}
         if isinstance(self.account, WiroResource):
             resources[collection.wiro] = self.account
-        if isinstance(self.ledger, LedgerResource):
-            resources[collection.ledger] = locate_ledger(self.ledger, project)
+        if isinstance(self.ledger, LedgerSettings):
+            resources[collection.ledger] = self.ledger.build(project)
+        elif isinstance(self.ledger, LedgerResource):
+            resources[collection.ledger] = self.ledger
         if isinstance(self.video_store, (str, VideoStoreResource)):
             resources[collection.store] = locate_store(self.video_store, project)
         return resources

@@ -1,6 +1,8 @@
 """The parts of a component's `defs.yaml`: account, ledger, store, prompts, checks, policy."""
 
 # No `from __future__ import annotations`: Dagster resolves the fields by their annotations.
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,11 +27,32 @@ ACCOUNT = part_resolver(
 )
 
 
-def _build_ledger(**values: Any) -> LedgerResource:
-    money = {name: str(v) for name, v in values.items() if name.endswith("_usd") and v is not None}
-    ledger = LedgerResource(**values | money)
-    ledger.get_limits()  # refuses wrong amounts here, not in a tick
-    return ledger
+@dataclass(frozen=True)
+class LedgerSettings:
+    """The ledger as YAML describes it; a relative SQLite path starts at the project's folder.
+
+    Args:
+        values: fields of `LedgerResource`.
+    """
+
+    values: Mapping[str, Any]
+
+    def build(self, project: Path) -> LedgerResource:
+        """Build the resource.
+
+        Raises:
+            ConfigurationError: a value is wrong.
+        """
+        values, url = dict(self.values), self.values.get("url")
+        if isinstance(url, str) and not isinstance(url, dg.EnvVar):
+            values["url"] = locate_ledger_url(url, project)
+        return LedgerResource(**values)
+
+
+def _read_ledger(**values: Any) -> LedgerSettings:
+    settings = LedgerSettings(values)
+    settings.build(Path.cwd())  # refuses wrong values here, where the line is known
+    return settings
 
 
 def _money_fields() -> dict[str, Any]:
@@ -42,16 +65,8 @@ def _money_fields() -> dict[str, Any]:
 
 
 LEDGER = part_resolver(
-    resource_model("WiroLedger", LedgerResource, **_money_fields()), _build_ledger, urls=("url",)
+    resource_model("WiroLedger", LedgerResource, **_money_fields()), _read_ledger, urls=("url",)
 )
-
-
-def locate_ledger(ledger: LedgerResource, folder: Path) -> LedgerResource:
-    """Return the same ledger with a relative SQLite path resolved against a project's folder."""
-    if isinstance(ledger.url, dg.EnvVar):
-        return ledger
-    values = {name: getattr(ledger, name) for name in LedgerResource.model_fields}
-    return LedgerResource(**values | {"url": locate_ledger_url(ledger.url, folder)})
 
 
 class S3Access(dg.Model):

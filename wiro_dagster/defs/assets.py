@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from wiro_dagster.defs.collection import VideoCollection
+from wiro_dagster.defs.desks import load_prompts
 from wiro_dagster.defs.failures import fail_with_reasons, is_failure_run, raise_failures
 from wiro_dagster.defs.metadata import CODE_VERSION
 from wiro_dagster.defs.missing import add_up_missing
@@ -144,7 +145,7 @@ def build_video_asset(collection: VideoCollection) -> dg.AssetsDefinition:
 
 
 def _load_prompts(context: dg.AssetExecutionContext, collection: VideoCollection) -> PromptFile:
-    return collection.load_prompts(context.resources, context.instance, asset_loader(context))
+    return load_prompts(collection, context.resources, context.instance, asset_loader(context))
 
 
 def _log_prices(context: dg.AssetExecutionContext, reporter: Reporter, prompts: PromptFile) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from wiro_dagster.defs.collection import VideoCollection
+from wiro_dagster.defs.desks import load_prompts
 from wiro_dagster.defs.failures import raise_failures
 from wiro_dagster.defs.missing import add_up_missing, list_missing
 from wiro_dagster.defs.order_checks import orders_check, prompts_check
@@ -65,8 +66,8 @@ def _build_missing_videos_job(collection: VideoCollection) -> dg.JobDefinition:
     def order_missing(context: dg.OpExecutionContext) -> None:
         reporter = Reporter.in_run(context, collection)
         ledger = reporter.desk.context.ledger
-        prompts = collection.load_prompts(
-            context.resources, context.instance, asset_loader(context)
+        prompts = load_prompts(
+            collection, context.resources, context.instance, asset_loader(context)
         )
         known = set(
             collection.partitions.get_partition_keys(dynamic_partitions_store=context.instance)

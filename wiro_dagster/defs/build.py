@@ -35,11 +35,11 @@ def build_video_definitions(collection: VideoCollection) -> dg.Definitions:
 
     Example:
         defs = dg.Definitions.merge(
-            build_video_definitions(VideoCollection(prompt_file=Path("prompts.yaml"))),
+            build_video_definitions(VideoCollection(prompt_file=HERE / "prompts.yaml")),
             dg.Definitions(resources={
                 "wiro": WiroResource(api_key=dg.EnvVar("WIRO_API_KEY")),
-                "wiro_ledger": LedgerResource(url="sqlite:///ledger.db"),
-                "video_store": FolderVideoStore(path="videos"),
+                "wiro_ledger": LedgerResource(url=HERE / "ledger.db"),
+                "video_store": FolderVideoStore(path=HERE / "videos"),
             }),
         )
     """

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from wiro_dagster.defs.collection import VideoCollection
+from wiro_dagster.defs.desks import load_prompts, open_desk
 from wiro_dagster.defs.missing import add_up_missing
 from wiro_dagster.defs.order_checks import (
     ACCOUNT_CHECK,
@@ -52,7 +53,7 @@ def build_order_checks(collection: VideoCollection) -> list[dg.AssetChecksDefini
         asked = {key.name for key in context.selected_asset_check_keys}
         if PROMPTS_CHECK in asked:
             yield check_result(_check_prompts(context, collection))
-        desk = collection.open_desk(context.resources)
+        desk = open_desk(collection, context.resources)
         for evaluation in judge_orders(desk, collection.order_key):
             if evaluation.check_name in asked:
                 yield check_result(evaluation)
@@ -64,11 +65,11 @@ def _check_prompts(
     context: dg.AssetCheckExecutionContext, collection: VideoCollection
 ) -> dg.AssetCheckEvaluation:
     try:
-        prompts = collection.load_prompts(
-            context.resources, context.instance, asset_loader(context)
+        prompts = load_prompts(
+            collection, context.resources, context.instance, asset_loader(context)
         )
     except InputError as error:
         return unreadable_check(error, collection.order_key)
-    desk = collection.open_desk(context.resources)
+    desk = open_desk(collection, context.resources)
     missing = add_up_missing(desk, collection, prompts.prompts.values())
     return prompts_check(prompts, collection.order_key, missing)

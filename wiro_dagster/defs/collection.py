@@ -11,22 +11,15 @@ from typing import Any, cast, get_args
 
 import dagster as dg
 
-from wiro_dagster.api.progress import ProgressFeed
-from wiro_dagster.catalogue import Catalogue
 from wiro_dagster.defs.arguments import refuse_wrong_arguments
-from wiro_dagster.defs.asset_files import resolve_asset_files
 from wiro_dagster.defs.choices import AutoOrder, Failures, OnTerminate
-from wiro_dagster.defs.desks import build_desk, open_catalogue
 from wiro_dagster.defs.process_cache import ProcessCache
-from wiro_dagster.defs.prompt_sources import FilePrompts, LoadAsset, PromptSource
+from wiro_dagster.defs.prompt_sources import FilePrompts, PromptSource
 from wiro_dagster.defs.timing import WaitTiming
 from wiro_dagster.defs.translator import AssetName, VideoAssetProps, VideoTranslator
 from wiro_dagster.errors import ConfigurationError
-from wiro_dagster.orders import OrderDesk, OrderPolicy
+from wiro_dagster.orders import OrderPolicy
 from wiro_dagster.orders.verdicts import VideoChecks
-from wiro_dagster.prompts import PromptFile, list_changes
-from wiro_dagster.resources.account import LedgerResource, WiroResource
-from wiro_dagster.resources.stores import VideoStoreResource
 
 
 @dataclass(frozen=True)
@@ -108,6 +101,7 @@ class VideoCollection:
     def __post_init__(self) -> None:
         """Refuse here what a tick would refuse later, and less clearly."""
         refuse_wrong_arguments(self)
+        refuse_wrong_arguments(self.policy)
         if (self.prompt_file is None) == (self.prompt_source is None):
             raise ConfigurationError(
                 "A collection has one source of prompts. Give either prompt_file or prompt_source."
@@ -211,81 +205,6 @@ class VideoCollection:
     def resource_keys(self) -> set[str]:
         """Resources that this collection's definitions need."""
         return {self.wiro, self.ledger, self.store, *self.source.resource_keys}
-
-    def open_desk(self, resources: Any) -> OrderDesk:
-        """Return the order desk of this collection, one for each process and configuration.
-
-        Args:
-            resources: of a Dagster context.
-
-        Raises:
-            ConfigurationError: a resource is missing a setting, or has a wrong one.
-            LedgerError: the ledger cannot be used.
-        """
-        wiro: WiroResource = getattr(resources, self.wiro)
-        ledger: LedgerResource = getattr(resources, self.ledger)
-        store: VideoStoreResource = getattr(resources, self.store)
-        client, opened, limits = wiro.get_client(), ledger.get_ledger(), ledger.get_limits()
-
-        def make() -> OrderDesk:
-            return build_desk(
-                wiro,
-                ledger,
-                store,
-                collection=self.ledger_name,
-                policy=self.policy,
-                timing=self.timing,
-                model_folder=self._model_path,
-                needs_approval=self.needs_approval,
-            )
-
-        key = ("desk", self, client, opened, limits, type(store), store.model_dump_json())
-        return self.cache.get(key, make)
-
-    def load_prompts(
-        self, resources: Any, instance: dg.DagsterInstance, load_asset: LoadAsset | None = None
-    ) -> PromptFile:
-        """Read and check the prompts, and look up the files of assets that they name.
-
-        Args:
-            resources: of a Dagster context.
-            instance: keeps the event log.
-            load_asset: loads values of other assets, for prompts that come from one; see
-                `asset_loader`.
-
-        Raises:
-            InputError: they cannot be read at all.
-        """
-
-        def load(catalogue: Catalogue) -> PromptFile:
-            return self.source.load(catalogue, resources, load_asset)
-
-        catalogue = self._open_catalogue(resources)
-        found = load(catalogue)
-        found = replace(found, changes=list_changes(found, catalogue, load))
-        store: VideoStoreResource = getattr(resources, self.store)
-        return resolve_asset_files(
-            found,
-            source=self.source.name,
-            instance=instance,
-            open_store=store.get_store,
-            input_assets=self.input_keys,
-            cache=self.cache,
-        )
-
-    def open_progress(self, resources: Any) -> ProgressFeed | None:
-        """Return a feed of tasks' events, or `None` if the service has none."""
-        wiro: WiroResource = getattr(resources, self.wiro)
-        return wiro.open_progress()
-
-    def _open_catalogue(self, resources: Any) -> Catalogue:
-        wiro: WiroResource = getattr(resources, self.wiro)
-        ledger: LedgerResource = getattr(resources, self.ledger)
-        return open_catalogue(wiro, ledger, policy=self.policy, model_folder=self._model_path)
-
-    @property
-    def _model_path(self) -> Path | None:
-        return None if self.model_folder is None else Path(self.model_folder)
 
 
 def _input_dep(asset: str | dg.AssetKey | dg.AssetDep) -> dg.AssetDep:

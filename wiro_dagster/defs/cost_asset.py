@@ -3,6 +3,7 @@
 # No `from __future__ import annotations`: Dagster compares the context's annotation with its class.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
 from decimal import Decimal
 from typing import Any
 
@@ -60,8 +61,8 @@ def build_cost_asset(
     )
     def costs(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         resource: LedgerResource = getattr(context.resources, ledger)
-        books = resource.get_ledger()
-        tables = {name: add_up_costs(books, name, collection=collection) for name in groupings}
+        with closing(resource.get_ledger()) as books:
+            tables = {name: add_up_costs(books, name, collection=collection) for name in groupings}
         return dg.MaterializeResult(metadata=_metadata(tables))
 
     return costs

@@ -11,6 +11,7 @@ import dagster as dg
 
 from wiro_dagster.defs.automation import when_videos_have_come
 from wiro_dagster.defs.collection import VideoCollection
+from wiro_dagster.defs.desks import open_desk
 from wiro_dagster.defs.translator import asset_arguments
 from wiro_dagster.gallery.cards import LINK_SECONDS, list_cards
 from wiro_dagster.gallery.page import Card, render_page
@@ -41,7 +42,7 @@ def build_gallery_asset(collection: VideoCollection) -> dg.AssetsDefinition:
         required_resource_keys=collection.resource_keys,
     )
     def video_gallery(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-        desk = collection.open_desk(context.resources)
+        desk = open_desk(collection, context.resources)
         ledger, store = desk.context.ledger, desk.context.store
         cards = list_cards(ledger, collection.ledger_name, store, collection.checks)
         key = f"{collection.prefixed('gallery')}.html"

@@ -9,6 +9,7 @@ from dataclasses import replace
 import dagster as dg
 
 from wiro_dagster.defs.collection import VideoCollection
+from wiro_dagster.defs.desks import load_prompts
 from wiro_dagster.defs.ended import claim_ended, report_orphans
 from wiro_dagster.defs.failures import failure_job_name, request_failure_runs
 from wiro_dagster.defs.order_checks import (
@@ -179,7 +180,7 @@ def rebuild_if_behind(context: dg.SensorEvaluationContext, reporter: Reporter) -
     if problem is None or problem.kind != "ledger":
         return []
     try:
-        prompts = reporter.collection.load_prompts(context.resources, reporter.instance)
+        prompts = load_prompts(reporter.collection, context.resources, reporter.instance)
     except InputError as error:
         return [f"The ledger cannot be rebuilt without its prompts: {error}"]
     notice = reporter.desk.rebuild(prompts.prompts)

@@ -50,10 +50,10 @@ class ProcessCache:
             self._values.pop(key, None)
 
     def close(self) -> None:
-        """Forget everything, and close what can be closed."""
+        """Forget everything, and close what can be closed: what was made last uses the rest."""
         with self._lock:
             values = list(self._values.values())
             self._values.clear()
-        for value in values:
+        for value in reversed(values):
             if isinstance(value, _Closable):
                 value.close()

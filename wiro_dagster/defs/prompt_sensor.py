@@ -14,6 +14,7 @@ import dagster as dg
 from wiro_dagster.catalogue import LocalFileInput
 from wiro_dagster.defs.asset_files import find_asset_version
 from wiro_dagster.defs.collection import VideoCollection
+from wiro_dagster.defs.desks import load_prompts
 from wiro_dagster.defs.missing import Missing, add_up_missing, list_wanted
 from wiro_dagster.defs.order_checks import prompts_check, unreadable_check
 from wiro_dagster.defs.order_sensor import tick_seconds
@@ -91,8 +92,8 @@ def build_prompt_file_sensor(collection: VideoCollection) -> dg.SensorDefinition
         if now.is_same(before) and time.time() < before.look_again_at:
             return dg.SkipReason(f"{source.name} has not changed.")
         try:
-            prompts = collection.load_prompts(
-                context.resources, context.instance, asset_loader(context)
+            prompts = load_prompts(
+                collection, context.resources, context.instance, asset_loader(context)
             )
         except InputError as error:
             context.log.error(str(error))  # noqa: TRY400, the stack says nothing to a user

@@ -266,8 +266,8 @@ def list_rows(table: Any, name: str) -> list[Mapping[str, Any]]:
     )
 
 
-def build_prompt_source(place: str, folder: Path) -> PromptSource:
-    """Return the source that a text names: a file, or `s3://bucket/key.yaml`.
+def build_prompt_source(place: str | Path, folder: str | Path) -> PromptSource:
+    """Build the source that a text names: a file, or `s3://bucket/key.yaml`.
 
     Args:
         place: a path, or a URI.
@@ -276,13 +276,14 @@ def build_prompt_source(place: str, folder: Path) -> PromptSource:
     Raises:
         ConfigurationError: the text names another kind of place.
     """
+    place = str(place)
     if place.startswith("s3://"):
         return S3Prompts(place)
     if "://" in place:
         raise ConfigurationError(
             f'The prompts are to come from "{place}". Name a file, or s3://bucket/key.yaml.'
         )
-    return FilePrompts(folder / Path(place).expanduser())
+    return FilePrompts(Path(folder) / Path(place).expanduser())
 
 
 def asset_loader(context: Any) -> LoadAsset | None:

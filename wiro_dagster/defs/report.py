@@ -16,6 +16,7 @@ from typing import Any
 import dagster as dg
 
 from wiro_dagster.defs.collection import VideoCollection
+from wiro_dagster.defs.desks import open_desk
 from wiro_dagster.defs.event_log import find_order_events
 from wiro_dagster.defs.lineage import (
     find_observed_versions,
@@ -100,7 +101,7 @@ class Reporter:
         cls, context: dg.OpExecutionContext | dg.AssetExecutionContext, collection: VideoCollection
     ) -> Reporter:
         """Make the reporter of a run."""
-        desk = collection.open_desk(context.resources)
+        desk = open_desk(collection, context.resources)
         return cls(collection, desk, context.instance, context.log_event)
 
     @classmethod
@@ -108,7 +109,7 @@ class Reporter:
         cls, context: dg.SensorEvaluationContext, collection: VideoCollection
     ) -> Reporter:
         """Make the reporter of a sensor. It writes at once, not with the tick's result."""
-        desk = collection.open_desk(context.resources)
+        desk = open_desk(collection, context.resources)
         write = context.instance.report_runless_asset_event
         return cls(collection, desk, context.instance, write)
 

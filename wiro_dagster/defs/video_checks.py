@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 
 from wiro_dagster.defs.collection import VideoCollection
+from wiro_dagster.defs.desks import open_desk
 from wiro_dagster.ledger import Ledger
 from wiro_dagster.orders.verdicts import VideoChecks, find_unseen, judge_order
 
@@ -86,7 +87,7 @@ def build_video_checks(collection: VideoCollection) -> list[dg.AssetChecksDefini
         required_resource_keys=collection.resource_keys,
     )
     def video_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        ledger = collection.open_desk(context.resources).context.ledger
+        ledger = open_desk(collection, context.resources).context.ledger
         collection.cache.drop(_cache_key(collection, ledger))
         for evaluation in evaluate_video_checks(collection, ledger):
             if evaluation.asset_check_key in context.selected_asset_check_keys:

@@ -46,7 +46,7 @@ class VideoWait:
         self._owned_before = {p.order.id for p in placements if p.outcome == "owned"}
         self._logged: dict[int, str] = {}
         self._problem: ProblemKind | None = None
-        self._feed = reporter.collection.open_progress(context.resources)
+        self._feed = getattr(context.resources, reporter.collection.wiro).open_progress()
         self._delivered: list[Order] = []
         self._alive_at = 0.0
         self.failures: dict[str, str] = {}

@@ -15,13 +15,13 @@ from wiro_dagster.api.bounds import find_money
 from wiro_dagster.catalogue import AssetFileInput, Catalogue, LocalFolders
 from wiro_dagster.defs.asset_files import resolve_asset_files
 from wiro_dagster.defs.choices import OnTerminate
-from wiro_dagster.defs.desks import build_desk, open_catalogue
+from wiro_dagster.defs.desks import Opener
 from wiro_dagster.defs.model_result import ModelResult, plain_inputs
 from wiro_dagster.defs.model_run import FileKind, ModelRun
 from wiro_dagster.defs.process_cache import ProcessCache
 from wiro_dagster.defs.timing import WaitTiming
 from wiro_dagster.errors import ConfigurationError, InputError, OrderFailed
-from wiro_dagster.orders import OrderDesk, OrderPolicy
+from wiro_dagster.orders import OrderPolicy
 from wiro_dagster.prompts import Prompt, PromptFile, list_files, load_prompt_rows
 from wiro_dagster.resources.account import LedgerResource, WiroResource
 from wiro_dagster.resources.stores import VideoStoreResource
@@ -173,9 +173,7 @@ class WiroModels(dg.ConfigurableResource):  # type: ignore[type-arg]
         Raises:
             InputError: model, inputs or kind are wrong.
         """
-        catalogue = open_catalogue(
-            self.wiro, self.ledger, policy=self.get_policy(), model_folder=self._model_path
-        )
+        catalogue = self._opener(self.get_policy()).open_models().catalogue
         found = load_prompt_rows([wanted.to_row(partition)], _SOURCE, catalogue, folders=folders)
         _refuse_problems(found)
         if instance is not None:
@@ -207,7 +205,7 @@ class WiroModels(dg.ConfigurableResource):  # type: ignore[type-arg]
             ConfigurationError: attempts or fallback models are not valid, or a setting is wrong.
         """
         return ModelRun(
-            desk=self._open_desk(collection, wanted.policy(self.get_policy())),
+            desk=self._opener(wanted.policy(self.get_policy())).open_desk(collection),
             prompt=prompt,
             limit_usd=wanted.limit_usd,
             kind=wanted.kind,
@@ -243,23 +241,16 @@ class WiroModels(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Let requests that are under way end."""
         self._cache.close()
 
-    def _open_desk(self, collection: str, policy: OrderPolicy) -> OrderDesk:
-        def make() -> OrderDesk:
-            return build_desk(
-                self.wiro,
-                self.ledger,
-                self.store,
-                collection=collection,
-                policy=policy,
-                timing=self.get_timing(),
-                model_folder=self._model_path,
-            )
-
-        return self._cache.get((collection, policy), make)
-
-    @property
-    def _model_path(self) -> Path | None:
-        return None if self.model_folder is None else Path(self.model_folder)
+    def _opener(self, policy: OrderPolicy) -> Opener:
+        return Opener(
+            wiro=self.wiro,
+            budget=self.ledger,
+            place=self.store,
+            cache=self._cache,
+            policy=policy,
+            timing=self.get_timing(),
+            model_folder=None if self.model_folder is None else Path(self.model_folder),
+        )
 
     def _find_asset_files(self, found: PromptFile, instance: dg.DagsterInstance) -> PromptFile:
         files = [file for prompt in found.prompts.values() for file in list_files(prompt.inputs)]
@@ -268,7 +259,7 @@ class WiroModels(dg.ConfigurableResource):  # type: ignore[type-arg]
             found,
             source=_SOURCE,
             instance=instance,
-            open_store=self.store.get_store,
+            open_store=self._opener(self.get_policy()).open_store,
             input_assets=[dg.AssetKey.from_user_string(asset) for asset in assets],
             cache=self._cache,
         )

@@ -18,9 +18,11 @@ from wiro_dagster.api.bounds import LARGEST_USD, find_money
 from wiro_dagster.api.client import DEFAULT_BASE_URL, DEFAULT_CDN_HOSTS, WiroClient
 from wiro_dagster.api.hosts import LOOPBACK_HOSTS, AllowedHosts, check_service_url
 from wiro_dagster.api.progress import ProgressFeed
+from wiro_dagster.api.runs import RunExtras
 from wiro_dagster.errors import ConfigurationError
 from wiro_dagster.ledger import Ledger
 from wiro_dagster.ledger.budget import BudgetLimits, UnknownPricePolicy
+from wiro_dagster.resources.ledger_place import absolute_ledger_url
 
 DEFAULT_WEBSOCKET_URL = "wss://socket.wiro.ai/v1"
 
@@ -113,6 +115,7 @@ class WiroResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
+        self._refuse_malformed_settings()
         if urlsplit(self.base_url).hostname in LOOPBACK_HOSTS:
             return  # an emulator on this machine: its keys are not secret
         for name in ("api_key", "api_secret"):
@@ -121,8 +124,23 @@ class WiroResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             if value and not isinstance(value, dg.EnvVar) and value not in os.environ.values():
                 _warn_of_literal(name)
 
+    def _refuse_malformed_settings(self) -> None:
+        """Refuse here what would fail in a tick. Variables are read later."""
+        for name in ("cdn_hosts", "allow_http_hosts"):
+            AllowedHosts(name, filter(_is_given, getattr(self, name)))
+        run_values = (*self.run_headers.values(), *self.run_fields.values())
+        if all(map(_is_given, run_values)):
+            RunExtras(self.run_headers, self.run_fields)
+        if not all(map(_is_given, self.allow_http_hosts)):
+            return
+        http_hosts = AllowedHosts("allow_http_hosts", self.allow_http_hosts)
+        if _is_given(self.base_url):
+            check_service_url("base_url", self.base_url, ("https", "http"), http_hosts)
+        if _is_given(self.websocket_url):
+            self.find_websocket_url()
+
     def get_client(self) -> WiroClient:
-        """Return the client of this account, one for each process, so connections are reused.
+        """Open a client of this account.
 
         Raises:
             ConfigurationError: the API key is missing, or a setting is malformed.
@@ -132,17 +150,20 @@ class WiroResource(dg.ConfigurableResource):  # type: ignore[type-arg]
                 "The Wiro API key is empty. Set WIRO_API_KEY (and WIRO_API_SECRET for a project of "
                 "the signature kind), or use the emulator: make demo."
             )
-        return _client(
+        return WiroClient(
             Credentials(self.api_key, self.api_secret or None),
             base_url=self.base_url,
-            cdn_hosts=tuple(self.cdn_hosts),
-            allow_http_hosts=tuple(self.allow_http_hosts),
+            cdn_hosts=self.cdn_hosts,
+            allow_http_hosts=self.allow_http_hosts,
             connect_timeout_seconds=self.connect_timeout_seconds,
             read_timeout_seconds=self.read_timeout_seconds,
             submit_timeout_seconds=self.submit_timeout_seconds,
             pool_size=self.concurrent_requests,
-            run_headers=tuple(sorted(self.run_headers.items())),
-            run_fields=tuple(sorted(self.run_fields.items())),
+            run_headers=self.run_headers,
+            run_fields=self.run_fields,
+            # The next tick asks again, so one slow answer must not use up this one.
+            read_attempts=2,
+            longest_wait_seconds=3.0,
         )
 
     def find_websocket_url(self) -> str | None:
@@ -172,25 +193,6 @@ class WiroResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return self.account or hashlib.sha256(self.api_key.encode()).hexdigest()[:16]
 
 
-@lru_cache(maxsize=16)
-def _client(
-    credentials: Credentials,
-    *,
-    run_headers: tuple[tuple[str, str], ...],
-    run_fields: tuple[tuple[str, str], ...],
-    **settings: Any,
-) -> WiroClient:
-    return WiroClient(
-        credentials,
-        run_headers=dict(run_headers),
-        run_fields=dict(run_fields),
-        # The next tick asks again, so one slow answer must not use up this one.
-        read_attempts=2,
-        longest_wait_seconds=3.0,
-        **settings,
-    )
-
-
 @lru_cache(maxsize=2)
 def _warn_of_literal(name: str) -> None:
     _LOGGER.warning(
@@ -203,7 +205,8 @@ def _warn_of_literal(name: str) -> None:
 class LedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The database that says what was ordered and paid for, and the budget it keeps.
 
-    Budgets are texts such as "12.50", in USD. None or "none" means no limit. Days are UTC days.
+    Budgets are numbers or texts such as "12.50", in USD. None or "none" means no limit. Days are
+    UTC days. The URL may also be the path of a SQLite file; a relative one starts at DAGSTER_HOME.
     """
 
     url: str = Field(
@@ -232,14 +235,22 @@ class LedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         description='The price of an order whose price is unknown, under unknown_price "assume".',
     )
 
+    def __init__(self, **settings: Any) -> None:
+        amounts = {name: _as_text(settings[name]) for name in settings if name.endswith("_usd")}
+        if _is_given(settings.get("url")):
+            settings["url"] = absolute_ledger_url(settings["url"])
+        super().__init__(**settings | amounts)
+        if not any(isinstance(amount, dg.EnvVar) for amount in amounts.values()):
+            self.get_limits()  # refuses wrong amounts here, not in a tick
+
     def get_ledger(self) -> Ledger:
-        """Return the ledger, opened once for each process.
+        """Open the ledger.
 
         Raises:
             ConfigurationError: the URL cannot be used.
             LedgerError: the database cannot be reached, or holds another version's ledger.
         """
-        return _ledger(self.url)
+        return Ledger(self.url)
 
     def get_limits(self) -> BudgetLimits:
         """Return what may be spent.
@@ -263,6 +274,17 @@ class LedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         )
 
 
+def _is_given(value: object) -> bool:
+    """Return whether a setting has its value already; Dagster reads variables when a run starts."""
+    return value is not None and not isinstance(value, dg.EnvVar)
+
+
+def _as_text(amount: Any) -> Any:
+    """Return an amount as the text that Dagster keeps; anything that is not a number as it is."""
+    is_number = isinstance(amount, (int, float, Decimal)) and not isinstance(amount, bool)
+    return str(amount) if is_number else amount
+
+
 def _amount(name: str, text: str | None) -> Decimal | None:
     if text is None or text.strip().lower() == "none":
         return None
@@ -274,8 +296,3 @@ def _amount(name: str, text: str | None) -> Decimal | None:
             '"none" for no limit.'
         )
     return amount
-
-
-@lru_cache(maxsize=16)
-def _ledger(url: str) -> Ledger:
-    return Ledger(url)

@@ -2,9 +2,7 @@
 
 # No `from __future__ import annotations`: Dagster reads the dependency from the annotation itself.
 
-import hashlib
 from collections.abc import Iterator
-from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,10 +13,6 @@ from wiro_dagster.errors import ConfigurationError
 from wiro_dagster.resources.stores import S3Place
 from wiro_dagster.store import VideoStore
 from wiro_dagster.store.s3 import S3Store
-
-# Making a client takes boto3 a tenth of a second, and sensors get new resources at every tick.
-_stores: dict[str, S3Store] = {}
-_stores_lock = Lock()
 
 
 class S3VideoStore(S3Place):
@@ -38,21 +32,17 @@ class S3VideoStore(S3Place):
         yield "prefix", self.prefix
 
     def get_store(self) -> VideoStore:
-        """The bucket as a store, one for each process and configuration."""
-        key = hashlib.sha256(self.model_dump_json().encode()).hexdigest()
-        with _stores_lock:
-            if key not in _stores:
-                client = self.s3.get_client()
-                client.meta.events.register_first("choose-signer.s3.GetObject", _sign_links_anew)
-                _stores[key] = S3Store(
-                    client,
-                    self.bucket,
-                    self.prefix,
-                    server_side_encryption=self.server_side_encryption,
-                    kms_key_id=self.kms_key_id,
-                    storage_class=self.storage_class,
-                )
-            return _stores[key]
+        """Open the bucket as a store."""
+        client = self.s3.get_client()
+        client.meta.events.register_first("choose-signer.s3.GetObject", _sign_links_anew)
+        return S3Store(
+            client,
+            self.bucket,
+            self.prefix,
+            server_side_encryption=self.server_side_encryption,
+            kms_key_id=self.kms_key_id,
+            storage_class=self.storage_class,
+        )
 
 
 def _sign_links_anew(signature_version: Any, **_context: Any) -> str | None:

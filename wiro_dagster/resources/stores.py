@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import dagster as dg
@@ -48,6 +49,11 @@ class FolderVideoStore(VideoStoreResource):
             "browser can open begin with it."
         ),
     )
+
+    def __init__(self, **settings: Any) -> None:
+        if isinstance(settings.get("path"), Path):
+            settings["path"] = str(settings["path"])
+        super().__init__(**settings)
 
     def get_store(self) -> VideoStore:
         """The folder as a store."""
