@@ -17,11 +17,15 @@ from click.testing import CliRunner
 from tests.system.campaigns.bench import STEADY, Bench
 from tests.system.campaigns.workshop import COLLECTION, tick
 from wiro_dagster.cli import main
+from wiro_dagster.defs.metadata import failure_metadata, progress_metadata, video_metadata
 from wiro_dagster.emulator import Emulator
+from wiro_dagster.gallery.cards import list_cards
+from wiro_dagster.gallery.page import render_page
 from wiro_dagster.ledger import Order
 from wiro_dagster.ledger.costs import COST_GROUPINGS, add_up_costs
 from wiro_dagster.orders.audit import audit
 from wiro_dagster.orders.describe import describe_state
+from wiro_dagster.orders.verdicts import VideoChecks
 
 FIELDS = (
     "status",
@@ -105,12 +109,19 @@ def show_odd_values(emulator: Emulator, orders: list[Order], field: str) -> None
 
 
 def check_everything_reads(bench: Bench, ledger_url: str) -> None:
-    """The books, the audit, the words and the command line go on with all orders."""
+    """Books, audit, words, events, gallery and command line go on with all orders."""
     for grouping in COST_GROUPINGS:
         assert add_up_costs(bench.ledger, grouping)
     audit(bench.desk.context)
     for order in bench.ledger.list_orders(collection=COLLECTION):
         assert describe_state(order)
+        show = video_metadata if order.is_owned else failure_metadata
+        assert show(order)
+        assert progress_metadata(order, now=bench.now)
+    cards = list_cards(bench.ledger, COLLECTION, bench.desk.context.store, VideoChecks())
+    page = render_page("Videos", cards, made_at=bench.now, missing="")
+    assert f'data-name="{SOUND}"' in page
+    assert "\x1b" not in page
     shown = CliRunner().invoke(main, ["orders", "--ledger", ledger_url, "--json"])
     assert shown.exit_code == 0, shown.output
 
