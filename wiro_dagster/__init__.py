@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from wiro_dagster.orders.verdicts import VideoChecks as VideoChecks
     from wiro_dagster.resources.account import LedgerResource as LedgerResource
     from wiro_dagster.resources.account import WiroResource as WiroResource
+    from wiro_dagster.resources.cloud import CloudVideoStore as CloudVideoStore
     from wiro_dagster.resources.places import build_video_store as build_video_store
     from wiro_dagster.resources.s3 import S3VideoStore as S3VideoStore
     from wiro_dagster.resources.stores import FolderVideoStore as FolderVideoStore
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AssetPrompts": "defs.prompt_sources",
     "BudgetLimits": "ledger.budget",
+    "CloudVideoStore": "resources.cloud",
     "FilePrompts": "defs.prompt_sources",
     "FolderVideoStore": "resources.stores",
     "LedgerResource": "resources.account",

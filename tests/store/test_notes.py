@@ -1,4 +1,4 @@
-"""Rules of notes, the same for a folder and for S3: small, whole, and never in anybody's way."""
+"""Rules of notes, the same for each store: small, whole, and never in anybody's way."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ from typing import Any
 
 import pytest
 from dagster_aws.s3 import S3Resource
+from fsspec.implementations.memory import MemoryFileSystem
 
 from wiro_dagster.errors import StoreError
 from wiro_dagster.store import FolderStore, VideoStore
+from wiro_dagster.store.cloud import CloudStore
 from wiro_dagster.store.s3 import S3Store
 
 BUCKET = "notes"
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", "s3", "fsspec"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> VideoStore:
     """Each kind of store, empty."""
     if request.param == "folder":
         return FolderStore(tmp_path / "videos")
+    if request.param == "fsspec":
+        return CloudStore(MemoryFileSystem(), "memory", f"notes-{tmp_path.name}")
     return S3Store(_client(request), BUCKET, request.node.name, temporary_folder=tmp_path)
 
 
@@ -40,6 +44,9 @@ def _damage(store: VideoStore, name: str, content: bytes) -> None:
     """Write bytes in a note's place, as another program may."""
     if isinstance(store, FolderStore):
         (store.root / ".wiro/notes" / f"{name}.json").write_bytes(content)
+        return
+    if isinstance(store, CloudStore):
+        store._files.pipe_file(f"{store.root}/.wiro/notes/{name}.json", content)
         return
     assert isinstance(store, S3Store)
     key = f"{store.prefix}/.wiro/notes/{name}.json"

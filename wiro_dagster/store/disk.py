@@ -5,13 +5,17 @@ from __future__ import annotations
 import errno
 import hashlib
 import shutil
+import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from wiro_dagster.errors import StoreError
 
 STALE_SECONDS = 24 * 3600.0
+STAGING_PREFIX = "wiro-dagster-staging-"
+COPY_PREFIX = "wiro-dagster-copy-"
 _READ_BYTES = 1024 * 1024
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -25,6 +29,38 @@ def remove_stale(folder: Path, pattern: str = "*.part") -> None:
         with suppress(OSError):
             if staged.stat().st_mtime < oldest:
                 staged.unlink()
+
+
+@contextmanager
+def temporary_folder(parent: Path | None, prefix: str) -> Iterator[Path]:
+    """Yield a folder on the local disk that is removed at the end.
+
+    Args:
+        parent: where it is made; the system's temporary folder if None.
+        prefix: of its name, `STAGING_PREFIX` or `COPY_PREFIX`.
+
+    Raises:
+        StoreError: the disk cannot be used.
+    """
+    parent = parent or Path(tempfile.gettempdir())
+    try:
+        _remove_stale_folders(parent)
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    except OSError as error:
+        raise store_error(error, parent, "used for temporary files") from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_stale_folders(parent: Path) -> None:
+    # Copies are left alone: a process may be reading one for days.
+    oldest = time.time() - STALE_SECONDS
+    for folder in parent.glob(f"{STAGING_PREFIX}*"):
+        with suppress(OSError):
+            if folder.stat().st_mtime < oldest:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def sha256_of(path: Path) -> str:

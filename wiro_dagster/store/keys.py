@@ -11,7 +11,7 @@ import unicodedata
 
 from wiro_dagster.errors import StoreError
 from wiro_dagster.media import Inspection, MediaKind
-from wiro_dagster.media.content_type import essence_of, family_of
+from wiro_dagster.media.content_type import ACTIVE_TYPES, essence_of, family_of
 
 _READABLE_BYTES = 80
 _KEY_PART_BYTES = 150
@@ -145,6 +145,14 @@ def served_type(content_type: str | None) -> str:
 def is_own_page(key: str) -> bool:
     """Tell whether a key is that of a page we wrote: the gallery, whose script may run."""
     return _OWN_PAGE.fullmatch(key) is not None
+
+
+def is_active(key: str, content_type: str | None) -> bool:
+    """Tell whether scripts in a file would run in a browser: it is then served as an attachment.
+
+    They would have the rights of whatever else the store's host serves.
+    """
+    return essence_of(served_type(content_type)) in ACTIVE_TYPES and not is_own_page(key)
 
 
 def check_key(key: str) -> str:

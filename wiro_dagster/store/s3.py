@@ -12,18 +12,21 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from wiro_dagster.errors import MediaError, StoreError
-from wiro_dagster.media.content_type import ACTIVE_TYPES, essence_of
-from wiro_dagster.store.disk import STALE_SECONDS, sha256_of, store_error
-from wiro_dagster.store.keys import check_key, is_own_page, served_type
+from wiro_dagster.store.disk import (
+    COPY_PREFIX,
+    STAGING_PREFIX,
+    STALE_SECONDS,
+    sha256_of,
+    temporary_folder,
+)
+from wiro_dagster.store.keys import check_key, is_active, served_type
 from wiro_dagster.store.notes import (
     MAX_NOTE_BYTES,
     NOTES_FOLDER,
@@ -38,8 +41,6 @@ _log = logging.getLogger(__name__)
 
 _MEBIBYTE = 1024 * 1024
 _LONGEST_VIEW_SECONDS = 7 * 24 * 3600
-_STAGING_PREFIX = "wiro-dagster-staging-"
-_COPY_PREFIX = "wiro-dagster-copy-"
 
 
 class S3Store:
@@ -94,7 +95,7 @@ class S3Store:
     @contextmanager
     def staging(self) -> Iterator[Path]:
         """Yield a fresh path on the local disk."""
-        with self._folder(_STAGING_PREFIX) as folder:
+        with temporary_folder(self._temporary_folder, STAGING_PREFIX) as folder:
             yield folder / "staged"
 
     def commit(self, staged: Path, key: str, *, content_type: str | None, sha256: str) -> str:
@@ -140,7 +141,7 @@ class S3Store:
             raise StoreError(
                 f"{self.uri_for(key)} is gone. Order its prompt again, or restore the object."
             )
-        with self._folder(_COPY_PREFIX) as folder:
+        with temporary_folder(self._temporary_folder, COPY_PREFIX) as folder:
             path = folder / Path(key).name
             with s3_errors(f"{key} could not be downloaded from", self._uri(self.prefix)):
                 self._client.download_file(
@@ -266,32 +267,9 @@ class S3Store:
     def _uri(self, name: str) -> str:
         return f"s3://{self.bucket}/{name}".rstrip("/")
 
-    @contextmanager
-    def _folder(self, prefix: str) -> Iterator[Path]:
-        parent = self._temporary_folder or Path(tempfile.gettempdir())
-        try:
-            _remove_stale_folders(parent)
-            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        except OSError as error:
-            raise store_error(error, parent, "used for temporary files") from error
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
 
 def _serving_options(key: str, content_type: str | None) -> dict[str, str]:
     served = served_type(content_type)
-    if essence_of(served) in ACTIVE_TYPES and not is_own_page(key):
-        # Scripts in it would run with the rights of whatever else the bucket's host serves.
+    if is_active(key, content_type):
         return {"ContentType": served, "ContentDisposition": "attachment"}
     return {"ContentType": served}
-
-
-def _remove_stale_folders(parent: Path) -> None:
-    # Copies are left alone: a process may be reading one for days.
-    oldest = time.time() - STALE_SECONDS
-    for folder in parent.glob(f"{_STAGING_PREFIX}*"):
-        with suppress(OSError):
-            if folder.stat().st_mtime < oldest:
-                shutil.rmtree(folder, ignore_errors=True)
