@@ -93,8 +93,20 @@ class Project:
     @property
     def definitions(self) -> dg.Definitions:
         return dg.Definitions.merge(
-            build_video_definitions(self.collection), dg.Definitions(resources=self.resources)
+            build_video_definitions(self.collection),
+            dg.Definitions(resources=self.load_resources()),
         )
+
+    def load_resources(self) -> dict[str, Any]:
+        """The resources as they are. Dagster would make each anew, several times a tick and a run.
+
+        That was a fifth of the time of these tests. What Dagster makes of resources is tested in
+        `tests/resources` and `tests/system/test_secrets.py`, and by everything in a process.
+        """
+        return {
+            name: dg.ResourceDefinition.hardcoded_resource(resource)
+            for name, resource in self.resources.items()
+        }
 
     def load(self) -> dg.Definitions:
         """The definitions as a code location keeps them: built again if a setting has changed."""
@@ -154,7 +166,7 @@ class Project:
 
     def tick_sensor(self, name: str, cursor: str | None) -> Any:
         with dg.build_sensor_context(
-            instance=self.instance, cursor=cursor, resources=self.resources
+            instance=self.instance, cursor=cursor, resources=self.load().resources
         ) as context:
             return self.load().resolve_sensor_def(name).evaluate_tick(context)
 

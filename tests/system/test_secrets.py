@@ -62,6 +62,9 @@ class SecretProject(Project):
         )
         return {**super().resources, "wiro": wiro}
 
+    def load_resources(self) -> dict[str, Any]:
+        return self.resources  # Dagster puts the secrets in
+
     def open_client(self) -> WiroClient:
         with dg.build_resources(self.resources) as resources:
             client: WiroClient = resources.wiro.get_client()
