@@ -118,7 +118,7 @@ def test_a_claim_ends_with_its_lease(ledger: Ledger, clock: Clock) -> None:
     clock.advance(61)
     (successor,) = ledger.claim("video", ["finished"], limit=1, lease_seconds=60)
     assert not ledger.apply(dead, "lose_files", due_at=None)
-    assert not ledger.renew(dead, 60)
+    assert not all(ledger.renew_all([dead], 60))
     assert ledger.apply(successor, "store", files=FILES, due_at=clock())
 
 
@@ -126,7 +126,7 @@ def test_a_renewed_claim_lasts(ledger: Ledger, clock: Clock) -> None:
     """The process that still works keeps the order."""
     order = finished(ledger)
     clock.advance(50)
-    assert ledger.renew(order, 60)
+    assert all(ledger.renew_all([order], 60))
     clock.advance(50)
     assert ledger.claim("video", ["finished"], limit=1, lease_seconds=60) == []
 

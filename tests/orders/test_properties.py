@@ -150,7 +150,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(target=answers, order=consumes(posts))
     def post(self, order: Order) -> Any:
         """A process sends what it holds, if it still holds it."""
-        if not self.ledger.renew(order, LEASE):
+        if not all(self.ledger.renew_all([order], LEASE)):
             return multiple()
         task_id = f"task{len(self.wiro)}"
         self.wiro[task_id] = Task(str(order.marker), (order.partition, order.fingerprint))
@@ -159,7 +159,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(order=consumes(posts), is_final=st.booleans())
     def refuse(self, order: Order, is_final: bool) -> None:
         """Nothing was accepted."""
-        if not self.ledger.renew(order, LEASE):
+        if not all(self.ledger.renew_all([order], LEASE)):
             return
         if is_final:
             self.ledger.note_refused(order, "wrong inputs")

@@ -26,8 +26,9 @@ _STOP_SECONDS = 30.0
 class DagsterDev:
     """Webserver, daemon and code server, as a user has them."""
 
-    def __init__(self, url: str, log: Path) -> None:
+    def __init__(self, url: str, log: Path, pid: int = 0) -> None:
         self.url = url
+        self.pid = pid
         self._log = log
 
     def query(self, text: str, **variables: Any) -> dict[str, Any]:
@@ -185,7 +186,7 @@ def _running(
             command, env=environment, stdout=output, stderr=output, start_new_session=True, cwd=ROOT
         )
         try:
-            dev = DagsterDev(f"http://127.0.0.1:{port}", log)
+            dev = DagsterDev(f"http://127.0.0.1:{port}", log, process.pid)
             dev.wait_for(
                 lambda: requests.get(f"{dev.url}/server_info", timeout=5).ok,
                 seconds=60,

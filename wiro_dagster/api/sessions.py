@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator
+from functools import cache
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import version
 from typing import Protocol
@@ -60,11 +61,17 @@ def open_session(*, pool_size: int = 1) -> requests.Session:
     session = requests.Session()
     for scheme in ("https://", "http://"):
         session.mount(scheme, FencedAdapter(pool_size=pool_size))
-    session.headers["User-Agent"] = f"wiro-dagster/{version('wiro-dagster')} (+requests)"
+    session.headers["User-Agent"] = _user_agent()
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     # An `auth` of any kind keeps requests from looking the host up in `.netrc`.
     session.auth = _keep_headers
     return session
+
+
+@cache
+def _user_agent() -> str:
+    # Once, since finding the version reads files, and every download opens a session.
+    return f"wiro-dagster/{version('wiro-dagster')} (+requests)"
 
 
 def _hide_broken_headers(record: logging.LogRecord) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import dagster as dg
 
 from wiro_dagster.defs.event_log import find_reported_tasks
@@ -15,13 +17,28 @@ _REPORT_LEASE_SECONDS = 120.0
 _REPORTED_STATES: tuple[OrderState, ...] = ("stored", "failed", "cancelled", "uncollected")
 
 
-def claim_ended(reporter: Reporter, collection: str, video_key: dg.AssetKey) -> list[Order]:
-    """Claim orders that have ended and that the event log does not have yet."""
+def claim_ended(
+    reporter: Reporter,
+    collection: str,
+    video_key: dg.AssetKey,
+    states: Collection[OrderState] = _REPORTED_STATES,
+    *,
+    limit: int = _REPORTS_PER_TICK,
+) -> list[Order]:
+    """Claim orders that have ended and that the event log does not have yet.
+
+    Args:
+        reporter: of any collection of the project.
+        collection: whose orders.
+        video_key: of the collection's videos.
+        states: how they ended.
+        limit: how many at most.
+    """
     ledger = reporter.desk.context.ledger
     claimed = ledger.claim(
         collection,
-        _REPORTED_STATES,
-        limit=_REPORTS_PER_TICK,
+        states,
+        limit=limit,
         lease_seconds=_REPORT_LEASE_SECONDS,
         unwaited=True,
     )

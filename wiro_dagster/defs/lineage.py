@@ -10,13 +10,12 @@ version.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import dagster as dg
 
 from wiro_dagster.defs.asset_files import find_newest
 from wiro_dagster.defs.collection import VideoCollection
-from wiro_dagster.defs.event_log import find_order_events
 from wiro_dagster.defs.metadata import DATA_VERSION_TAG
 from wiro_dagster.ledger import Order
 
@@ -42,11 +41,20 @@ def order_lineage_tags(
 
 
 def video_lineage_tags(
-    instance: dg.DagsterInstance, collection: VideoCollection, orders: Collection[Order]
+    instance: dg.DagsterInstance,
+    collection: VideoCollection,
+    orders: Collection[Order],
+    events: Mapping[int, int],
 ) -> dict[int, dict[str, str]]:
-    """Return the tags that name the prompt and order that `video` was made from, by order id."""
+    """Return the tags that name the prompt and order that `video` was made from, by order id.
+
+    Args:
+        instance: keeps the event log.
+        collection: whose orders.
+        orders: whose videos are reported.
+        events: storage ids of the `video_order` materializations, by order id.
+    """
     prompts = _prompt_tags(instance, collection, orders)
-    events = find_order_events(instance, collection.order_key, orders)
     return {
         order.id: prompts[order.id] | _input_tags(collection.order_key, order, events.get(order.id))
         for order in orders

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import replace
 
 import dagster as dg
@@ -26,13 +26,16 @@ from wiro_dagster.defs.order_cursor import OrderCursor
 from wiro_dagster.defs.report import AssetEvent, Reporter
 from wiro_dagster.defs.video_checks import evaluate_video_checks
 from wiro_dagster.errors import InputError
-from wiro_dagster.ledger import Order
+from wiro_dagster.ledger import WITHOUT_VIDEO, Order
 from wiro_dagster.orders import OrderDesk, TickReport
 
 _DAEMON_TIMEOUT_SECONDS = 60.0
 _TICK_SHARE = 2 / 3
 _TICK_MAXIMUM_SECONDS = 20.0
 """All sensors of an instance share a thread by default, so a tick must be short."""
+
+_DELIVERED_AT_ONCE = 20
+"""If the process dies, at most this many videos wait for the end of a lease."""
 
 _PROGRESS_PER_TICK = 10
 """An event costs the daemon up to 40 ms, and thousands of tasks may be under way."""
@@ -74,27 +77,34 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
         # The daemon writes a tick's events before its cursor, so what the cursor names is written.
         desk.context.ledger.mark_lease_reported(before.lease)
         show_missing(reporter)
-        report = desk.tick(deadline)
+        delivered: list[int] = []
+
+        def deliver() -> bool:
+            some = deliver_videos(reporter)
+            delivered.extend(some)
+            return bool(some)
+
+        report = desk.tick(deadline, deliver=deliver)
         report.notices += rebuild_if_behind(context, reporter) + report_orphans(reporter)
-        done = _describe_tick(report)
+        done = _describe_tick(report, len(delivered))
         if done:
             context.log.info(done)
         for notice in report.notices:
             context.log.warning(notice)
-        orders = claim_ended(reporter, collection.ledger_name, collection.video_key)
+        ended = claim_ended(reporter, collection.ledger_name, collection.video_key, WITHOUT_VIDEO)
         checks, after = find_news(desk, collection, before, has_bought=report.submitted > 0)
         for check in checks:
             if not check.passed:
                 context.log.error(check.description)
         events = [
-            *build_events(reporter, orders),
+            *build_events(reporter, ended, delivered),
             *checks,
             *build_progress(reporter),
         ]
-        lease = next((order.lease for order in orders if order.lease), "")
+        lease = next((order.lease for order in ended if order.lease), "")
         return dg.SensorResult(
             asset_events=events,
-            run_requests=request_failure_runs(reporter, orders),
+            run_requests=request_failure_runs(reporter, ended),
             cursor=replace(after, lease=lease).to_text(),
             skip_reason=None if events else _summary(desk, report),
         )
@@ -102,22 +112,46 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
     return video_order_sensor
 
 
-def build_events(reporter: Reporter, orders: Iterable[Order]) -> list[AssetEvent]:
-    """Build the events of orders that have ended, and of the checks that they change."""
-    ended = list(orders)
-    if not ended:
+def deliver_videos(reporter: Reporter) -> list[int]:
+    """Report some of the videos that are in the store. Return the ids of their orders.
+
+    They are written here, while the tick works on, and not with its result: the daemon would write
+    them one by one when the tick is over, and nothing else would move meanwhile.
+    """
+    collection = reporter.collection
+    claimed = claim_ended(
+        reporter,
+        collection.ledger_name,
+        collection.video_key,
+        ["stored"],
+        limit=_DELIVERED_AT_ONCE,
+    )
+    for event in reporter.build_videos(claimed):
+        reporter.write(event)
+    ids = [order.id for order in claimed]
+    reporter.desk.context.ledger.mark_reported(ids)
+    return ids
+
+
+def build_events(
+    reporter: Reporter, failed: Collection[Order], delivered: Collection[int]
+) -> list[AssetEvent]:
+    """Build the events of orders that ended without a video, and the checks that have changed.
+
+    Args:
+        reporter: of the tick.
+        failed: orders that ended without a video.
+        delivered: ids of orders whose videos were reported in this tick.
+    """
+    if not failed and not delivered:
         return []
     collection, ledger = reporter.collection, reporter.desk.context.ledger
-    owned = [order for order in ended if order.is_owned]
-    reporter.record_missing(owned)
-    events: list[AssetEvent] = [*reporter.build_videos(owned)]
-    for order in ended:
-        if not order.is_owned:
-            events += reporter.build_failures(order)
+    events: list[AssetEvent] = []
+    for order in failed:
+        events += reporter.build_failures(order)
     events.append(orders_check(ledger.list_failed(collection.ledger_name), collection.order_key))
-    if owned:
-        changed = [order.id for order in owned]
-        events += evaluate_video_checks(collection, ledger, changed=changed)
+    if delivered:
+        events += evaluate_video_checks(collection, ledger, changed=delivered)
     return events
 
 
@@ -214,12 +248,13 @@ def build_progress(reporter: Reporter) -> list[dg.AssetObservation]:
     return [reporter.build_progress(order) for order in moved]
 
 
-def _describe_tick(report: TickReport) -> str:
+def _describe_tick(report: TickReport, delivered: int) -> str:
     """Return what a tick did, or nothing if it did nothing."""
     counts = {
         "submitted": report.submitted,
         "tasks read": report.polled,
         "downloads": report.collected,
+        "delivered": delivered,
         "held back by the budget": report.held,
     }
     return ", ".join(f"{count} {what}" for what, count in counts.items() if count)

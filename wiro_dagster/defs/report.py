@@ -211,10 +211,18 @@ class Reporter:
                 )
             )
 
-    def record_missing(self, orders: Collection[Order]) -> None:
-        """Materialize `video_order` for orders whose process died before it could."""
+    def record_missing(self, orders: Collection[Order]) -> dict[int, int]:
+        """Materialize `video_order` for orders whose process died before it could.
+
+        Returns:
+            The storage ids of the materializations, by order id.
+        """
         recorded = find_order_events(self.instance, self.collection.order_key, orders)
-        self.record([order for order in orders if order.id not in recorded])
+        missing = [order for order in orders if order.id not in recorded]
+        if missing:
+            self.record(missing)
+            recorded |= find_order_events(self.instance, self.collection.order_key, missing)
+        return recorded
 
     def order_result(self, order: Order) -> dg.MaterializeResult[Any]:
         """Return an order as the result of a step over one partition."""
@@ -231,7 +239,8 @@ class Reporter:
         Dagster looked up the step's inputs before the step recorded its own order: the tags name
         that order too.
         """
-        tags = video_lineage_tags(self.instance, self.collection, [order])
+        events = find_order_events(self.instance, self.collection.order_key, [order])
+        tags = video_lineage_tags(self.instance, self.collection, [order], events)
         return dg.MaterializeResult(
             metadata=self._video_metadata(order),
             data_version=dg.DataVersion(order.fingerprint),
@@ -239,8 +248,12 @@ class Reporter:
         )
 
     def build_videos(self, orders: Collection[Order]) -> list[dg.AssetMaterialization]:
-        """Build the materializations of `video` for orders whose files are in the store."""
-        tags = video_lineage_tags(self.instance, self.collection, orders)
+        """Build the materializations of `video` for orders whose files are in the store.
+
+        If a process died before it could materialize `video_order`, that is done here.
+        """
+        recorded = self.record_missing(orders)
+        tags = video_lineage_tags(self.instance, self.collection, orders, recorded)
         return [
             dg.AssetMaterialization(
                 asset_key=self.collection.video_key,

@@ -119,12 +119,14 @@ class Claims(Database):
             )
             return [order_from_row(row) for row in rows]
 
-    def renew(self, order: Order, lease_seconds: float) -> bool:
-        """Keep a claimed order for longer. False if another process has it by now."""
-        return self.renew_all([order], lease_seconds)[0]
+    def is_claimed(self, order: Order, *, until: float) -> bool:
+        """Whether nobody else can take a claimed order before that time."""
+        query = sa.select(orders.c.id).where(_is_claimed(order), orders.c.due_at >= until)
+        with self.reading() as connection:
+            return connection.execute(query).first() is not None
 
     def renew_all(self, claimed: Sequence[Order], lease_seconds: float) -> list[bool]:
-        """Keep several claimed orders for longer, in one transaction; see `renew`."""
+        """Keep claimed orders for longer, in one transaction. False for what others have by now."""
         due_at = self.clock() + lease_seconds
         with self.writing() as connection:
             return [
@@ -147,7 +149,8 @@ class Claims(Database):
             cost: what was learned of the task's cost.
             **records: the columns that the transition may record.
         """
-        return self.apply_all([Move(order, transition, records, cost)])[0]
+        move, now = Move(order, transition, records, cost), self.clock()
+        return self.write(lambda connection: take_step(connection, move, now=now))
 
     def apply_all(self, moves: Iterable[Move]) -> list[bool]:
         """Take steps of several orders in one transaction; see `apply`."""

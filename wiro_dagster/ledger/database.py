@@ -5,18 +5,22 @@ from __future__ import annotations
 import hashlib
 import secrets
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine
 
 from wiro_dagster.errors import ConfigurationError, LedgerError
+from wiro_dagster.ledger.grouped_writes import GroupedWrites
 from wiro_dagster.ledger.schema import SCHEMA_VERSION, identity, metadata
+
+T = TypeVar("T")
 
 _FIRST_TABLE_OF_VERSION_2 = "wiro_ledger_version"
 
@@ -42,6 +46,9 @@ class Database:
         self._is_real_time = is_real_time
         self.engine = open_engine(url, now=clock())
         self._file = _find_file(self.engine.url)
+        # SQLite lets those who wait for each other sleep; threads of one process need not.
+        self._turn_to_write = threading.RLock()
+        self._grouped = GroupedWrites(self.writing)
 
     @property
     def answers_folder(self) -> Path:
@@ -74,11 +81,23 @@ class Database:
         """Open a transaction that may write; on SQLite it holds the write lock from its start."""
         self._refuse_replaced_file()
         with (
+            self._turn_to_write if self._file is not None else nullcontext(),
             _ledger_errors(),
             self.engine.connect().execution_options(wiro_write=True) as connection,
             connection.begin(),
         ):
             yield connection
+
+    def write(self, step: Callable[[Connection], T]) -> T:
+        """Take a step in a transaction that may write. What it wrote has lasted on return.
+
+        On SQLite, steps that come at once share a transaction. A step touches one order only:
+        PostgreSQL, which has many writers, would risk deadlocks otherwise.
+        """
+        if self._file is None:
+            with self.writing() as connection:
+                return step(connection)
+        return self._grouped.run(step)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

@@ -90,58 +90,12 @@ class Submissions(StatedCosts):
             marker: of the POST; `None` = the order's latest.
         """
         now = self.clock()
-        with self.writing() as connection:
-            marker = marker or order.marker
-            taken_by = connection.execute(
-                sa.select(submissions.c.order_id, submissions.c.marker).where(
-                    submissions.c.account == order.account, submissions.c.task_id == task_id
-                )
-            ).one_or_none()
-            if taken_by is not None:
-                return "known" if taken_by.order_id == order.id else "taken"
-            row = connection.execute(
-                sa.select(*ORDER_COLUMNS).where(orders.c.id == order.id).with_for_update()
-            ).one()
-            found = order_from_row(row)
-            mine = submissions.c.marker == marker
-            explained = connection.execute(
-                sa.update(submissions)
-                .where(mine, submissions.c.task_id.is_(None))
-                # It may have been taken for nothing, and written off: now it counts again.
-                .values(task_id=task_id, outcome="task", has_ended=False, cost_usd=None)
-            ).rowcount
-            remove_stray(connection, order.account, task_id)
-            if found.task_id is not None or found.is_owned:
-                _insert_extra(
-                    connection,
-                    found,
-                    task_id,
-                    now=now,
-                    due_at=due_at,
-                    marker=marker if explained else None,
-                )
-                return "extra"
-            if not explained:  # a task that the user names, for an order without an open POST
-                insert_submission(
-                    connection,
-                    _request_of(found),
-                    found.live_key or found.fingerprint,
-                    order_id=found.id,
-                    task_id=task_id,
-                    claimed_at=found.claimed_at or now,
-                )
-            records = {
-                "task_id": task_id,
-                "submitted_at": now,
-                "lost_since": None,
-                "ended_at": None,
-                "due_at": due_at,
-                "attempts": 0,
-                "hold": None,
-                "error": None,
-            }
-            take_step(connection, Move(found, "accept", records), now=now)
-            return "noted"
+        wanted = marker or order.marker
+
+        def note(connection: Connection) -> TaskNote:
+            return _note_task(connection, order, task_id, now=now, due_at=due_at, marker=wanted)
+
+        return self.write(note)
 
     def note_unsent(
         self, order: Order, *, due_at: float, hold: str | None = None, nothing_bought: bool = True
@@ -266,6 +220,67 @@ class Submissions(StatedCosts):
                     .where(submissions.c.id.in_(submission_ids))
                     .values(listed_at=self.clock())
                 )
+
+
+def _note_task(
+    connection: Connection,
+    order: Order,
+    task_id: str,
+    *,
+    now: float,
+    due_at: float,
+    marker: str | None,
+) -> TaskNote:
+    taken_by = connection.execute(
+        sa.select(submissions.c.order_id, submissions.c.marker).where(
+            submissions.c.account == order.account, submissions.c.task_id == task_id
+        )
+    ).one_or_none()
+    if taken_by is not None:
+        return "known" if taken_by.order_id == order.id else "taken"
+    row = connection.execute(
+        sa.select(*ORDER_COLUMNS).where(orders.c.id == order.id).with_for_update()
+    ).one()
+    found = order_from_row(row)
+    mine = submissions.c.marker == marker
+    explained = connection.execute(
+        sa.update(submissions)
+        .where(mine, submissions.c.task_id.is_(None))
+        # It may have been taken for nothing, and written off: now it counts again.
+        .values(task_id=task_id, outcome="task", has_ended=False, cost_usd=None)
+    ).rowcount
+    remove_stray(connection, order.account, task_id)
+    if found.task_id is not None or found.is_owned:
+        _insert_extra(
+            connection,
+            found,
+            task_id,
+            now=now,
+            due_at=due_at,
+            marker=marker if explained else None,
+        )
+        return "extra"
+    if not explained:  # a task that the user names, for an order without an open POST
+        insert_submission(
+            connection,
+            _request_of(found),
+            found.live_key or found.fingerprint,
+            order_id=found.id,
+            task_id=task_id,
+            claimed_at=found.claimed_at or now,
+        )
+    records = {
+        "task_id": task_id,
+        "submitted_at": now,
+        "lost_since": None,
+        "ended_at": None,
+        "due_at": due_at,
+        "attempts": 0,
+        "hold": None,
+        "error": None,
+    }
+    take_step(connection, Move(found, "accept", records), now=now)
+    return "noted"
 
 
 def leave_open(connection: Connection, order: Order) -> None:

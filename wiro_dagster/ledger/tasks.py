@@ -99,8 +99,8 @@ class Tasks(Database):
         """Return how long the quickest of a model's recent tasks took, from submission to end."""
         recent = (
             sa.select((orders.c.ended_at - orders.c.submitted_at).label("seconds"))
-            .where(orders.c.model_slug == model_slug, orders.c.files.is_not(None))
-            .where(orders.c.state.in_(("stored", "delivered")))
+            .where(orders.c.model_slug == model_slug)
+            .where(orders.c.state.in_(("finished", "stored", "delivered")))
             .where(orders.c.ended_at > orders.c.submitted_at)
             .order_by(orders.c.id.desc())
             .limit(20)

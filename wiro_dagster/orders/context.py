@@ -14,6 +14,7 @@ from wiro_dagster.errors import ApiError, AuthenticationRefused, RateLimited
 from wiro_dagster.ledger import Gate, Ledger, Order, ProblemKind
 from wiro_dagster.ledger.budget import BudgetLimits
 from wiro_dagster.ledger.uploads import LedgerUploads
+from wiro_dagster.orders.pace import Pace
 from wiro_dagster.orders.policy import OrderPolicy
 from wiro_dagster.orders.uploads import Uploads
 from wiro_dagster.pricing import Quote
@@ -94,6 +95,11 @@ class OrderContext:
         return Uploads(
             self.client, LedgerUploads(self.ledger, self.account), clock=self.ledger.clock
         )
+
+    @cached_property
+    def pace(self) -> Pace:
+        """When tasks are worth a first look."""
+        return Pace(self.ledger, self.policy.timing)
 
     def now(self) -> float:
         """Return unix seconds, by the ledger's clock."""

@@ -11,37 +11,35 @@ import threading
 import time
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
-from typing import Any
 
-from wiro_dagster.errors import ApiError, LedgerError, StoreError
-from wiro_dagster.ledger import AccountProblem, Order, OrderRequest, OrderState, Placement
+from wiro_dagster.errors import ApiError, StoreError
+from wiro_dagster.ledger import AccountProblem, Order, OrderRequest, Placement
 from wiro_dagster.orders.answers import AnswerSpool
 from wiro_dagster.orders.collect import collect_order, is_in_store
 from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.evidence import rebuild, restore_owned
 from wiro_dagster.orders.lease import LeaseKeeper
-from wiro_dagster.orders.permission import (
-    Permission,
-    learn_account,
-    record_purchase,
-    use_known_account,
-)
+from wiro_dagster.orders.permission import learn_account, use_known_account
+from wiro_dagster.orders.purchases import Purchases
 from wiro_dagster.orders.recover import recover_orders
 from wiro_dagster.orders.requests import build_request
 from wiro_dagster.orders.retries import decide_tries
 from wiro_dagster.orders.standing import list_standing
-from wiro_dagster.orders.submit import note_kept_answers, quote_order, submit_order
+from wiro_dagster.orders.steps import Steps, notices_of, take_safely
+from wiro_dagster.orders.submit import note_kept_answers
+from wiro_dagster.orders.tick_report import TickReport
 from wiro_dagster.orders.watch import Watch
 from wiro_dagster.orders.worker_pool import WorkerPool
 from wiro_dagster.prompts import Prompt
 
 _RECOVER_BATCH = 200
-_QUOTE_BATCH = 50
-_QUOTE_SECONDS = 60.0
 _DOWNLOADS = 4
+_LOOK_AROUND_SECONDS = 0.5
+"""How often a tick that waits looks for something else to start."""
+
 _LINGER_SECONDS = 5.0
 """How long a tick waits for a download to end before it leaves it to the background."""
 
@@ -52,27 +50,6 @@ _REBUILD_SECONDS = 300.0
 """How often a ledger that is behind its witnesses tries to catch up without the user."""
 
 _KEY_HASH = re.compile(r"[0-9a-f]{16}")
-
-
-@dataclass
-class TickReport:
-    """What one tick did.
-
-    Args:
-        submitted: orders sent to Wiro.
-        polled: tasks looked at.
-        collected: orders whose files were fetched, or were being fetched when the tick ended.
-        held: orders that the budget held back.
-        closed_reason: why the account submits nothing now, `None` if it does.
-        notices: one line each, for the tick's log.
-    """
-
-    submitted: int = 0
-    polled: int = 0
-    collected: int = 0
-    held: int = 0
-    closed_reason: str | None = None
-    notices: list[str] = field(default_factory=list)
 
 
 class OrderDesk:
@@ -95,11 +72,14 @@ class OrderDesk:
         self._monotonic = monotonic
         self._requests = open_pool(context.threads, "wiro-request")
         self._downloads = open_pool(_DOWNLOADS, "wiro-download")
+        self._sweeps = open_pool(1, "wiro-watch")
+        self._deliveries = open_pool(1, "wiro-delivery")
         self._leases = LeaseKeeper(context.ledger, context.policy.timing.lease_seconds)
         self._answers = AnswerSpool(context.answers_folder)
+        self._steps = Steps(context, self._leases)
+        self._purchases = Purchases(self._steps, self._requests, self._answers, monotonic)
         self._watch: Watch | None = None
         self._account_is_known = not _KEY_HASH.fullmatch(context.account)
-        self._permission = Permission()
         self._held_at: float | None = None
         self._rebuilt_at: float | None = None
         self._collections = [context.collection]
@@ -119,8 +99,8 @@ class OrderDesk:
 
     def close(self) -> None:
         """Let requests that are under way end, and start no more."""
-        self._requests.close()
-        self._downloads.close()
+        for pool in self._pools:
+            pool.close()
         self._leases.close()
 
     def place(
@@ -171,9 +151,14 @@ class OrderDesk:
             self.context.ledger.rename(owned, request.partition)
 
     def tick(
-        self, deadline: float, *, hurry: bool = False, only: Collection[int] | None = None
+        self,
+        deadline: float,
+        *,
+        hurry: bool = False,
+        only: Collection[int] | None = None,
+        deliver: Callable[[], bool] | None = None,
     ) -> TickReport:
-        """Move every order that is due one step on, while there is time.
+        """Move every order that is due on, side by side, while there is something to do.
 
         Args:
             deadline: by the monotonic clock, when to start and to wait for nothing more. Requests
@@ -181,6 +166,7 @@ class OrderDesk:
                 they end.
             hurry: look at tasks now, because something hinted that there is news.
             only: submit no orders but these, by id.
+            deliver: reports some of the videos that are stored, and returns whether there were any.
         """
         report = TickReport()
         collections = self._hold_collection()
@@ -193,12 +179,12 @@ class OrderDesk:
             self._use(learn_account(self.context))
         self.context.gate.take_over(self.context.collection)
         self._recover(collections, deadline)
-        self._submit(report, deadline, only)
-        self._follow(report, deadline, hurry=hurry)
+        self._purchases.renew_quotes(report, deadline, only=only)
+        self._work(collections, report, deadline, hurry=hurry, deliver=deliver)
         report.notices += decide_tries(self.context)
-        self._collect(collections, report, deadline)
         self.context.ledger.set_aside_superseded(self.context.collection)
-        report.notices += self._requests.take_notices() + self._downloads.take_notices()
+        for pool in self._pools:
+            report.notices += pool.take_notices()
         return report
 
     def rebuild(self, prompts: Mapping[str, Prompt]) -> str | None:
@@ -241,10 +227,14 @@ class OrderDesk:
 
     # ---- steps ----
 
+    @property
+    def _pools(self) -> tuple[WorkerPool, ...]:
+        return self._requests, self._downloads, self._sweeps, self._deliveries
+
     def _use(self, context: OrderContext | None) -> None:
         """Go on with the name of the account, if it is known now."""
         if context is not None:
-            self.context = context
+            self.context = self._steps.context = context
             self._account_is_known = True
             self._watch = None
 
@@ -269,175 +259,107 @@ class OrderDesk:
             self._held_at = now
         return self._collections
 
-    def _claim(
-        self, collections: Sequence[str], states: Collection[OrderState], limit: int, **options: Any
-    ) -> list[Order]:
-        claimed: list[Order] = []
-        for collection in collections:
-            if len(claimed) < limit:
-                claimed += self.context.ledger.claim(
-                    collection,
-                    states,
-                    limit=limit - len(claimed),
-                    lease_seconds=self.context.policy.timing.lease_seconds,
-                    **options,
-                )
-        self._leases.hold(claimed)
-        return claimed
-
     def _recover(self, collections: Sequence[str], deadline: float) -> None:
         if not self.context.gate.may_read():
             return
-        claimed = self._claim(collections, ("submitting", "unknown"), _RECOVER_BATCH)
+        claimed = self._steps.claim(collections, ("submitting", "unknown"), _RECOVER_BATCH)
         if claimed:
-            step = partial(self._take_step, claimed, partial(recover_orders, self.context, claimed))
-            self._finish([self._requests.start(step)], deadline)
+            step = partial(recover_orders, self.context, claimed)
+            self._wait([self._steps.start(self._requests, claimed, step)], deadline)
 
-    def _submit(self, report: TickReport, deadline: float, only: Collection[int] | None) -> None:
-        if not self._account_is_known:
-            report.closed_reason = "Wiro could not say yet to which account the key belongs."
-            return
-        self._quote(report, deadline)
-        while self._has_time(deadline):
-            # No more than can be sent at once: what waits for a thread waits in the ledger.
-            free = self._requests.free
-            if free == 0:
-                return
-            report.closed_reason = self._permission.find_objection(self.context)
-            if report.closed_reason is not None:
-                return
-            admission = self.context.gate.admit(
-                self.context.collection,
-                self.context.limits,
-                limit=free,
-                lease_seconds=self.context.policy.timing.lease_seconds,
-                quoted_after=self._oldest_quote(),
-                only=only,
-                needs_approval=self.context.needs_approval,
-            )
-            self._leases.hold(admission.orders)
-            report.held += admission.held
-            report.closed_reason = admission.closed_reason
-            if not admission.orders and not admission.held:
-                return
-            objection = record_purchase(self.context, admission.orders)
-            if objection is not None:
-                report.closed_reason = objection
-                for order in admission.orders:
-                    self._leases.release(order)
-                return
-            report.submitted += len(admission.orders)
-            self._finish([self._start_submission(order) for order in admission.orders], deadline)
-
-    def _start_submission(self, order: Order) -> Future[None]:
-        step = partial(submit_order, self.context, self._leases, self._answers, order)
-        return self._start(self._requests, step, order)
-
-    def _oldest_quote(self) -> float:
-        # A quote that was renewed in this tick is always young enough.
-        age = max(self.context.policy.model_max_age_seconds, _QUOTE_SECONDS)
-        return self.context.now() - age
-
-    def _quote(self, report: TickReport, deadline: float) -> None:
-        ledger, oldest = self.context.ledger, self._oldest_quote()
-        for order in ledger.list_unquoted(
-            self.context.collection, limit=_QUOTE_BATCH, quoted_before=oldest
-        ):
-            # Prices are of no use while nothing can be submitted anyway.
-            if not (self._has_time(deadline) and self.context.gate.may_submit()):
-                return
-            try:
-                quote_order(self.context, order)
-            except LedgerError:
-                raise
-            except Exception as error:  # one model's odd price must not stop the others
-                report.notices.append(
-                    f"{order.name} cannot be priced: {type(error).__name__}: {error}"
-                )
-
-    def _follow(self, report: TickReport, deadline: float, *, hurry: bool) -> None:
-        if self._watch is None:
-            self._watch = Watch(self.context)
-        if self._has_time(deadline):
-            swept = self._watch.sweep(partial(self._run_all, deadline=deadline), hurry=hurry)
-            report.polled += swept.looked
-            report.notices += swept.notices
-
-    def _run_all(self, steps: Sequence[Callable[[], list[str]]], *, deadline: float) -> None:
-        """Run looks side by side. What goes wrong with one must not stop the others."""
-        self._finish([self._requests.start(partial(_run_safely, step)) for step in steps], deadline)
-
-    def _collect(self, collections: Sequence[str], report: TickReport, deadline: float) -> None:
-        while self._has_time(deadline):
-            free = self._downloads.free
-            if free > 0:
-                claimed = self._claim(collections, ["finished"], free, oldest_task_first=True)
-                report.collected += len(claimed)
-                for order in claimed:
-                    step = partial(collect_order, self.context, self._leases, order)
-                    self._start(self._downloads, step, order)
-            under_way = self._downloads.list_unfinished()
-            if not under_way:
-                return
-            linger = min(deadline, self._monotonic() + _LINGER_SECONDS)
-            if not self._finish(under_way, linger, return_when=FIRST_COMPLETED):
-                return  # slow downloads go on without us
-
-    def _start(
-        self, pool: WorkerPool, step: Callable[[], str | None], order: Order
-    ) -> Future[None]:
-        def take() -> list[str]:
-            notice = step()
-            return [] if notice is None else [notice]
-
-        return pool.start(partial(self._take_step, [order], take))
-
-    def _take_step(self, orders: Sequence[Order], step: Callable[[], list[str]]) -> list[str]:
-        """Take one step of claimed orders. What goes wrong with one must not stop the others."""
-        try:
-            return step()
-        except LedgerError:
-            raise  # the claims end with their leases
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            for order in orders:
-                self._postpone(order, f"Stopped unexpectedly: {reason}")
-            names = ", ".join(order.name for order in orders)
-            return [f"{names}: stopped unexpectedly and tried again later: {reason}"]
-        finally:
-            for order in orders:
-                self._leases.release(order)
-
-    def _postpone(self, order: Order, reason: str) -> None:
-        # A submission may have got through: it is left to its lease, and then looked up.
-        if order.state == "finished":
-            self.context.ledger.apply(
-                order,
-                "postpone",
-                attempts=order.attempts + 1,
-                hold=reason,
-                due_at=self.context.retry_at(order),
-            )
-
-    def _finish(
+    def _work(
         self,
-        steps: Collection[Future[None]],
+        collections: Sequence[str],
+        report: TickReport,
         deadline: float,
         *,
-        return_when: str = ALL_COMPLETED,
+        hurry: bool,
+        deliver: Callable[[], bool] | None,
+    ) -> None:
+        """Submit, sweep, download and deliver side by side until nothing is left to do now."""
+        ended_at = delivered_at = self._monotonic()
+        while self._has_time(deadline):
+            # Each of these starts what it can, and returns whether it may start more.
+            may_go_on = [
+                self._submit(report),
+                self._sweep(report, deadline, hurry=hurry),
+                self._download(collections, report),
+            ]
+            hurry = False
+            under_way = {step for pool in self._pools for step in pool.list_unfinished()}
+            now = self._monotonic()
+            if not under_way and not any(may_go_on):
+                if deliver is None or not deliver():
+                    return
+                continue
+            if deliver is not None and self._deliveries.free and now - delivered_at >= 1.0:
+                delivered_at = now
+                under_way.add(self._deliveries.start(partial(_deliver, deliver)))
+            look_around_at = min(deadline, now + _LOOK_AROUND_SECONDS)
+            if self._wait(under_way, look_around_at, return_when=FIRST_COMPLETED):
+                ended_at = self._monotonic()
+            elif now - ended_at > _LINGER_SECONDS and self._is_idle_but_for_downloads():
+                return  # slow downloads go on without us
+
+    def _is_idle_but_for_downloads(self) -> bool:
+        others = (pool for pool in self._pools if pool is not self._downloads)
+        return not any(pool.list_unfinished() for pool in others)
+
+    def _submit(self, report: TickReport) -> bool:
+        if not self._account_is_known:
+            report.closed_reason = "Wiro could not say yet to which account the key belongs."
+            return False
+        return self._purchases.start(report)
+
+    def _sweep(self, report: TickReport, deadline: float, *, hurry: bool) -> bool:
+        if self._watch is None:
+            self._watch = Watch(self.context)
+        watch = self._watch
+        if not self._sweeps.free or not watch.is_due(hurry=hurry):
+            return False
+
+        def sweep() -> list[str]:
+            swept = watch.sweep(partial(self._run_all, deadline=deadline))
+            report.polled += swept.looked
+            return swept.notices
+
+        self._sweeps.start(sweep)
+        return True
+
+    def _run_all(self, steps: Sequence[Callable[[], list[str]]], *, deadline: float) -> None:
+        """Run looks side by side."""
+        started = [self._requests.start(partial(take_safely, step)) for step in steps]
+        wait(started, timeout=self._seconds_until(deadline))
+
+    def _download(self, collections: Sequence[str], report: TickReport) -> bool:
+        free = self._downloads.free
+        if free == 0:
+            return False
+        claimed = self._steps.claim(collections, ["finished"], free, oldest_task_first=True)
+        report.collected += len(claimed)
+        for order in claimed:
+            step = partial(collect_order, self.context, self._leases, order)
+            self._steps.start(self._downloads, [order], partial(notices_of, step))
+        return bool(claimed)
+
+    def _wait(
+        self, steps: Collection[Future[None]], deadline: float, *, return_when: str = ALL_COMPLETED
     ) -> bool:
-        """Wait for steps until the deadline. Return whether any of them has ended."""
-        left = min(max(0.0, deadline - self._monotonic()), threading.TIMEOUT_MAX)
-        done, _ = wait(steps, timeout=left, return_when=return_when)
-        for step in done:
-            step.result()  # raises if the ledger cannot be used
+        """Wait for steps until the deadline. Return whether any of them has ended.
+
+        Raises:
+            LedgerError: a step could not use the ledger.
+        """
+        done, _ = wait(steps, timeout=self._seconds_until(deadline), return_when=return_when)
+        failures = [failure for pool in self._pools for failure in pool.take_failures()]
+        if failures:
+            raise failures[0]
         return bool(done)
 
+    def _seconds_until(self, deadline: float) -> float:
+        return min(max(0.0, deadline - self._monotonic()), threading.TIMEOUT_MAX)
 
-def _run_safely(step: Callable[[], list[str]]) -> list[str]:
-    try:
-        return step()
-    except LedgerError:
-        raise
-    except Exception as error:  # one task's odd answer must not stop the others
-        return [f"A task could not be looked at: {type(error).__name__}: {error}"]
+
+def _deliver(deliver: Callable[[], bool]) -> list[str]:
+    deliver()
+    return []

@@ -52,9 +52,15 @@ class LeaseKeeper:
             return _key(order) in self._held
 
     def confirm(self, order: Order) -> bool:
-        """Renew one claim now, and return whether it is known to be still ours."""
+        """Return whether a claim is known to be ours, and to stay so for a while.
+
+        The ledger is asked in any case. It is written to only if the lease is about to end.
+        """
+        until = self._ledger.clock() + self._lease_seconds / 2
         try:
-            is_ours = self._ledger.renew(order, self._lease_seconds)
+            is_ours = self._ledger.is_claimed(order, until=until) or all(
+                self._ledger.renew_all([order], self._lease_seconds)
+            )
         except LedgerError:
             is_ours = False  # without the ledger we cannot know, so nothing is sent
         if not is_ours:

@@ -2,20 +2,45 @@
 
 from __future__ import annotations
 
-from wiro_dagster.orders.context import OrderContext
+from wiro_dagster.ledger import Ledger
+from wiro_dagster.orders.policy import Timing
 
 _SHARE_OF_USUAL = 0.9
 _LONGEST_WAIT_SECONDS = 300.0
+_KNOWN_SECONDS = 3.0
+"""How long what was learned of a model is used before the ledger is asked again."""
 
 
-def first_look_at(context: OrderContext, model_slug: str) -> float:
-    """Return when to look first at a task that was made now.
+class Pace:
+    """Says when tasks are worth a look. Thread-safe.
 
-    The quickest of the model's recent tasks says how long one takes. A model that we know nothing
-    of is looked at soon, and then less and less often.
+    Args:
+        ledger: knows how long the tasks of each model took.
+        timing: the shortest waits.
     """
-    usual = context.ledger.find_usual_seconds(model_slug)
-    wait = context.policy.timing.first_look_seconds
-    if usual is not None:
-        wait = min(max(wait, usual * _SHARE_OF_USUAL), _LONGEST_WAIT_SECONDS)
-    return context.now() + wait
+
+    def __init__(self, ledger: Ledger, timing: Timing) -> None:
+        self._ledger = ledger
+        self._timing = timing
+        self._usual: dict[str, tuple[float, float | None]] = {}
+
+    def first_look_at(self, model_slug: str, submitted_at: float) -> float:
+        """Return when to look first at a task.
+
+        The quickest of the model's recent tasks says how long one takes, also those of the batch
+        that is under way. A task of a model that we know nothing of is looked at soon, and then
+        less and less often.
+        """
+        usual = self._find_usual(model_slug)
+        wait = self._timing.first_look_seconds
+        if usual is not None:
+            wait = min(max(wait, usual * _SHARE_OF_USUAL), _LONGEST_WAIT_SECONDS)
+        return submitted_at + wait
+
+    def _find_usual(self, model_slug: str) -> float | None:
+        now = self._ledger.clock()
+        asked_at, usual = self._usual.get(model_slug, (None, None))
+        if asked_at is None or not 0 <= now - asked_at < _KNOWN_SECONDS:
+            usual = self._ledger.find_usual_seconds(model_slug)
+            self._usual[model_slug] = now, usual
+        return usual

@@ -32,7 +32,6 @@ from wiro_dagster.orders.files import (
     upload_files,
 )
 from wiro_dagster.orders.lease import LeaseKeeper
-from wiro_dagster.orders.pace import first_look_at
 
 _TRIES_TO_NOTE = 5
 _FIRST_PAUSE_SECONDS = 0.2
@@ -199,7 +198,7 @@ def _note_task(
 def _note_answer(
     context: OrderContext, answers: AnswerSpool, order: Order, answer: Answer
 ) -> list[str]:
-    due_at = first_look_at(context, order.model_slug)
+    due_at = context.pace.first_look_at(order.model_slug, context.now())
     outcome = context.ledger.note_task(order, answer.task_id, due_at=due_at, marker=answer.marker)
     answers.drop(answer)
     match outcome:

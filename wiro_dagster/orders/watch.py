@@ -45,8 +45,8 @@ _LONGEST_PAUSE_SECONDS = 60.0
 _WATCH_SECONDS = 20.0
 """How soon another process takes the watch over from one that stopped ticking."""
 
-_SECONDS_A_PAGE = 1.0
-"""A sweep over many pages waits so long for each, which bounds the calls a minute."""
+_PAGES_A_MINUTE = 60
+"""How many pages are read at most in the long run, and in one burst."""
 
 
 @dataclass
@@ -73,6 +73,27 @@ class _Sweep:
     report: WatchReport = field(default_factory=WatchReport)
 
 
+class _Allowance:
+    """Bounds the pages a minute: what a quiet time leaves over may be read in one burst.
+
+    Args:
+        most: how many pages a minute, and in one burst.
+        now: unix seconds.
+    """
+
+    def __init__(self, most: int, now: float) -> None:
+        self._most = most
+        self._left = float(most)
+        self._at = now
+
+    def spend(self, pages: int, now: float) -> float:
+        """Note that pages were read. Return for how long the next sweep of that size must wait."""
+        earned = max(0.0, now - self._at) * self._most / 60.0
+        self._left = min(self._left + earned, float(self._most)) - pages
+        self._at = now
+        return max(0.0, pages - self._left) * 60.0 / self._most
+
+
 class Watch:
     """Follows the tasks of one account, for all collections and processes that share its ledger.
 
@@ -84,6 +105,7 @@ class Watch:
         self._context = context
         self._name = uuid.uuid4().hex
         self._next_sweep_at = 0.0
+        self._allowance = _Allowance(_PAGES_A_MINUTE, context.now())
         self._full_sweep_at = 0.0
         self._audited_at = context.now()
         self._audited_to = 0
@@ -92,28 +114,35 @@ class Watch:
         """Leave the watch to another desk at once. The next sweep takes it again if it is free."""
         self._context.ledger.release_watch(self._context.account, self._name)
 
-    def sweep(self, run_all: RunAll, *, hurry: bool = False) -> WatchReport:
-        """Look at what is due, if anything is and the last sweep is long enough ago.
+    def is_due(self, *, hurry: bool = False) -> bool:
+        """Whether a sweep has anything to look at, and the last one is long enough ago.
+
+        Args:
+            hurry: do not pause, because something hinted that there is news.
+        """
+        context, now = self._context, self._context.now()
+        # After a longer pause than there can be, the clock was set back: that stops no watch.
+        is_pausing = 0 < self._next_sweep_at - now <= _LONGEST_PAUSE_SECONDS
+        if is_pausing and not hurry:
+            return False
+        if not self._is_audit_due(now) and not context.ledger.is_watch_due(context.account):
+            return False
+        return context.gate.may_read()
+
+    def sweep(self, run_all: RunAll) -> WatchReport:
+        """Look at what is due, unless another process holds the watch.
 
         Args:
             run_all: runs steps side by side and returns when all have ended, or time is up.
-            hurry: sweep now, because something hinted that there is news.
         """
         context, ledger, now = self._context, self._context.ledger, self._context.now()
         timing = context.policy.timing
-        # After a longer pause than there can be, the clock was set back: that stops no watch.
-        is_pausing = 0 < self._next_sweep_at - now <= _LONGEST_PAUSE_SECONDS
-        is_audit_due = abs(now - self._audited_at) >= timing.audit_pause_seconds
-        if is_pausing and not hurry:
-            return WatchReport()
-        if not is_audit_due and not ledger.is_watch_due(context.account):
-            return WatchReport()
-        if not context.gate.may_read():
-            return WatchReport()
+        self._next_sweep_at = now + timing.sweep_pause_seconds
         if not ledger.hold_watch(
             context.account, self._name, seconds=min(timing.lease_seconds, _WATCH_SECONDS)
         ):
             return WatchReport()
+        is_audit_due = self._is_audit_due(now)
         due = ledger.list_followed(context.account, limit=_DUE_AT_ONCE)
         sweep = _Sweep({str(order.task_id): order for order in due})
         try:
@@ -130,12 +159,16 @@ class Watch:
         else:
             if pages:
                 context.gate.end_problem("reads")
-            self._next_sweep_at = now + max(timing.sweep_pause_seconds, pages * _SECONDS_A_PAGE)
+            pause = self._allowance.spend(pages, now)
+            self._next_sweep_at = now + max(timing.sweep_pause_seconds, pause)
         run_all(self._closer_looks(sweep))
         run_all(self._cost_rechecks())
         self._put_off(sweep)
         sweep.report.looked = len(sweep.seen) + len(sweep.details)
         return sweep.report
+
+    def _is_audit_due(self, now: float) -> bool:
+        return abs(now - self._audited_at) >= self._context.policy.timing.audit_pause_seconds
 
     def _read_list(self, sweep: _Sweep) -> int:
         """Read the pages that show the due tasks, and judge what they show. Return how many."""
@@ -192,7 +225,10 @@ class Watch:
     def _judge_page(self, sweep: _Sweep, tasks: Sequence[Task]) -> None:
         context, ledger = self._context, self._context.ledger
         by_id = {task.id: task for task in tasks}
-        found = ledger.find_orders_of_tasks(context.account, list(by_id))
+        new = sweep.due.keys() - sweep.seen
+        found = {task_id: sweep.due[task_id] for task_id in by_id if task_id in new}
+        others = [task_id for task_id in by_id if task_id not in found]
+        found |= ledger.find_orders_of_tasks(context.account, others)
         records = {
             str(record.task_id): record
             for record in ledger.find_submissions(context.account, task_ids=list(by_id))
@@ -265,7 +301,11 @@ class Watch:
         timing, now = self._context.policy.timing, self._context.now()
         later: dict[int, list[int]] = {}
         for order in sweep.unchanged:
-            pause = timing.next_look_seconds(now - (order.submitted_at or now))
+            submitted_at = order.submitted_at or now
+            pause = timing.next_look_seconds(now - submitted_at)
+            # The batch's first ends say when the others are worth a look.
+            expected_at = self._context.pace.first_look_at(order.model_slug, submitted_at)
+            pause = max(pause, expected_at - now)
             if pause > 2 * timing.sweep_pause_seconds:
                 later.setdefault(round(pause), []).append(order.id)
         for pause, ids in later.items():

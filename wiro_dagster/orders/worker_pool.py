@@ -6,6 +6,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class WorkerPool:
@@ -22,6 +25,7 @@ class WorkerPool:
         self._lock = threading.Lock()
         self._unfinished: set[Future[None]] = set()
         self._notices: deque[str] = deque()
+        self._failures: deque[BaseException] = deque()
 
     @property
     def free(self) -> int:
@@ -38,7 +42,11 @@ class WorkerPool:
         """Run a step; it returns its notices."""
 
         def run() -> None:
-            self._notices.extend(step())
+            try:
+                self._notices.extend(step())
+            except BaseException as error:
+                self._failures.append(error)
+                raise
 
         with self._lock:
             future = self._pool.submit(run)
@@ -48,10 +56,11 @@ class WorkerPool:
 
     def take_notices(self) -> list[str]:
         """Return the notices since the last call."""
-        taken = []
-        while self._notices:
-            taken.append(self._notices.popleft())
-        return taken
+        return _take(self._notices)
+
+    def take_failures(self) -> list[BaseException]:
+        """Return what steps have raised since the last call."""
+        return _take(self._failures)
 
     def close(self) -> None:
         """Let what is under way end, and start no more."""
@@ -60,3 +69,11 @@ class WorkerPool:
     def _finish(self, future: Future[None]) -> None:
         with self._lock:
             self._unfinished.discard(future)
+
+
+def _take(queue: deque[T]) -> list[T]:
+    """Empty a queue that others may add to."""
+    taken = []
+    while queue:
+        taken.append(queue.popleft())
+    return taken

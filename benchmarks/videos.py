@@ -1,0 +1,95 @@
+"""A batch of videos, by hand and with Dagster: CPU, wall time, requests, latency and memory.
+
+    python -m benchmarks.videos --n 40,400,2000
+
+For each size the same prompts are made three times against an emulator in a process of its own: by
+a plain script, by a plain Dagster project with one run and threads, and by wiro_dagster. Both
+Dagster projects run as a user has them: webserver, daemon and code server. CPU counts all of a
+contender's processes; only wiro_dagster verifies what it fetched. About two minutes for 40 and
+400, five more for 2000.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+from benchmarks.contenders import Outcome, run_ours, run_plain_dagster, run_script
+from wiro_dagster.emulator import Emulator
+
+CONTENDERS: dict[str, Callable[[Emulator, Path, int], Outcome]] = {
+    "script": run_script,
+    "dagster": run_plain_dagster,
+    "ours": run_ours,
+}
+_HEAD = (
+    "| N | contender | CPU s a video | of plain Dagster | wall s | of script | calls a video "
+    "| detection p95 s | there p95 s | memory MB |\n|---|---|---|---|---|---|---|---|---|---|"
+)
+
+
+def measure(name: str, count: int, *, task_seconds: float, tiny: bool) -> Outcome:
+    """Let one contender make a batch, on an emulator of its own."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Emulator.start(
+            task_seconds=task_seconds, tiny_videos=tiny, balance_usd=Decimal(10_000_000)
+        ) as emulator,
+    ):
+        return CONTENDERS[name](emulator, Path(folder), count)
+
+
+def describe(found: Outcome, beside: dict[str, Outcome]) -> str:
+    """Return a row of the table.
+
+    Args:
+        found: the outcome.
+        beside: the other outcomes of the same size.
+    """
+    plain, script = beside.get("dagster"), beside.get("script")
+    cells = [
+        str(found.videos),
+        found.name,
+        f"{found.cpu / found.videos:.3f}",
+        "" if plain is None else f"{found.cpu / plain.cpu:.2f}",
+        f"{found.wall:.0f}",
+        "" if script is None else f"{found.wall / script.wall:.2f}",
+        f"{found.calls / found.videos:.2f}",
+        _percentile(found.detections),
+        _percentile(found.arrivals),
+        f"{found.megabytes:.0f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _percentile(delays: list[float]) -> str:
+    return f"{delays[int(0.95 * (len(delays) - 1))]:.1f}" if delays else ""
+
+
+def main() -> None:
+    """Print the table, a row after each batch."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--n", default="40,400", help="sizes, comma-separated")
+    parser.add_argument("--task-seconds", type=float, default=20.0, help="how long a task takes")
+    parser.add_argument("--tiny", action="store_true", help="clips of 64x36 instead of real ones")
+    parser.add_argument("--only", default=",".join(CONTENDERS), help="contenders, comma-separated")
+    options = parser.parse_args()
+    print(_HEAD, flush=True)
+    for count in map(int, options.n.split(",")):
+        beside: dict[str, Outcome] = {}
+        for name in options.only.split(","):
+            found = measure(name, count, task_seconds=options.task_seconds, tiny=options.tiny)
+            beside[name] = found
+            print(describe(found, beside), flush=True)
+        ours = beside.get("ours")
+        if ours is not None:
+            print(f"prompts brought in, before: {ours.preparing / count:.3f} CPU s each")
+
+
+if __name__ == "__main__":
+    main()
