@@ -16,6 +16,7 @@ from functools import partial
 from wiro_dagster.api.types import Task
 from wiro_dagster.errors import ApiError, AuthenticationRefused
 from wiro_dagster.ledger import FOLLOWED, Cost, Move, Order, SubmissionRecord
+from wiro_dagster.orders.allowance import Allowance
 from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.judge import Judgement, is_plain_success, judge_task, why_stop
 from wiro_dagster.orders.look import look_at_order, recheck_cost
@@ -73,27 +74,6 @@ class _Sweep:
     report: WatchReport = field(default_factory=WatchReport)
 
 
-class _Allowance:
-    """Bounds the pages a minute: what a quiet time leaves over may be read in one burst.
-
-    Args:
-        most: how many pages a minute, and in one burst.
-        now: unix seconds.
-    """
-
-    def __init__(self, most: int, now: float) -> None:
-        self._most = most
-        self._left = float(most)
-        self._at = now
-
-    def spend(self, pages: int, now: float) -> float:
-        """Note that pages were read. Return for how long the next sweep of that size must wait."""
-        earned = max(0.0, now - self._at) * self._most / 60.0
-        self._left = min(self._left + earned, float(self._most)) - pages
-        self._at = now
-        return max(0.0, pages - self._left) * 60.0 / self._most
-
-
 class Watch:
     """Follows the tasks of one account, for all collections and processes that share its ledger.
 
@@ -105,7 +85,7 @@ class Watch:
         self._context = context
         self._name = uuid.uuid4().hex
         self._next_sweep_at = 0.0
-        self._allowance = _Allowance(_PAGES_A_MINUTE, context.now())
+        self._allowance = Allowance(_PAGES_A_MINUTE, context.now())
         self._full_sweep_at = 0.0
         self._audited_at = context.now()
         self._audited_to = 0

@@ -1,0 +1,93 @@
+"""How soon ends are seen, and how many calls that takes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from tests.orders.conftest import OpenBench
+from tests.system.campaigns.bench import Bench
+from tests.system.campaigns.workshop import Workshop
+from wiro_dagster.api.client import WiroClient
+from wiro_dagster.api.types import Submission
+from wiro_dagster.orders.allowance import Allowance
+
+
+@pytest.fixture
+def bench(open_bench: OpenBench) -> Bench:
+    return open_bench()
+
+
+class WaitingClient:
+    """A real client whose runs wait until something has happened.
+
+    Args:
+        real: does the work.
+    """
+
+    def __init__(self, real: WiroClient) -> None:
+        self._real = real
+        self.may_submit = threading.Event()
+        self.may_submit.set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def submit(self, *args: Any, **options: Any) -> Submission:
+        assert self.may_submit.wait(20), "nothing else went on"
+        return self._real.submit(*args, **options)
+
+
+def test_a_slow_run_holds_no_sweep_and_no_download_back(open_bench: OpenBench) -> None:
+    """Submissions, sweeps, downloads and deliveries of one tick go on side by side."""
+    clients: list[WaitingClient] = []
+
+    def parts(workshop: Workshop) -> dict[str, Any]:
+        clients.append(WaitingClient(workshop.open_client()))
+        return {"client": clients[0]}
+
+    bench = open_bench(parts=parts)
+    bench.place("early")
+    bench.tick()
+    bench.advance(6)
+    bench.place("late")
+    clients[0].may_submit.clear()
+
+    def deliver() -> bool:
+        if bench.state("early") == "stored":
+            clients[0].may_submit.set()
+        return False
+
+    bench.desk.tick(time.monotonic() + 20, deliver=deliver)
+    assert (bench.state("early"), bench.state("late")) == ("stored", "running")
+
+
+def test_the_first_end_of_a_batch_says_when_the_others_are_worth_a_look(bench: Bench) -> None:
+    """The others of its model are not looked at before they may be done."""
+    bench.emulator.change_settings(task_seconds=100.0)
+    bench.place("first")
+    bench.tick()
+    bench.advance(60)
+    bench.place("second")
+    bench.tick()
+    submitted_at = bench.now
+    for _ in range(12):
+        bench.advance(5)
+        bench.tick()
+    assert bench.state("first") == "stored"
+    assert (bench.order("second").due_at or 0.0) - submitted_at >= 80.0
+
+
+def test_what_a_quiet_time_leaves_over_may_be_read_in_one_burst() -> None:
+    """After a quiet minute 60 pages at once, and 60 a minute in the long run."""
+    allowance = Allowance(60, now=0.0)
+    now, pages, pauses = 60.0, 0, []
+    while now < 660.0:
+        pages += 10
+        pauses.append(max(3.0, allowance.spend(10, now)))
+        now += pauses[-1]
+    assert pauses[:4] == [3.0] * 4
+    assert 600 <= pages <= 670
