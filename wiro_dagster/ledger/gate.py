@@ -207,11 +207,6 @@ class Gate(AccountState):
             if ceiling_usd is None and limits.unknown_price == "assume":
                 # The assumption is what the budget counts until Wiro states the cost.
                 ceiling_usd = limits.assumed_usd
-            connection.execute(
-                sa.update(orders)
-                .where(orders.c.id == order.id)
-                .values(lease=lease, ceiling_usd=ceiling_usd)
-            )
             claimed.append(
                 replace(
                     order,

@@ -141,8 +141,8 @@ class Identities(Database):
             )
 
 
-def next_sequence(connection: Connection) -> tuple[str, str, int]:
-    """Count one more purchase. Return the ledger's id, its secret and the new sequence."""
-    connection.execute(sa.update(identity).values(sequence=identity.c.sequence + 1))
+def next_sequence(connection: Connection, count: int = 1) -> tuple[str, str, int]:
+    """Count more purchases. Return the ledger's id, its secret and the new sequence."""
+    connection.execute(sa.update(identity).values(sequence=identity.c.sequence + count))
     row = connection.execute(sa.select(identity)).one()
     return row.ledger_id, row.secret, row.sequence

@@ -45,31 +45,48 @@ def open_submissions(
 
     Args:
         connection: of the transaction that claims the orders.
-        claimed: in state `submitting`.
+        claimed: in state `submitting`, with the lease and the ceiling that they are to have.
         now: unix seconds.
 
     Returns:
         The orders with their markers.
     """
-    opened = []
-    for order in claimed:
-        ledger_id, secret, _ = next_sequence(connection)
-        marker = make_marker(ledger_id, secret, order.live_key or order.fingerprint)
-        connection.execute(
-            sa.insert(submissions).values(
-                order_id=order.id,
-                account=order.account,
-                collection=order.collection,
-                model_slug=order.model_slug,
-                marker=marker,
-                claimed_at=now,
-                outcome="open",
-                ceiling_usd=order.ceiling_usd,
-            )
+    if not claimed:
+        return []
+    ledger_id, secret, _ = next_sequence(connection, len(claimed))
+    opened = [
+        replace(
+            order,
+            marker=make_marker(ledger_id, secret, order.live_key or order.fingerprint),
+            posts=order.posts + 1,
+            claimed_at=now,
         )
-        values = {"marker": marker, "posts": order.posts + 1, "claimed_at": now}
-        connection.execute(sa.update(orders).where(orders.c.id == order.id).values(values))
-        opened.append(replace(order, marker=marker, posts=order.posts + 1, claimed_at=now))
+        for order in claimed
+    ]
+    connection.execute(
+        sa.insert(submissions),
+        [
+            {
+                "order_id": order.id,
+                "account": order.account,
+                "collection": order.collection,
+                "model_slug": order.model_slug,
+                "marker": order.marker,
+                "claimed_at": now,
+                "outcome": "open",
+                "ceiling_usd": order.ceiling_usd,
+            }
+            for order in opened
+        ],
+    )
+    written = ("marker", "posts", "claimed_at", "lease", "ceiling_usd")
+    connection.execute(
+        sa.update(orders).where(orders.c.id == sa.bindparam("claimed_id")),
+        [
+            {"claimed_id": order.id, **{name: getattr(order, name) for name in written}}
+            for order in opened
+        ],
+    )
     return opened
 
 
