@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,15 @@ def test_a_model_is_shown_with_its_prices(account: Emulator) -> None:
     assert "0.12" in shown
     assert "Wiro expects a run to take 90 s." in shown
     assert account.billable_tasks() == 0
+
+
+def test_a_model_can_be_had_as_data(account: Emulator) -> None:
+    """Inputs as in a catalogue entry, prices as Wiro states them."""
+    shown = json.loads(run_well("show", "bytedance/image-to-video-seedance-pro-v1", "--json"))
+    assert shown["slug"] == "bytedance/image-to-video-seedance-pro-v1"
+    assert {"id", "type"} <= set(shown["inputs"][0])
+    assert shown["prices"][0]["method"] == "cp-outputVideoLength"
+    assert json.loads(run_well("search", "hailuo", "--json"))[0]["slug"].startswith("minimax/")
 
 
 def test_a_model_that_wiro_does_not_describe_is_said_to_be_so(account: Emulator) -> None:

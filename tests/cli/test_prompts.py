@@ -32,7 +32,7 @@ def test_a_file_without_problems_exits_with_0(folder: Path) -> None:
     (folder / "prompts.csv").write_text(f"id,prompt,model,owner\nfox,A fox,{MODEL},anna\n")
     result = check("prompts.csv")
     assert result.exit_code == 0, result.output
-    assert "All 1 prompts can be ordered." in result.output
+    assert "No problems. 1 prompt can be ordered." in result.output
     assert "Note: prompts.csv, column 'owner'" in result.output
 
 
@@ -45,7 +45,7 @@ def test_every_problem_is_named_and_exits_with_1(folder: Path) -> None:
     assert result.exit_code == 1
     assert "prompts.csv, line 3, entry 2 (lake), inputs.duration: '7' is not" in result.output
     assert "prompts.csv, line 4, entry 3, id: an id is needed" in result.output
-    assert "2 problems. 1 prompts can be ordered." in result.output
+    assert "2 problems. 1 prompt can be ordered." in result.output
 
 
 def test_json_says_the_same(folder: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_model_that_only_wiro_knows_is_a_note(folder: Path) -> None:
     assert "Note: acme/new-films: it is not in the catalogue" in result.output
     assert "Did you mean 'minimax/hailuo-2-3'?" in result.output
     assert "entry 3 (title), model: there is no model 'MiniMax/hailuo-2.3'" in result.output
-    assert "1 problems. 2 prompts can be ordered." in result.output
+    assert "1 problem. 2 prompts can be ordered." in result.output
 
 
 def test_the_projects_models_count(folder: Path) -> None:

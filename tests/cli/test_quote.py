@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from decimal import Decimal
 from pathlib import Path
 
@@ -47,9 +49,9 @@ def run(*arguments: str) -> Result:
 
 def row(output: str, name: str) -> list[str]:
     """The cells of the last table row that starts with a name."""
-    rows = [line.strip("│┃ ").split("│") for line in output.splitlines()]
-    (*_, found) = [cells for cells in rows if cells[0].strip() == name]
-    return [cell.strip() for cell in found]
+    rows = [re.split(r"  +", line) for line in output.splitlines()]
+    (*_, found) = [cells for cells in rows if cells[0] == name]
+    return found
 
 
 def test_prompts_models_and_total_are_priced_and_nothing_is_ordered(emulator: Emulator) -> None:
@@ -61,6 +63,16 @@ def test_prompts_models_and_total_are_priced_and_nothing_is_ordered(emulator: Em
     assert Decimal(row(result.output, "speech")[2]) == Decimal("0.0006")
     assert row(result.output, "minimax/hailuo-2-3")[1:] == ["2", "0.84", "0.84"]
     assert emulator.billable_tasks() == 0
+
+
+def test_a_piped_quote_is_cut_nowhere() -> None:
+    """Each prompt is one line at any width, and `--json` has the same as data."""
+    shown = CliRunner().invoke(quote, ["prompts.yaml", "--wide"], env={"COLUMNS": "20"}).output
+    assert "…" not in shown
+    (cat,) = [line for line in shown.splitlines() if line.startswith("cat ")]
+    assert "minimax/hailuo-2-3" in cat
+    first = json.loads(run("prompts.yaml", "--json").output)[0]
+    assert (first["prompt"], first["quote_usd"], first["kind"]) == ("cat", "0.28", "exact")
 
 
 def test_runs_billed_by_the_second_are_bounded_by_their_deadline() -> None:

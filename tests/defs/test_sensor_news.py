@@ -196,7 +196,7 @@ def test_the_price_of_what_is_missing_is_told_before_the_click(project: Project)
     result = project.bring_prompts_in()
     (told,) = result.asset_events or evaluations(project, "prompts_valid")
     assert told.description == (
-        "All 2 prompts can be ordered. 2 videos are missing, 0.56 USD; budget left: 1 USD."
+        "No problems. 2 prompts can be ordered. 2 videos are missing, 0.56 USD; budget left: 1 USD."
     )
     ordered = project.order("cat")
     told, *_ = [
@@ -325,3 +325,19 @@ def test_an_old_cursor_loses_no_report(project: Project) -> None:
     project.settle()
     shown = [video.metadata["wiro/prompt"].value for video in project.videos("cat")]
     assert shown == [CAT["prompt"], "A cat asleep", CAT["prompt"]]
+
+
+def test_a_tick_that_did_something_says_what(project: Project) -> None:
+    """The tick's text in Dagster, for the prompt sensor and for the order sensor."""
+    project.write_prompts(CAT)
+    project.prompt_file.write_text(project.prompt_file.read_text() + "  owner: me\n")
+    told = project.bring_prompts_in().skip_message
+    assert told.startswith("0 prompts, 0 new; 1 problem; partitions without a prompt: 0.")
+    project.write_prompts(CAT)
+    project.materialize(project.collection.order_key, partitions=["cat"])
+    assert project.tick().skip_message == "This tick: 1 submitted. Orders: 1 running."
+    texts = []
+    while project.ledger.list_orders()[0].due_at is not None:
+        texts.append(project.tick().skip_message)
+    assert any("1 delivered" in text for text in texts)
+    assert texts[-1].endswith("No orders are under way.")

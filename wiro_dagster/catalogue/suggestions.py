@@ -1,4 +1,4 @@
-"""Slugs, and suggestions for messages about something that does not exist."""
+"""Slugs, and the parts of messages: suggestions, lists and counts."""
 
 from __future__ import annotations
 
@@ -44,6 +44,11 @@ def listing(values: Iterable[str], limit: int = 20) -> str:
     quoted = [repr(value) for value in values]
     rest = len(quoted) - limit
     return ", ".join(quoted[:limit]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def counted(number: int, noun: str) -> str:
+    """Return `1 video`, `2 videos`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def shown(value: object, limit: int = 80) -> str:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from wiro_dagster.api.models import ModelDetail, PriceEntry
 from wiro_dagster.catalogue import (
     Catalogue,
     InputSpec,
     ModelSchema,
+    entry_from_schema,
     load_entry,
     save_entry,
     schema_from_page,
+    terminal_text,
 )
 from wiro_dagster.catalogue.plain_text import read_text_file
 from wiro_dagster.catalogue.suggestions import find_slug, guess_slug
@@ -28,24 +30,52 @@ from wiro_dagster.cli.account import (
     model_folder_option,
     open_client,
 )
-from wiro_dagster.cli.prompts import plain
+from wiro_dagster.cli.tables import Column, json_option, print_table, wide_option
 from wiro_dagster.errors import ApiError, InputError
 
 _ENTRY_SUFFIXES = {".yaml", ".yml", ".json"}
 _FILE_SUFFIXES = {*_ENTRY_SUFFIXES, ".txt", ".md"}
 
+_STATED_BY_WIRO = ("prices", "cost_per_second_usd", "approximate_cost_usd", "computing_seconds")
+
+_INPUT_COLUMNS = (
+    Column("input"),
+    Column("type"),
+    Column("required"),
+    Column("default"),
+    Column("options or range"),
+    Column("note", is_wide=True),
+)
+_PRICE_COLUMNS = (
+    Column("inputs"),
+    Column("method"),
+    Column("price, USD", justify="right"),
+    Column("each further", justify="right"),
+    Column("each input", justify="right"),
+)
+_MODEL_COLUMNS = (
+    Column("model"),
+    Column("title"),
+    Column("categories"),
+    Column("description", is_wide=True),
+)
+
 
 @click.group()
 def models() -> None:
-    """Shows what models take and cost, searches them, and adds them to a project as data."""
+    """Show what models take and cost, search them, or add them to a project."""
 
 
 @models.command()
 @click.argument("file_or_slug")
 @click.option("--slug", help="The model, if a saved page does not name it.")
 @model_folder_option
-def show(file_or_slug: str, slug: str | None, model_folder: Path | None) -> None:
-    """Shows the inputs and prices of a model.
+@wide_option
+@json_option
+def show(
+    file_or_slug: str, slug: str | None, model_folder: Path | None, wide: bool, as_json: bool
+) -> None:
+    """Show the inputs and prices of a model.
 
     FILE_OR_SLUG is a slug such as minimax/hailuo-2-3, a saved llms-full.txt page, or a catalogue
     entry. Files, and models that the catalogue knows, need no network; prices and all other models
@@ -62,27 +92,34 @@ def show(file_or_slug: str, slug: str | None, model_folder: Path | None) -> None
                 _ask_for_account(catalogue, file_or_slug)
             schema = catalogue.get_schema(file_or_slug)
             detail, why_no_prices = _find_prices(catalogue, schema.slug)
-    _print_model(Console(), schema, detail, why_no_prices)
+    if as_json:
+        click.echo(json.dumps(_to_json(schema, detail), indent=2))
+    else:
+        _print_model(schema, detail, why_no_prices, wide=wide)
 
 
 @models.command()
 @click.argument("text")
 @click.option("--limit", default=20, show_default=True, help="How many to show.")
-def search(text: str, limit: int) -> None:
-    """Lists the models that Wiro finds for TEXT."""
+@wide_option
+@json_option
+def search(text: str, limit: int, wide: bool, as_json: bool) -> None:
+    """List the models that Wiro finds for TEXT."""
     with open_client() as client:
         total, found = client.list_models(text, limit=limit)
+    if as_json:
+        click.echo(json.dumps([model.model_dump() for model in found], indent=2))
+        return
     if not found:
         click.echo(f"Wiro finds no model for {text!r}. Try fewer or other words.")
         return
-    table = Table("model", "title", "categories", "description")
-    for model in found:
-        texts = model.slug, model.title or "", ", ".join(model.categories), model.description
-        table.add_row(*map(plain, texts))
-    console = Console()
-    console.print(table)
+    rows = [
+        [model.slug, model.title or "", ", ".join(model.categories), model.description]
+        for model in found
+    ]
+    print_table(_MODEL_COLUMNS, rows, wide=wide)
     if total > len(found):
-        console.print(f"{len(found)} of {total}; --limit shows more.")
+        click.echo(f"{len(found)} of {total}; --limit shows more.", err=True)
 
 
 @models.command()
@@ -97,7 +134,7 @@ def search(text: str, limit: int) -> None:
 )
 @click.option("--replace", is_flag=True, help="Overwrite an existing entry.")
 def add(file_or_slug: str, slug: str | None, folder: Path, replace: bool) -> None:
-    """Writes a model into the project, as a catalogue entry that can be read and edited.
+    """Write a model into the project as a catalogue entry, which you can read and edit.
 
     FILE_OR_SLUG is a slug, which Wiro is asked about unless the package has it, or a saved
     llms-full.txt page. The project's entry overrides Wiro's schema: add rules between inputs, or
@@ -115,7 +152,7 @@ def add(file_or_slug: str, slug: str | None, folder: Path, replace: bool) -> Non
 
 
 def _look_up(given: str) -> ModelSchema:
-    """The package's own entry, which has rules that Wiro does not state, or else Wiro's."""
+    """Return the package's entry, which has rules that Wiro does not state, or else Wiro's."""
     builtin = Catalogue.builtin()
     if find_slug(given) in builtin.slugs or guess_slug(given) in builtin.slugs:
         return builtin.get_schema(given)
@@ -158,40 +195,41 @@ def _find_prices(catalogue: Catalogue, slug: str) -> tuple[ModelDetail | None, s
 
 
 def _print_model(
-    console: Console, schema: ModelSchema, detail: ModelDetail | None, why_no_prices: str
+    schema: ModelSchema, detail: ModelDetail | None, why_no_prices: str, *, wide: bool
 ) -> None:
     makes = f", makes {schema.output_kind}" if schema.output_kind else ""
     title = f"{schema.title}, " if schema.title else ""
-    console.print(plain(f"{schema.slug} ({title}from: {schema.source}{makes})"), style="bold")
+    _say(f"{schema.slug} ({title}from: {schema.source}{makes})")
     if schema.inputs is not None:
-        console.print(_input_table(schema.inputs, schema.prompt_input))
+        rows = [_input_row(spec, schema.prompt_input) for spec in schema.inputs]
+        print_table(_INPUT_COLUMNS, rows, wide=wide)
     for rule in schema.rules:
         given = " and ".join(f"{name} {' or '.join(values)}" for name, values in rule.when)
         because = f": {rule.because}" if rule.because else ""
         allowed = " and ".join(f"{name} must be {' or '.join(v)}" for name, v in rule.allow)
-        console.print(plain(f"With {given}, {allowed}{because}."))
+        _say(f"With {given}, {allowed}{because}.")
     if detail is None:
-        console.print(plain(f"Prices: not known here ({why_no_prices})."))
+        _say(f"Prices: not known here ({why_no_prices}).")
     else:
-        _print_prices(console, detail)
+        _print_prices(detail)
     for note in schema.notes:
-        console.print(plain(f"Note: {note}"))
+        _say(f"Note: {note}")
 
 
-def _input_table(specs: tuple[InputSpec, ...], prompt_input: str | None) -> Table:
-    table = Table("input", "type", "required", "default", "options or range", "note")
-    for spec in specs:
-        name = f"{spec.id} or {spec.url_id}" if spec.url_id else spec.id
-        texts = (
-            f"{name} (the prompt)" if spec.id == prompt_input else name,
-            spec.type,
-            "yes" if spec.required else "",
-            spec.default or "",
-            _describe_values(spec),
-            spec.note,
-        )
-        table.add_row(*map(plain, texts))
-    return table
+def _say(text: str) -> None:
+    click.echo(terminal_text(text))
+
+
+def _input_row(spec: InputSpec, prompt_input: str | None) -> list[str]:
+    name = f"{spec.id} or {spec.url_id}" if spec.url_id else spec.id
+    return [
+        f"{name} (the prompt)" if spec.id == prompt_input else name,
+        spec.type,
+        "yes" if spec.required else "",
+        spec.default or "",
+        _describe_values(spec),
+        spec.note,
+    ]
 
 
 def _describe_values(spec: InputSpec) -> str:
@@ -207,28 +245,29 @@ def _describe_values(spec: InputSpec) -> str:
     return f"{text}, step {step}" if step else text
 
 
-def _print_prices(console: Console, detail: ModelDetail) -> None:
+def _print_prices(detail: ModelDetail) -> None:
     if detail.price_problem:
-        console.print(plain(f"Prices: Wiro's list cannot be read: {detail.price_problem}."))
+        _say(f"Prices: Wiro's list cannot be read: {detail.price_problem}.")
     elif detail.prices:
-        console.print(_price_table(detail.prices))
+        print_table(_PRICE_COLUMNS, map(_price_row, detail.prices))
     elif detail.cost_per_second_usd:
-        console.print(f"Price: {detail.cost_per_second_usd:f} USD a second of processing (cps).")
+        _say(f"Price: {detail.cost_per_second_usd:f} USD a second of processing (cps).")
     else:
-        console.print("Prices: Wiro states none.")
+        _say("Prices: Wiro states none.")
     if detail.approximate_cost_usd is not None:
-        console.print(f"Wiro's own guess for a run: {detail.approximate_cost_usd:f} USD.")
+        _say(f"Wiro's own guess for a run: {detail.approximate_cost_usd:f} USD.")
     if detail.computing_seconds is not None:
-        console.print(f"Wiro expects a run to take {detail.computing_seconds:g} s.")
+        _say(f"Wiro expects a run to take {detail.computing_seconds:g} s.")
 
 
-def _price_table(prices: tuple[PriceEntry, ...]) -> Table:
-    table = Table("inputs", "method")
-    for name in ("price, USD", "each further", "each input"):
-        table.add_column(name, justify="right")
-    for entry in prices:
-        where = ", ".join(f"{name} {value}" for name, value in entry.inputs.items())
-        amounts = (entry.price, entry.price_extra, entry.price_input)
-        texts = ("" if amount is None else f"{amount:f}" for amount in amounts)
-        table.add_row(*map(plain, (where or "always", entry.method, *texts)))
-    return table
+def _price_row(entry: PriceEntry) -> list[str]:
+    inputs = ", ".join(f"{name} {value}" for name, value in entry.inputs.items())
+    amounts = (entry.price, entry.price_extra, entry.price_input)
+    texts = ("" if amount is None else f"{amount:f}" for amount in amounts)
+    return [inputs or "always", entry.method, *texts]
+
+
+def _to_json(schema: ModelSchema, detail: ModelDetail | None) -> dict[str, Any]:
+    known: dict[str, Any] = {} if detail is None else detail.model_dump(mode="json")
+    stated = {name: known.get(name) for name in _STATED_BY_WIRO}
+    return entry_from_schema(schema) | stated

@@ -1,4 +1,4 @@
-"""`wiro-dagster prompts`: checks prompt files without an account and without a network."""
+"""`wiro-dagster prompts`: check prompt files without an account and without a network."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
-from rich.text import Text
 
-from wiro_dagster.catalogue import terminal_text
 from wiro_dagster.catalogue.offline import OfflineCatalogue
+from wiro_dagster.catalogue.suggestions import counted
 from wiro_dagster.cli.account import add_project_models, model_folder_option
 from wiro_dagster.errors import InputError
 from wiro_dagster.prompts import PromptFile, PromptProblem, load_prompt_file
@@ -40,22 +39,21 @@ def find_prompt_file() -> Path:
     """Return the prompt file that `definitions.py` uses.
 
     Raises:
-        InputError: it is on S3.
+        InputError: there is none, or it is on S3.
     """
     place = os.environ.get("WIRO_PROMPT_FILE") or str(_DEFAULT_PROMPT_FILE)
+    if place == str(_DEFAULT_PROMPT_FILE) and not _DEFAULT_PROMPT_FILE.exists():
+        raise InputError(
+            f"There is no {place} here. Name the prompt file, or set WIRO_PROMPT_FILE."
+        )
     if "://" in place:
         raise InputError(f"WIRO_PROMPT_FILE is {place}. Name a local copy of it to this command.")
     return Path(place)
 
 
-def plain(text: str) -> Text:
-    """Return text of others for a table: neither its brackets nor its escapes are styles."""
-    return Text(terminal_text(text))
-
-
 @click.group()
 def prompts() -> None:
-    """Checks prompt files. Nothing is ordered."""
+    """Check prompt files. Nothing is ordered."""
 
 
 @prompts.command()
@@ -69,7 +67,7 @@ def check(
     allowed_folders: tuple[Path, ...],
     as_json: bool,
 ) -> None:
-    """Checks PROMPT_FILE without an account and without a network.
+    """Check PROMPT_FILE without an account and without a network.
 
     Without PROMPT_FILE it is the one that WIRO_PROMPT_FILE names, else examples/prompts.yaml.
     Models are checked if the package or the project knows them. The exit status is 0 if all
@@ -92,10 +90,8 @@ def _print(found: PromptFile) -> None:
         click.echo(f"Note: {note}", err=True)
     for problem in found.problems:
         click.echo(str(problem), err=True)
-    if found.problems:
-        click.echo(f"{len(found.problems)} problems. {len(found.prompts)} prompts can be ordered.")
-    else:
-        click.echo(f"All {len(found.prompts)} prompts can be ordered.")
+    problems = counted(len(found.problems), "problem") if found.problems else "No problems"
+    click.echo(f"{problems}. {counted(len(found.prompts), 'prompt')} can be ordered.")
 
 
 def _print_json(file: Path, found: PromptFile) -> None:

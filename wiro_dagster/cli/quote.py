@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
+from wiro_dagster.catalogue import terminal_text
 from wiro_dagster.cli.account import build_catalogue, model_folder_option, open_client
-from wiro_dagster.cli.prompts import allowed_folders_option, find_prompt_file, plain
+from wiro_dagster.cli.prompts import allowed_folders_option, find_prompt_file
+from wiro_dagster.cli.tables import Column, json_option, print_table, wide_option
 from wiro_dagster.pricing import LONGEST_RUN_SECONDS, Quote, quote_run
 from wiro_dagster.prompts import Prompt, load_prompt_file
+
+_PROMPT_COLUMNS = (
+    Column("prompt"),
+    Column("model"),
+    Column("quote, USD", justify="right"),
+    Column("at most, USD", justify="right"),
+    Column("how sure"),
+    Column("how it was found", is_wide=True),
+)
+_MODEL_COLUMNS = (
+    Column("model"),
+    Column("prompts", justify="right"),
+    Column("quote, USD", justify="right"),
+    Column("at most, USD", justify="right"),
+)
 
 
 @dataclass(frozen=True)
@@ -77,13 +94,17 @@ class QuoteSum:
     show_default=True,
     help="When a run would be stopped; bounds what is billed by the second.",
 )
+@wide_option
+@json_option
 def quote(
     prompt_file: Path | None,
     model_folder: Path | None,
     allowed_folders: tuple[Path, ...],
     longest_run_seconds: float,
+    wide: bool,
+    as_json: bool,
 ) -> None:
-    """Prices the prompts of PROMPT_FILE. Nothing is ordered.
+    """Price the prompts of PROMPT_FILE. Nothing is ordered.
 
     Without PROMPT_FILE it is the one that WIRO_PROMPT_FILE names, else examples/prompts.yaml.
     Prices come from Wiro, with the account of WIRO_API_KEY. Only successful runs are billed.
@@ -104,11 +125,10 @@ def quote(
             )
             for prompt in found.prompts.values()
         ]
-    console = Console()
-    console.print(_prompt_table(quoted))
-    console.print(_model_table(quoted))
-    for line in _list_unknown(quoted):
-        console.print(plain(line), highlight=False)
+    if as_json:
+        click.echo(json.dumps([_to_json(item) for item in quoted], indent=2))
+    else:
+        _print(quoted, wide=wide)
     for note in found.notes:
         click.echo(f"Note: {note}", err=True)
     for problem in found.problems:
@@ -117,39 +137,45 @@ def quote(
         raise click.exceptions.Exit(1)
 
 
-def _prompt_table(quoted: Iterable[QuotedPrompt]) -> Table:
-    table = Table("prompt", "model")
-    for name in ("quote, USD", "at most, USD"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("kind")
-    table.add_column("how it was found", ratio=1)
-    for item in quoted:
-        table.add_row(
-            plain(item.prompt.id),
-            item.prompt.model_slug,
-            _amount_text(item.quote.amount_usd),
-            _amount_text(item.quote.ceiling_usd),
-            item.quote.kind,
-            plain(item.quote.note),
-        )
-    return table
-
-
-def _model_table(quoted: Iterable[QuotedPrompt]) -> Table:
+def _print(quoted: list[QuotedPrompt], *, wide: bool) -> None:
+    print_table(_PROMPT_COLUMNS, map(_prompt_row, quoted), wide=wide)
+    click.echo()
     sums: dict[str, QuoteSum] = defaultdict(QuoteSum)
     total = QuoteSum()
     for item in quoted:
         sums[item.prompt.model_slug].add(item.quote)
         total.add(item.quote)
-    table = Table("model", show_footer=True)
-    for name in ("prompts", "quote, USD", "at most, USD"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for slug, part in sums.items():
-        table.add_row(slug, str(part.count), part.amount, part.ceiling)
-    footers = ("total", str(total.count), total.amount, total.ceiling)
-    for column, footer in zip(table.columns, footers, strict=True):
-        column.footer = footer
-    return table
+    rows = [_sum_row(slug, part) for slug, part in sums.items()]
+    print_table(_MODEL_COLUMNS, rows, footer=_sum_row("total", total))
+    for line in _list_unknown(quoted):
+        click.echo(terminal_text(line))
+
+
+def _prompt_row(item: QuotedPrompt) -> list[str]:
+    return [
+        item.prompt.id,
+        item.prompt.model_slug,
+        _amount_text(item.quote.amount_usd),
+        _amount_text(item.quote.ceiling_usd),
+        item.quote.kind,
+        item.quote.note,
+    ]
+
+
+def _sum_row(name: str, part: QuoteSum) -> list[str]:
+    return [name, str(part.count), part.amount, part.ceiling]
+
+
+def _to_json(item: QuotedPrompt) -> dict[str, Any]:
+    amounts = {"quote_usd": item.quote.amount_usd, "at_most_usd": item.quote.ceiling_usd}
+    return {
+        "prompt": item.prompt.id,
+        "model": item.prompt.model_slug,
+        **{name: None if amount is None else f"{amount:f}" for name, amount in amounts.items()},
+        "kind": item.quote.kind,
+        "method": item.quote.method,
+        "note": item.quote.note,
+    }
 
 
 def _list_unknown(quoted: Iterable[QuotedPrompt]) -> Iterable[str]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import dagster as dg
 
+from wiro_dagster.catalogue.suggestions import counted
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.report import Reporter
 from wiro_dagster.ledger import Order, OrderState
@@ -132,9 +133,8 @@ def raise_failures(failures: Mapping[str, str], what: str) -> None:
     if not failures:
         return
     lines = [f'- "{partition}": {reason}' for partition, reason in sorted(failures.items())]
-    noun = "partition" if len(failures) == 1 else "partitions"
     raise dg.Failure(
-        description=f"{what} {len(failures)} {noun}:\n" + "\n".join(lines),
+        description=f"{what} {counted(len(failures), 'partition')}:\n" + "\n".join(lines),
         metadata={"wiro/failures": dg.MetadataValue.json(dict(failures))},
         allow_retries=False,
     )

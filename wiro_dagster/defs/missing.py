@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from wiro_dagster.catalogue.suggestions import counted
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.prices import find_quote
 from wiro_dagster.ledger import Ledger, Order, OrderState
@@ -36,7 +37,7 @@ class Missing:
         """Return one sentence."""
         if not self.count:
             return "No video is missing."
-        videos = "1 video is missing" if self.count == 1 else f"{self.count} videos are missing"
+        videos = f"{counted(self.count, 'video')} {'is' if self.count == 1 else 'are'} missing"
         unpriced = f" and {self.unpriced} of unknown price" if self.unpriced else ""
         left = "" if self.left_usd is None else f"; budget left: {self.left_usd:f} USD"
         return f"{videos}, {self.quote_usd:f} USD{unpriced}{left}."

@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 
 from wiro_dagster.catalogue import markdown_text
+from wiro_dagster.catalogue.suggestions import counted
 from wiro_dagster.defs.missing import Missing
 from wiro_dagster.errors import InputError
 from wiro_dagster.ledger import AccountProblem, Order, Stray
@@ -125,9 +126,9 @@ def _prompts_check(
     }
     if problems:
         metadata["wiro/problem_list"] = _markdown_list(problems)
-        told = f"{len(problems)} problems. The other {right} prompts can be ordered."
+        told = f"{counted(len(problems), 'problem')}. {counted(right, 'prompt')} can be ordered."
     else:
-        told = f"All {right} prompts can be ordered."
+        told = f"No problems. {counted(right, 'prompt')} can be ordered."
     return dg.AssetCheckEvaluation(
         asset_key=order_key,
         check_name=PROMPTS_CHECK,
@@ -224,7 +225,9 @@ def budget_check(
         )
         names = ", ".join(f'"{order.partition}"' for order in held[:_NAMED])
         more = " and others" if count > _NAMED else ""
-        told = f"The budget holds back {count} orders: {names}{more}. First: {held[0].hold}"
+        told = (
+            f"The budget holds back {counted(count, 'order')}: {names}{more}. First: {held[0].hold}"
+        )
         lines = [told, *(use.describe() for use in low)]
     elif not low:
         lines = ["Every order fits into the budget.", *lines]

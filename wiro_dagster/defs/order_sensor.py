@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import dagster as dg
 
+from wiro_dagster.catalogue.suggestions import counted
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.desks import load_prompts
 from wiro_dagster.defs.ended import claim_ended, report_orphans
@@ -86,12 +87,12 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
 
         report = desk.tick(deadline, deliver=deliver)
         report.notices += rebuild_if_behind(context, reporter) + report_orphans(reporter)
-        done = _describe_tick(report, len(delivered))
-        if done:
-            context.log.info(done)
         for notice in report.notices:
             context.log.warning(notice)
         ended = claim_ended(reporter, collection.ledger_name, collection.video_key, WITHOUT_VIDEO)
+        done = _describe_tick(report, len(delivered), len(ended))
+        if done:
+            context.log.info(done)
         checks, after = find_news(desk, collection, before, has_bought=report.submitted > 0)
         for check in checks:
             if not check.passed:
@@ -102,11 +103,13 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
             *build_progress(reporter),
         ]
         lease = next((order.lease for order in ended if order.lease), "")
+        runs = request_failure_runs(reporter, ended)
         return dg.SensorResult(
             asset_events=events,
-            run_requests=request_failure_runs(reporter, ended),
+            run_requests=runs,
             cursor=replace(after, lease=lease).to_text(),
-            skip_reason=None if events else _summary(desk, report),
+            # Dagster shows it as the tick's text, whatever the tick did; not beside runs, though.
+            skip_reason=None if runs else f"{done} {_summary(desk, report)}".lstrip(),
         )
 
     return video_order_sensor
@@ -248,16 +251,18 @@ def build_progress(reporter: Reporter) -> list[dg.AssetObservation]:
     return [reporter.build_progress(order) for order in moved]
 
 
-def _describe_tick(report: TickReport, delivered: int) -> str:
+def _describe_tick(report: TickReport, delivered: int, failed: int) -> str:
     """Return what a tick did, or nothing if it did nothing."""
     counts = {
         "submitted": report.submitted,
-        "tasks read": report.polled,
-        "downloads": report.collected,
+        "read": report.polled,
+        "downloaded": report.collected,
         "delivered": delivered,
+        "ended without a video": failed,
         "held back by the budget": report.held,
     }
-    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    done = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return f"This tick: {done}." if done else ""
 
 
 def _summary(desk: OrderDesk, report: TickReport) -> str:
@@ -269,5 +274,5 @@ def _summary(desk: OrderDesk, report: TickReport) -> str:
     text = ", ".join(f"{count} {state}" for state, count in counts.items())
     waiting = f" Nothing is submitted: {report.closed_reason}" if report.closed_reason else ""
     count = desk.context.ledger.count_held(desk.context.collection)
-    held = f" The budget holds back {count} orders." if count else ""
+    held = f" The budget holds back {counted(count, 'order')}." if count else ""
     return f"Orders: {text}.{waiting}{held}{proposed}"

@@ -12,6 +12,7 @@ from pathlib import Path
 import dagster as dg
 
 from wiro_dagster.catalogue import LocalFileInput
+from wiro_dagster.catalogue.suggestions import counted
 from wiro_dagster.defs.asset_files import find_asset_version
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.desks import load_prompts
@@ -158,10 +159,10 @@ def _bring_in(
     instance, every = context.instance, prompts.prompts
     known = set(collection.partitions.get_partition_keys(dynamic_partitions_store=instance))
     new = [prompt_id for prompt_id in every if prompt_id not in known]
-    gone = len(known - every.keys())
+    gone = len(known - prompts.ids)
     summary = (
-        f"{len(every)} prompts, {len(new)} of them new; {len(prompts.problems)} problems; "
-        f"{gone} partitions no longer have a prompt."
+        f"{counted(len(every), 'prompt')}, {len(new)} new; "
+        f"{counted(len(prompts.problems), 'problem')}; partitions without a prompt: {gone}."
     )
     # Reported at once, not with the tick's result: what is ordered next refers to it.
     reporter = Reporter.in_sensor(context, collection)
@@ -172,7 +173,7 @@ def _bring_in(
         wanted = list_wanted(reporter.desk.context.ledger, collection, in_place)
         placed = reporter.place_and_record(wanted, present=prompts.ids, deadline=deadline)
         failures, left = placed.failures, placed.left + len(new)
-        summary += f" {len(placed.placements)} were ordered."
+        summary += f" Ordered: {len(placed.placements)}."
         for prompt_id, reason in failures.items():
             context.log.error(f'"{prompt_id}" was not ordered: {reason}')
     missing = add_up_missing(reporter.desk, collection, every.values())
@@ -248,5 +249,5 @@ def _conclude(
         dynamic_partitions_requests=list(requests),
         asset_events=[check] if is_news else [],
         cursor=now.to_cursor(),
-        skip_reason=None if is_news or requests else reason,
+        skip_reason=reason,  # Dagster shows it as the tick's text, whatever the tick did
     )

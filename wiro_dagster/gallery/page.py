@@ -16,6 +16,7 @@ from typing import Literal
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from wiro_dagster.catalogue.suggestions import counted
 from wiro_dagster.media import MediaKind
 
 CardState = Literal["video", "earlier", "failed"]
@@ -109,11 +110,11 @@ def render_page(
 
 def _total(cards: Sequence[Card]) -> str:
     counts = Counter(card.state for card in cards)
-    parts = [_count(counts["video"], "video"), f"{_sum_costs(cards):,.2f} USD"]
+    parts = [counted(counts["video"], "video"), f"{_sum_costs(cards):,.2f} USD"]
     if counts["failed"]:
         parts.append(f"{counts['failed']} failed")
     if counts["earlier"]:
-        parts.append(_count(counts["earlier"], "earlier version"))
+        parts.append(counted(counts["earlier"], "earlier version"))
     return " · ".join(parts)
 
 
@@ -160,10 +161,6 @@ def _size(size_bytes: int) -> str:
     if size_bytes < _KILO**2:
         return f"{size_bytes / _KILO:.3g} kB"
     return f"{size_bytes / _KILO**2:.3g} MB"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 @lru_cache(maxsize=1)
