@@ -21,6 +21,7 @@ _COMMANDS = {
     "orders": "wiro_dagster.cli.orders:orders",
     "prompts": "wiro_dagster.cli.prompts:prompts",
     "quote": "wiro_dagster.cli.quote:quote",
+    "serve": "wiro_dagster.cli.serve:serve",
     "run": "wiro_dagster.cli.run:run",
 }
 

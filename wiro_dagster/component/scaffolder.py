@@ -34,8 +34,11 @@ attributes:
     url: sqlite:///.wiro/ledger.db
     daily_budget_usd: 10
 
-  # A folder of this project, or s3://bucket/prefix
-  video_store: videos
+  # A folder of this project. Or a bucket: video_store: s3://bucket/prefix (also gs:// and az://)
+  video_store:
+    path: videos
+    # `wiro-dagster dev` shows the videos there, as does `wiro-dagster serve`.
+    base_url: "{{{{ env('WIRO_VIDEO_BASE_URL', none) }}}}"
 
 requirements:
   env:

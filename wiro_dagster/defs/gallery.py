@@ -16,6 +16,7 @@ from wiro_dagster.defs.translator import asset_arguments
 from wiro_dagster.gallery.cards import LINK_SECONDS, list_cards
 from wiro_dagster.gallery.page import Card, render_page
 from wiro_dagster.store import VideoStore
+from wiro_dagster.store.served import has_lasting_links
 
 _CONTENT_TYPE = "text/html; charset=utf-8"
 _REFRESH_SECONDS = 30
@@ -75,13 +76,13 @@ def _render(
     collection: VideoCollection, store: VideoStore, key: str, cards: list[Card], now: float
 ) -> str:
     title = f"Videos: {collection.name}" if collection.name else "Videos"
-    if store.uri_for(key).startswith("file:"):
+    if has_lasting_links(store, key):
         return render_page(
             title,
             cards,
             made_at=now,
             missing="This file is not beside the page. Keep both in one folder.",
-            note="The videos play from the folder that this page lies in.",
+            note="The videos play from where this page lies.",
         )
     return render_page(
         title,

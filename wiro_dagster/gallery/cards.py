@@ -13,6 +13,7 @@ from wiro_dagster.gallery.page import Card
 from wiro_dagster.ledger import Ledger, Order
 from wiro_dagster.orders.verdicts import VideoChecks, judge_order
 from wiro_dagster.store import VideoStore
+from wiro_dagster.store.served import has_lasting_links
 
 LINK_SECONDS = 7 * 24 * 3600
 """How long links into a remote store work: the longest that S3 signs."""
@@ -91,8 +92,8 @@ def _card_of_video(
 
 
 def _link(store: VideoStore, key: str) -> str | None:
-    """Return a path beside the page if the store is a folder (both may move), else a link."""
-    if store.uri_for(key).startswith("file:"):
+    """Return a path beside the page, which may move or be served with it, else a signed link."""
+    if has_lasting_links(store, key):
         return quote(key)
     return store.view_url(key, expires_seconds=LINK_SECONDS)
 

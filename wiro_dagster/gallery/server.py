@@ -1,6 +1,8 @@
-"""Shows a folder of videos to browsers of this machine, so that Dagster can link to them.
+"""Shows a store of videos to browsers of this machine, so that Dagster can link to them.
 
 with serve_folder(Path("videos"), port=8379) as base_url:
+    ...
+with serve_store(store, port=8379) as base_url:  # S3, or any other
     ...
 
 It answers this machine only, reads only, lists nothing, and shows no hidden file. Scripts run in
@@ -13,16 +15,18 @@ import mimetypes
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from wiro_dagster.errors import StoreError
+from wiro_dagster.errors import MediaError, StoreError
+from wiro_dagster.gallery.copies import Copies
 from wiro_dagster.media.content_type import ACTIVE_TYPES
-from wiro_dagster.store import check_key
+from wiro_dagster.store import VideoStore, check_key
+from wiro_dagster.store.disk import COPY_PREFIX, temporary_folder
 from wiro_dagster.store.keys import is_own_page
 
 if TYPE_CHECKING:
@@ -35,6 +39,11 @@ _STOP_SECONDS = 2
 _HEADERS = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
 _SANDBOX = {"Content-Security-Policy": "sandbox"}
 _MEDIA = ("video/", "audio/", "image/")
+_STORE_FAILED = 502
+
+
+Find = Callable[[str], "Path | None"]
+"""Returns the local file of a key; None if there is none."""
 
 
 @contextmanager
@@ -53,11 +62,31 @@ def serve_folder(folder: Path, *, port: int = 0) -> Iterator[str]:
     Raises:
         OSError: the port is taken.
     """
+    with _serve(partial(_find_file, folder.absolute()), port) as base_url:
+        yield base_url
+
+
+@contextmanager
+def serve_store(store: VideoStore, *, port: int = 0) -> Iterator[str]:
+    """Serve any store as `serve_folder` does a folder.
+
+    Browsers seek in videos, which stores cannot; so what they ask for is kept on the local disk
+    until the block ends, up to a few gigabytes.
+    """
+    with (
+        temporary_folder(None, COPY_PREFIX) as folder,
+        _serve(Copies(store, folder).find, port) as base_url,
+    ):
+        yield base_url
+
+
+@contextmanager
+def _serve(find: Find, port: int) -> Iterator[str]:
     import uvicorn
     from starlette.applications import Starlette
     from starlette.routing import Route
 
-    answer = partial(_answer, folder=folder.absolute())
+    answer = partial(_answer, find=find)
     app = Starlette(routes=[Route("/{key:path}", answer, methods=["GET", "HEAD"])])
     config = uvicorn.Config(
         app,
@@ -81,14 +110,18 @@ def serve_folder(folder: Path, *, port: int = 0) -> Iterator[str]:
         listener.close()
 
 
-async def _answer(request: Request, *, folder: Path) -> Response:
+async def _answer(request: Request, *, find: Find) -> Response:
+    from starlette.concurrency import run_in_threadpool
     from starlette.responses import FileResponse, PlainTextResponse
 
     key = request.path_params["key"]
-    path = _find_file(folder, key) if _is_for_us(request) else None
+    try:
+        path = await run_in_threadpool(find, key) if _is_for_us(request) else None
+    except (StoreError, MediaError) as error:
+        return PlainTextResponse(str(error), status_code=_STORE_FAILED, headers=_HEADERS)
     if path is None:
         return PlainTextResponse("Not found", status_code=404, headers=_HEADERS)
-    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
     # In a sandbox, a browser's own page for a video cannot be steered, for example by its keys.
     is_harmless = is_own_page(key) or (kind.startswith(_MEDIA) and kind not in ACTIVE_TYPES)
     headers = _HEADERS if is_harmless else _HEADERS | _SANDBOX

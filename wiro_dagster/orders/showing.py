@@ -6,6 +6,7 @@ from wiro_dagster.errors import MediaError, StoreError
 from wiro_dagster.ledger import Order
 from wiro_dagster.media import preview_markdown
 from wiro_dagster.orders.context import OrderContext
+from wiro_dagster.store.served import has_lasting_links
 
 
 def find_preview(context: OrderContext, order: Order) -> str | None:
@@ -27,4 +28,4 @@ def find_link(context: OrderContext, order: Order) -> str | None:
     an event log.
     """
     store, key = context.store, order.files[0]["key"]
-    return store.view_url(key) if store.uri_for(key).startswith("file:") else None
+    return store.view_url(key) if has_lasting_links(store, key) else None

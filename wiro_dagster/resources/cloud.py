@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from wiro_dagster.errors import ConfigurationError
-from wiro_dagster.resources.stores import VideoStoreResource
+from wiro_dagster.resources.stores import VideoStoreResource, base_url_field, serve_at
 from wiro_dagster.store import VideoStore
 from wiro_dagster.store.cloud import CloudStore
 
@@ -43,6 +43,7 @@ class CloudVideoStore(VideoStoreResource):
             "them: leave secrets in the environment."
         ),
     )
+    base_url: str | None = base_url_field()
 
     def __repr_args__(self) -> Iterator[tuple[str, str]]:
         """Show no options: they may hold what is secret."""
@@ -59,7 +60,7 @@ class CloudVideoStore(VideoStoreResource):
         with _stores_lock:
             if key not in _stores:
                 _stores[key] = CloudStore(_open_files(scheme, self.options), scheme, root)
-            return _stores[key]
+            return serve_at(_stores[key], self.base_url)
 
 
 def split_cloud_uri(uri: str) -> tuple[str, str]:

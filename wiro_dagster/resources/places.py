@@ -17,7 +17,7 @@ def build_video_store(place: str | Path, *, base_url: str | None = None) -> Vide
 
     Args:
         place: the folder, or the URI.
-        base_url: where a web server shows the folder, if one does.
+        base_url: where a web server shows the files, if one does.
 
     Raises:
         ConfigurationError: the text names another kind of place, or its extra is not installed.
@@ -26,12 +26,12 @@ def build_video_store(place: str | Path, *, base_url: str | None = None) -> Vide
     if place.startswith("s3://"):
         from wiro_dagster.resources.s3 import s3_video_store_from_uri  # loads boto3
 
-        return s3_video_store_from_uri(place)
+        return s3_video_store_from_uri(place, base_url=base_url)
     if place.startswith(("gs://", "az://")):
         from wiro_dagster.resources.cloud import CloudVideoStore, split_cloud_uri
 
         split_cloud_uri(place)  # tells here what is missing, not in a tick
-        return CloudVideoStore(uri=place)
+        return CloudVideoStore(uri=place, base_url=base_url)
     if "://" in place:
         raise ConfigurationError(
             f'The video store (WIRO_VIDEO_STORE) is "{place}". '

@@ -52,7 +52,7 @@ def _sign_links_anew(signature_version: Any, **_context: Any) -> str | None:
     return "s3v4-query" if is_link else None
 
 
-def s3_video_store_from_uri(uri: str) -> S3VideoStore:
+def s3_video_store_from_uri(uri: str, *, base_url: str | None = None) -> S3VideoStore:
     """The store that `s3://bucket/prefix` names, with boto3's own settings.
 
     Raises:
@@ -63,4 +63,5 @@ def s3_video_store_from_uri(uri: str) -> S3VideoStore:
         raise ConfigurationError(
             f'The video store (WIRO_VIDEO_STORE) is "{uri}". Write s3://bucket/prefix.'
         )
-    return S3VideoStore(s3=S3Resource(), bucket=parts.netloc, prefix=parts.path.strip("/"))
+    prefix = parts.path.strip("/")
+    return S3VideoStore(s3=S3Resource(), bucket=parts.netloc, prefix=prefix, base_url=base_url)

@@ -8,12 +8,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import dagster as dg
 from pydantic import Field
 
 from wiro_dagster.store import FolderStore, VideoStore
+from wiro_dagster.store.served import ServedStore
 
 
 class VideoStoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -22,6 +22,17 @@ class VideoStoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     @abstractmethod
     def get_store(self) -> VideoStore:
         """The store, usable from several threads."""
+
+
+def base_url_field() -> Any:
+    """Return the field of a store that a web server may show."""
+    return Field(
+        default=None,
+        description=(
+            "URL of a web server for the store: http://127.0.0.1:8379, as `wiro-dagster serve` "
+            "shows it. Links that a browser can open begin with it."
+        ),
+    )
 
 
 class S3Place(VideoStoreResource):
@@ -36,19 +47,14 @@ class S3Place(VideoStoreResource):
     storage_class: str | None = Field(
         default=None, description='Such as "STANDARD_IA"; none leaves it to the bucket.'
     )
+    base_url: str | None = base_url_field()
 
 
 class FolderVideoStore(VideoStoreResource):
     """A local folder as the video store."""
 
     path: str = Field(description="The folder; it is created if it is missing.")
-    base_url: str | None = Field(
-        default=None,
-        description=(
-            "URL of a web server for the folder: http://127.0.0.1:8379. Links that a "
-            "browser can open begin with it."
-        ),
-    )
+    base_url: str | None = base_url_field()
 
     def __init__(self, **settings: Any) -> None:
         if isinstance(settings.get("path"), Path):
@@ -57,18 +63,9 @@ class FolderVideoStore(VideoStoreResource):
 
     def get_store(self) -> VideoStore:
         """The folder as a store."""
-        folder = Path(self.path).expanduser().absolute()
-        return FolderStore(folder) if not self.base_url else _ServedFolder(folder, self.base_url)
+        return serve_at(FolderStore(Path(self.path).expanduser().absolute()), self.base_url)
 
 
-class _ServedFolder(FolderStore):
-    """A folder that a web server shows."""
-
-    def __init__(self, root: Path, base_url: str) -> None:
-        super().__init__(root)
-        self._base_url = base_url.rstrip("/")
-
-    def view_url(self, key: str, *, expires_seconds: int = 3600) -> str | None:
-        """The file's URL, for as long as the server runs."""
-        super().view_url(key, expires_seconds=expires_seconds)
-        return f"{self._base_url}/{quote(key)}"
+def serve_at(store: VideoStore, base_url: str | None) -> VideoStore:
+    """Return the store, with addresses on a web server if there is one."""
+    return store if not base_url else ServedStore(store, base_url)
