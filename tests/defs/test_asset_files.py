@@ -278,10 +278,13 @@ from wiro_dagster import (
     AssetPrompts,
     FolderVideoStore,
     LedgerResource,
+    OrderPolicy,
     VideoCollection,
     WiroResource,
     build_video_definitions,
 )
+from wiro_dagster.defs.timing import WaitTiming
+from wiro_dagster.orders.policy import Timing
 
 HERE = Path(__file__).parent
 ANIMATE = "minimax/image-to-video-hailuo-01-subject"
@@ -304,11 +307,14 @@ def texts():
 collection = VideoCollection(
     prompt_source=AssetPrompts(dg.AssetKey("texts"), {"model": ANIMATE}),
     input_assets=["face"],
+    policy=OrderPolicy(timing=Timing(first_look_seconds=0.1, sweep_pause_seconds=0.1)),
+    timing=WaitTiming(pause_seconds=0.1),
 )
 defs = dg.Definitions.merge(
     build_video_definitions(collection),
     dg.Definitions(
         assets=[face, texts],
+        executor=dg.in_process_executor,
         resources={
             "wiro": WiroResource(
                 api_key=dg.EnvVar("WIRO_API_KEY"),

@@ -1,6 +1,7 @@
 """One bad item harms no other: each field of a task, with each kind of odd value.
 
-The suite tries every field with some of the values, and every value with some of the fields.
+The suite tries every field with some of the values, and every value with some of the fields, on
+PostgreSQL, which refuses more than SQLite does.
 `WIRO_ODD_ANSWERS=all pytest tests/orders/test_odd_answers.py` tries all of them, on both databases.
 """
 
@@ -93,19 +94,29 @@ ODD_VALUES: tuple[Any, ...] = (
 
 SOUND = "sound"
 SHARE = 6
+PARTS = 8
+TRIES_ALL = os.environ.get("WIRO_ODD_ANSWERS") == "all"
+DATABASES = ["sqlite", "postgresql"] if TRIES_ALL else ["postgresql"]
 
 
-def chosen_values(field: str) -> range:
-    if os.environ.get("WIRO_ODD_ANSWERS") == "all":
-        return range(len(ODD_VALUES))
-    return range(FIELDS.index(field) % SHARE, len(ODD_VALUES), SHARE)
+def list_odd_values(part: int) -> dict[str, tuple[str, Any]]:
+    """Return fields and their values, by the name of the order whose task shows them."""
+    chosen: dict[str, tuple[str, Any]] = {}
+    for index in range(part, len(FIELDS), PARTS):
+        numbers = range(
+            0 if TRIES_ALL else index % SHARE, len(ODD_VALUES), 1 if TRIES_ALL else SHARE
+        )
+        chosen |= {f"{FIELDS[index]}-{n}": (FIELDS[index], ODD_VALUES[n]) for n in numbers}
+    return chosen
 
 
-def show_odd_values(emulator: Emulator, orders: list[Order], field: str) -> None:
+def show_odd_values(
+    emulator: Emulator, orders: list[Order], chosen: dict[str, tuple[str, Any]]
+) -> None:
     for order in orders:
-        if order.partition != SOUND and order.task_id is not None:
-            value = ODD_VALUES[int(order.partition.removeprefix("odd-"))]
-            emulator.override_task(order.task_id, {field: value})
+        if order.partition != SOUND:
+            field, value = chosen[order.partition]
+            emulator.override_task(str(order.task_id), {field: value})
 
 
 def check_everything_reads(bench: Bench, ledger_url: str) -> None:
@@ -132,19 +143,21 @@ def test_there_are_enough_fields_and_values() -> None:
     assert len(ODD_VALUES) >= 34
 
 
-@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("ledger_url", DATABASES, indirect=True)
+@pytest.mark.parametrize("part", range(PARTS))
 def test_an_odd_answer_harms_no_other_order(
-    field: str, emulator: Emulator, ledger_url: str, tmp_path: Path
+    part: int, emulator: Emulator, ledger_url: str, tmp_path: Path
 ) -> None:
-    """An odd value in any field of one task's answers leaves the other orders as they are."""
+    """An odd value in any field of a task's answers leaves the other orders as they are."""
+    chosen = list_odd_values(part)
     bench = Bench(emulator, ledger_url, tmp_path / "videos", policy=replace(STEADY, verify="bytes"))
-    for number in chosen_values(field):
-        bench.place(f"odd-{number}")
+    for name in chosen:
+        bench.place(name)
     bench.place(SOUND)
     tick(bench.desk)
     orders = bench.ledger.list_orders(collection=COLLECTION)
     assert all(order.task_id for order in orders)
-    show_odd_values(emulator, orders, field)
+    show_odd_values(emulator, orders, chosen)
     bench.run(90, step=15.0)
     assert bench.state(SOUND) == "delivered"
     check_everything_reads(bench, ledger_url)

@@ -14,6 +14,7 @@ from tests.support.ledger_orders import running
 from tests.system.campaigns.bench import STEADY, Bench
 from wiro_dagster.emulator import Emulator
 from wiro_dagster.ledger import Ledger
+from wiro_dagster.orders.judge import ERROR_DEADLINE_SECONDS
 
 
 @pytest.fixture
@@ -37,6 +38,9 @@ def test_a_task_past_its_deadline_is_killed_and_its_order_fails(
 ) -> None:
     """The kill is confirmed by what Wiro shows; the reason names what was last seen."""
     start(bench, outcome="stuck", stuck_at=stuck_at)
+    bench.advance(STEADY.run_deadline_seconds - 60)
+    bench.tick()
+    assert bench.state("cat") == "running"
     (order,) = bench.settle()
     assert order.state == "failed"
     assert f'last seen as "{stuck_at}"' in str(order.error)
@@ -47,7 +51,8 @@ def test_a_task_past_its_deadline_is_killed_and_its_order_fails(
 def test_queue_time_does_not_count(bench: Bench) -> None:
     """A task may wait in Wiro's queue for longer than it may run."""
     start(bench, queue_seconds=STEADY.run_deadline_seconds * 2)
-    (order,) = bench.settle(3600)
+    bench.run(STEADY.run_deadline_seconds * 2, step=200)
+    (order,) = bench.settle()
     assert order.state == "delivered"
 
 
@@ -55,6 +60,7 @@ def test_a_kill_that_is_lost_is_asked_for_again(bench: Bench) -> None:
     """Nobody's word is taken for it: until Wiro shows the end, it is asked again."""
     bench.emulator.script_fault("drop", endpoint="Task/Kill", moment="before", times=6)
     start(bench, outcome="stuck")
+    bench.advance(STEADY.run_deadline_seconds)
     (order,) = bench.settle()
     assert order.state == "failed"
 
@@ -88,7 +94,9 @@ def test_an_error_that_stays_is_given_up_under_a_deadline(
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     bench = Bench(emulator, url, tmp_path / "videos", policy=policy)
     start(bench, outcome="task_error", reason="no GPU")
-    (order,) = bench.settle(4000)
+    bench.run(min(run_deadline_seconds, ERROR_DEADLINE_SECONDS) - 60, step=300)
+    assert bench.state("cat") == "running"
+    (order,) = bench.settle()
     assert order.state == "failed"
     assert "no GPU" in str(order.error)
     assert bench.runs() == 1
@@ -253,13 +261,13 @@ def test_a_task_that_only_the_list_shows_is_followed_by_it(bench: Bench) -> None
 def test_a_task_that_wiro_forgets_is_never_failed(bench: Bench) -> None:
     """It may still bill: it is looked for ever more seldom, and the order says what is missing."""
     order_id = start(bench, detail_delay_seconds=86_400.0, listing_delay_seconds=86_400.0)
-    for _ in range(200):
+    for _ in range(60):
         bench.advance(300)
         bench.tick()
     order = bench.ledger.get(order_id)
     assert (order.state, order.lost_since is not None) == ("running", True)
     assert "does not show task" in str(order.hold)
-    assert bench.calls("Task/Detail") < 150
+    assert bench.calls("Task/Detail") < 45
     bench.advance(86_400)
     (order,) = bench.settle()
     assert (order.state, order.lost_since, bench.runs()) == ("delivered", None, 1)

@@ -61,7 +61,7 @@ def test_a_lost_submission_is_not_sent_again_while_the_list_proves_nothing(bench
     """Nothing of ours in the list is younger, so the list may be an old one: the user decides."""
     bench.emulator.script_fault("drop", endpoint="Run", moment="before")
     order = bench.place("cat")
-    bench.run(7200, step=60)
+    bench.run(7200, step=300)
     assert (bench.state("cat"), bench.calls("Run")) == ("unknown", 1)
     assert "proves nothing yet" in str(bench.order("cat").error)
     assert any(f"orders resend {order.id}" in notice for notice in bench.notices)
@@ -75,10 +75,10 @@ def test_a_lost_submission_is_sent_again_only_after_proof(bench: Bench, kind: st
     bench.tick()
     bench.advance(10)
     bench.place("younger")
-    for _ in range(int(STEADY.resubmit_after_seconds) // 20):
+    for _ in range(int(STEADY.resubmit_after_seconds) // 50):
         bench.step()
         assert (bench.state("cat"), bench.calls("Run")) == ("unknown", 2)
-        bench.advance(20)
+        bench.advance(50)
     bench.settle()
     order = bench.order("cat")
     assert (order.state, order.posts) == ("delivered", 2)
@@ -96,10 +96,10 @@ def test_an_order_is_sent_twice_at_most(bench: Bench) -> None:
     bench.emulator.script_fault("drop", endpoint="Run", moment="before", skip=1)
     bench.advance(10)
     bench.place("younger")
-    bench.run(2000, step=20)
+    bench.run(2000, step=60)
     assert bench.order("cat").posts == 2
     bench.place("youngest")
-    bench.run(4000, step=20)
+    bench.run(4000, step=100)
     assert (bench.state("cat"), bench.order("cat").posts) == ("unknown", 2)
     assert "was sent 2 times" in str(bench.order("cat").error)
     assert any(f"orders resend {order.id}" in notice for notice in bench.notices)
@@ -146,14 +146,14 @@ def test_a_clock_that_is_wrong_buys_nothing_until_it_is_set(
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     bench = Bench(emulator, url, tmp_path / "videos", offset_seconds=300.0)
     bench.place("cat")
-    bench.run(100, step=5)
+    bench.run(100, step=10)
     assert (bench.state("cat"), bench.runs()) == ("ordered", 0)
     problem = bench.desk.find_problem()
     assert problem is not None
     assert (problem.kind, "ahead of" in problem.reason) == ("clock", True)
     bench.offset_seconds = 0.0
     bench.advance(300)
-    bench.run(300, step=5)
+    bench.run(300)
     assert (bench.state("cat"), bench.runs()) == ("delivered", 1)
     assert bench.desk.find_problem() is None
     bench.close()
@@ -168,7 +168,7 @@ def test_a_clock_that_is_a_little_wrong_does_not_have_it_bought_again(
     bench = Bench(emulator, url, tmp_path / "videos", offset_seconds=ahead)
     emulator.script_fault("drop", endpoint="Run", moment="after")
     bench.place("cat")
-    bench.run(100, step=5)
+    bench.run(100, step=10)
     assert (bench.state("cat"), bench.runs()) == ("delivered", 1)
     bench.close()
 
@@ -192,7 +192,7 @@ def test_a_list_that_cannot_be_read_says_nothing(bench: Bench) -> None:
     bench.place("cat")
     bench.tick()
     bench.emulator.script_fault("http_500", endpoint="Task/List", times=None)
-    bench.run(1200, step=30)
+    bench.run(1200, step=100)
     assert bench.state("cat") == "unknown"
     assert "could not be read" in str(bench.order("cat").error)
     bench.emulator.clear_faults()
@@ -205,7 +205,7 @@ def test_an_account_without_any_task_is_an_empty_list(bench: Bench) -> None:
     bench.emulator.change_settings(dialect="alternate")
     bench.emulator.script_fault("drop", endpoint="Run", moment="before")
     bench.place("cat")
-    bench.run(600, step=20)
+    bench.run(600, step=60)
     assert (bench.state("cat"), bench.calls("Run")) == ("unknown", 1)
     bench.place("younger")
     assert {order.state for order in bench.settle()} == {"delivered"}
@@ -231,7 +231,7 @@ def test_an_equal_order_without_a_task_waits_for_its_own(bench: Bench) -> None:
     bench.emulator.script_fault("drop", endpoint="Run", moment="before", skip=1)
     for take in (1, 2):
         bench.desk.place(f"cat {take}", make_prompt("cat", take=take))
-    bench.run(600, step=20)
+    bench.run(600, step=60)
     assert sorted(order.state for order in bench.ledger.list_orders()) == ["delivered", "unknown"]
     assert (bench.runs(), bench.calls("Run")) == (1, 2)
     bench.place("younger")
@@ -263,7 +263,7 @@ def test_an_unexplained_task_goes_to_the_user(bench: Bench) -> None:
     theirs = bench.desk.context.client.submit(order.model_slug, order.inputs).task_id
     bench.advance(10)
     bench.place("younger")
-    bench.run(2000, step=20)
+    bench.run(2000, step=100)
     assert (bench.state("cat"), bench.runs()) == ("unknown", 2)
     assert any(f"orders adopt {order.id}" in notice for notice in bench.notices)
     assert f"same inputs that no order explains: {theirs}" in str(bench.order("cat").error)
@@ -315,7 +315,7 @@ def test_without_markers_equal_orders_go_to_the_user(unmarked: Bench, count: int
     unmarked.emulator.script_fault("drop", endpoint="Run", moment="before", skip=count)
     for take in (1, 2):
         unmarked.desk.place(f"cat {take}", make_prompt("cat", take=take))
-    unmarked.run(1200, step=30)
+    unmarked.run(1200, step=100)
     assert {order.state for order in unmarked.ledger.list_orders()} == {"unknown"}
     assert unmarked.runs() == count
 
@@ -337,7 +337,7 @@ def test_orders_that_differ_in_a_file_only_are_left_to_the_user(
         ).task_id
         for image in images
     ]
-    unmarked.run(2400, step=60)
+    unmarked.run(2400, step=200)
     assert [unmarked.state(name) for name in ("first", "second")] == ["unknown", "unknown"]
     assert any(f"orders adopt {order.id}" in notice for notice in unmarked.notices)
     unmarked.ledger.note_task(unmarked.order("first"), made[0], due_at=unmarked.now)

@@ -17,6 +17,7 @@ from wiro_dagster.ledger import Ledger
 from wiro_dagster.ledger.uploads import LedgerUploads
 from wiro_dagster.orders.uploads import Uploads
 
+pytestmark = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 IMAGE = b"\x89PNG\r\n\x1a\n not really an image"
 
 

@@ -21,7 +21,7 @@ HOUR, DAY = 3600.0, 86_400.0
 LONG = 4 * STEADY.resubmit_after_seconds
 
 
-def pass_together(benches: tuple[Bench, ...], seconds: float, *, step: float = 10.0) -> None:
+def pass_together(benches: tuple[Bench, ...], seconds: float, *, step: float = 30.0) -> None:
     """Let several machines tick and report while real time passes."""
     clock = benches[0].emulator.now
     until = clock() + seconds
@@ -33,7 +33,7 @@ def pass_together(benches: tuple[Bench, ...], seconds: float, *, step: float = 1
             bench.now = clock() + bench.offset_seconds
 
 
-@pytest.mark.parametrize("offset_seconds", [-DAY, -HOUR, -120.0, 120.0, HOUR, DAY])
+@pytest.mark.parametrize("offset_seconds", [-DAY, -120.0, 120.0, DAY])
 def test_a_machine_whose_clock_is_wrong_buys_nothing(
     open_bench: OpenBench, offset_seconds: float
 ) -> None:
@@ -45,7 +45,7 @@ def test_a_machine_whose_clock_is_wrong_buys_nothing(
     assert any("clock" in line for line in bench.told())
     bench.offset_seconds = 0.0
     bench.advance(0)
-    bench.settle(2 * DAY, longest_step=600)
+    bench.settle(2 * DAY, longest_step=HOUR)
     assert (bench.runs(), bench.told()) == (1, [])
 
 
@@ -60,7 +60,7 @@ def test_a_small_difference_is_harmless(open_bench: OpenBench, offset_seconds: f
     bench.check_books()
 
 
-@pytest.mark.parametrize("jump_seconds", [-DAY, -HOUR, HOUR, DAY])
+@pytest.mark.parametrize("jump_seconds", [-DAY, DAY])
 def test_a_clock_that_jumps_under_way_loses_nothing(
     open_bench: OpenBench, jump_seconds: float
 ) -> None:
@@ -77,12 +77,12 @@ def test_a_clock_that_jumps_under_way_loses_nothing(
     bench.offset_seconds = 0.0
     bench.advance(5)
     bench.place("younger")
-    bench.settle(2 * DAY)
+    bench.settle(2 * DAY, longest_step=HOUR)
     assert (bench.runs(), bench.state("cat")) == (2, "delivered")
     bench.check_books()
 
 
-@pytest.mark.parametrize("offset_seconds", [-HOUR, HOUR, DAY])
+@pytest.mark.parametrize("offset_seconds", [-HOUR, DAY])
 def test_tasks_are_not_stopped_by_a_wrong_clock(
     open_bench: OpenBench, offset_seconds: float
 ) -> None:
@@ -97,11 +97,11 @@ def test_tasks_are_not_stopped_by_a_wrong_clock(
     bench.run(600)
     bench.offset_seconds = 0.0
     bench.advance(5)
-    assert {order.state for order in bench.settle(2 * DAY)} == {"delivered"}
+    assert {order.state for order in bench.settle(2 * DAY, longest_step=HOUR)} == {"delivered"}
     assert bench.calls("Task/Kill") == bench.calls("Task/Cancel") == 0
 
 
-@pytest.mark.parametrize("skew_seconds", [-HOUR, HOUR, DAY])
+@pytest.mark.parametrize("skew_seconds", [-HOUR, DAY])
 def test_two_machines_that_disagree_send_once(open_bench: OpenBench, skew_seconds: float) -> None:
     """One machine's answer is lost; the other, whose clock is wrong, does not send it again."""
     right = open_bench()
@@ -112,7 +112,7 @@ def test_two_machines_that_disagree_send_once(open_bench: OpenBench, skew_second
     right.tick()
     pass_together((right, wrong), LONG)
     assert right.runs() == 1
-    right.settle(2 * DAY)
+    right.settle(2 * DAY, longest_step=HOUR)
     assert right.state("cat") == "delivered"
 
 
@@ -167,6 +167,6 @@ def test_a_wrong_clock_of_the_service_stops_nothing(open_bench: OpenBench, world
     bench.emulator.begin_world(world, seconds=600.0)
     bench.place("during")
     bench.run(900)
-    assert {order.state for order in bench.settle(2 * DAY)} == {"delivered"}
+    assert {order.state for order in bench.settle(2 * DAY, longest_step=HOUR)} == {"delivered"}
     assert bench.calls("Task/Kill") == bench.calls("Task/Cancel") == 0
     bench.check_books()

@@ -117,7 +117,7 @@ def test_without_markers_the_one_equal_task_is_adopted(open_bench: OpenBench) ->
 def test_a_list_that_is_no_account_proves_nothing(open_bench: OpenBench, world: str) -> None:
     """While the list is down or wrong, a lost run is not sent again; then its task is found."""
     bench = open_bench()
-    for number in range(150):
+    for number in range(105):
         bench.emulator.add_foreign_task(
             model=MODEL, inputs={"prompt": f"old {number}"}, age_seconds=90_000 + number
         )
@@ -154,7 +154,7 @@ def test_a_task_that_is_never_listed_costs_two_posts_at_most(open_bench: OpenBen
     bench.tick()
     for number in range(5):
         bench.place(f"younger {number}")
-        bench.run(LONG, step=30)
+        bench.run(LONG, step=60)
     assert bench.calls(f"Run/{MODEL}") == 7
     assert bench.state("cat") == "unknown"
     assert committed_by_ledger(bench.ledger) == 7 * PRICE == bench.emulator.spent_usd()
@@ -170,7 +170,7 @@ def test_a_gateway_that_loses_every_answer_buys_no_second_time(
     bench.emulator.begin_world("gateway_accepts")
     bench.emulator.script_task(worlds=["list_inputs_upper_case"], times=None)
     bench.place("cat")
-    bench.run(86_400, step=600)
+    bench.run(86_400, step=1800)
     assert bench.runs() == 1
     assert committed_by_ledger(bench.ledger) == bench.emulator.spent_usd() == PRICE
     assert bench.state("cat") == ("unknown" if options else "delivered")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -66,6 +67,7 @@ class OrderContext:
         fit_inputs: gives inputs to another model, for second tries; `None` = there is no other.
         needs_approval: whether orders wait until they are approved.
         random: source of jitter.
+        sleep: pauses for so many seconds.
     """
 
     ledger: Ledger
@@ -83,6 +85,7 @@ class OrderContext:
     fit_inputs: InputFitter | None = None
     needs_approval: bool = False
     random: random.Random = field(default_factory=random.Random)
+    sleep: Callable[[float], None] = time.sleep
 
     @property
     def gate(self) -> Gate:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from decimal import Decimal
@@ -186,7 +185,7 @@ def _note_task(
         except LedgerError:
             if attempt == 0:
                 answers.keep(answer)
-            time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
+            context.sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
         else:
             return notices[0] if notices else None
     return (

@@ -27,12 +27,12 @@ from wiro_dagster.orders.standing import describe_standing
 STEADY_TIMING = Timing(
     first_look_seconds=1.0,
     sweep_pause_seconds=1.0,
-    look_maximum_seconds=5.0,
     lease_seconds=60.0,
 )
 STEADY = OrderPolicy(timing=STEADY_TIMING, resubmit_after_seconds=300.0, run_deadline_seconds=600.0)
 _SHORTEST_STEP = 1.0
 _LONGEST_STEP = 30.0
+_GROWTH = 1.3
 
 
 class Bench:
@@ -105,8 +105,11 @@ class Bench:
     def settle(
         self, seconds: float = 1800.0, *, longest_step: float = _LONGEST_STEP
     ) -> list[Order]:
-        """Ticks, reports and moves time until every order is at rest."""
-        until = self.now + seconds
+        """Tick, report and move time until every order is at rest.
+
+        While nothing moves, the steps grow: a wait of an hour takes twenty ticks.
+        """
+        until, pause, seen = self.now + seconds, _SHORTEST_STEP, []
         while True:
             self.step()
             orders = self.ledger.list_orders(collection=COLLECTION)
@@ -114,9 +117,12 @@ class Bench:
             if not due:
                 return orders
             assert self.now < until, [(o.partition, o.state, o.error, o.hold) for o in orders]
-            self.advance(min(max(min(due) - self.now, _SHORTEST_STEP), longest_step))
+            states = [order.state for order in orders]
+            pause = pause * _GROWTH if states == seen else _SHORTEST_STEP
+            seen = states
+            self.advance(min(max(min(due) - self.now, pause), longest_step))
 
-    def run(self, seconds: float, *, step: float = 10.0) -> None:
+    def run(self, seconds: float, *, step: float = 30.0) -> None:
         """Ticks and reports for that long, whether or not anything is left to do."""
         until = self.now + seconds
         while self.now < until:
