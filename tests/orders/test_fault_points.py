@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ from tests.system.campaigns.workshop import ACCOUNT, Workshop
 from wiro_dagster.api.client import WiroClient
 from wiro_dagster.emulator import Emulator
 from wiro_dagster.ledger import Ledger
+from wiro_dagster.orders import OrderPolicy
 from wiro_dagster.store import FolderStore
 
-NAMES = ("first", "second")
+BYTES = replace(STEADY, verify="bytes")
+"""Decoding a video is no step that lasts."""
 
 
 class Died(BaseException):
@@ -103,80 +106,106 @@ STORE_STEPS = (
 )
 
 
-def open_mortal(emulator: Emulator, ledger_url: str, folder: Path, fate: Fate) -> Bench:
-    """A process that may die at any step."""
+@dataclass(frozen=True)
+class Scene:
+    """Where a process dies and another one goes on: a ledger, a video store, and the orders."""
 
-    def parts(workshop: Workshop) -> dict[str, Any]:
-        ledger = MortalLedger(ledger_url, clock=workshop.clock)
-        ledger.fate = fate
-        return {
-            "ledger": ledger,
-            "client": Mortal(workshop.open_client(), CALLS, fate),
-            "store": Mortal(FolderStore(folder), STORE_STEPS, fate),
-            "threads": 1,  # one request at a time: a step has the same number in every run
-        }
+    emulator: Emulator
+    ledger_url: str
+    folder: Path
+    names: tuple[str, ...] = ("first", "second")
+    policy: OrderPolicy = BYTES
 
-    return Bench(emulator, ledger_url, folder, parts=parts)
+    def open_mortal(self, fate: Fate) -> Bench:
+        """A process that may die at any step."""
+
+        def parts(workshop: Workshop) -> dict[str, Any]:
+            ledger = MortalLedger(self.ledger_url, clock=workshop.clock)
+            ledger.fate = fate
+            return {
+                "ledger": ledger,
+                "client": Mortal(workshop.open_client(), CALLS, fate),
+                "store": Mortal(FolderStore(self.folder), STORE_STEPS, fate),
+                "threads": 1,  # one request at a time: a step has the same number in every run
+            }
+
+        return Bench(self.emulator, self.ledger_url, self.folder, parts=parts, policy=self.policy)
+
+    def play(self, fate: Fate) -> None:
+        """Work until death, have a fresh process finish, and compare everything."""
+        self.emulator.reset()
+        mortal = self.open_mortal(fate)
+        with suppress(Died):
+            for name in self.names:
+                mortal.place(name)
+            mortal.settle()
+        mortal.close()
+        bench = Bench(self.emulator, self.ledger_url, self.folder, policy=self.policy)
+        names = self.go_on(bench)
+        orders = bench.settle()
+        where = f"died at step {len(fate.steps)}: {fate.steps[-1]}"
+        assert {order.state for order in orders} == {"delivered"}, where
+        assert bench.runs() == len(orders) == len(names), where
+        bench.check_books()
+        bench.close()
+
+    def go_on(self, bench: Bench) -> tuple[str, ...]:
+        """Order what the dead process had, and what it takes to go on; the names of all orders."""
+        for name in self.names:
+            bench.place(name)
+        bench.tick()
+        bench.advance(STEADY.timing.lease_seconds + 1)
+        bench.tick()
+        if not bench.ledger.list_unanswered(ACCOUNT):
+            return self.names
+        # An order that died at its POST is sent only when the list shows a younger task of ours.
+        bench.advance(10)
+        bench.place("younger")
+        return (*self.names, "younger")
 
 
-def check(emulator: Emulator, ledger_url: str, folder: Path, fate: Fate) -> None:
-    """Works until death, then has a fresh process finish, and compares everything."""
-    emulator.reset()
-    mortal = open_mortal(emulator, ledger_url, folder, fate)
-    with suppress(Died):
-        for name in NAMES:
-            mortal.place(name)
-        mortal.settle()
-    mortal.close()
-    bench = Bench(emulator, ledger_url, folder)
-    names = finish(bench)
-    orders = bench.settle()
-    where = f"died at step {len(fate.steps)}: {fate.steps[-1]}"
-    assert {order.state for order in orders} == {"delivered"}, where
-    assert bench.runs() == len(orders) == len(names), where
-    bench.check_books()
-    bench.close()
-
-
-def finish(bench: Bench) -> tuple[str, ...]:
-    """Order what a dead process had, and what it takes to go on. Return the names of all orders."""
-    for name in NAMES:
-        bench.place(name)
-    bench.tick()
-    bench.advance(STEADY.timing.lease_seconds + 1)
-    bench.tick()
-    if not bench.ledger.list_unanswered(ACCOUNT):
-        return NAMES
-    # An order that died at its POST is sent only when the list shows a younger task of ours.
-    bench.advance(10)
-    bench.place("younger")
-    return (*NAMES, "younger")
+def play_on_sqlite(emulator: Emulator, folder: Path, fate: Fate, **scene: Any) -> None:
+    Scene(emulator, f"sqlite:///{folder}.db", folder, **scene).play(fate)
 
 
 def test_death_at_any_step_neither_pays_twice_nor_loses(emulator: Emulator, tmp_path: Path) -> None:
     """One task an order, all delivered, bytes and books equal, wherever the process dies."""
     clean = Fate()
-    check(emulator, f"sqlite:///{tmp_path / 'clean.db'}", tmp_path / "clean", clean)
+    play_on_sqlite(emulator, tmp_path / "clean", clean)
     assert {"ledger", "submit", "list_tasks", "download", "commit", "write_note"} <= set(
         clean.steps
     )
     # To die after a step is to die before the next one: the same things have lasted by then.
     for dies_at in range(1, len(clean.steps) + 1):
-        path = tmp_path / f"point{dies_at}"
-        check(emulator, f"sqlite:///{path}.db", path, Fate(dies_at))
+        play_on_sqlite(emulator, tmp_path / f"point{dies_at}", Fate(dies_at))
+
+
+def test_death_between_a_video_and_its_pictures_loses_neither(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    """Preview and poster are stored after the video: at each of these steps too."""
+    clean, scene = Fate(), {"names": ("first",), "policy": STEADY}
+    play_on_sqlite(emulator, tmp_path / "clean", clean, **scene)
+    commits = [number for number, step in enumerate(clean.steps, 1) if step == "commit"]
+    assert len(commits) == 3
+    for dies_at in range(commits[0] + 1, commits[-1] + 2):
+        play_on_sqlite(emulator, tmp_path / f"point{dies_at}", Fate(dies_at), **scene)
 
 
 def test_death_around_a_post_is_the_same_on_postgresql(
     emulator: Emulator, postgres_uri: str, tmp_path: Path
 ) -> None:
     """The two databases lock differently: before and after each POST, and at the last step."""
+
+    def play(name: str, fate: Fate) -> None:
+        with postgres_database(postgres_uri) as url:
+            Scene(emulator, url, tmp_path / name).play(fate)
+
     clean = Fate()
-    with postgres_database(postgres_uri) as url:
-        check(emulator, url, tmp_path / "clean", clean)
+    play("clean", clean)
     posts = [number for number, step in enumerate(clean.steps, 1) if step == "submit"]
     for dies_at in (*posts, *(number + 1 for number in posts), len(clean.steps)):
-        with postgres_database(postgres_uri) as url:
-            check(emulator, url, tmp_path / f"point{dies_at}", Fate(dies_at))
+        play(f"point{dies_at}", Fate(dies_at))
 
 
 def test_mortal_parts_have_the_methods_they_stand_for() -> None:
