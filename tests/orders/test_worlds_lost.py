@@ -210,7 +210,7 @@ def test_two_ledgers_of_one_account_leave_each_others_tasks(
     production.settle()
     assert production.state("cat") == "delivered"
     assert bench.emulator.billable_tasks() == 1
-    assert list_book_errors(production.ledger, production.emulator) == []
+    assert list_book_errors(production.ledger, production.emulator) == {}
 
 
 def test_a_batch_of_images_with_one_text_comes_home(open_bench: OpenBench, tmp_path: Path) -> None:

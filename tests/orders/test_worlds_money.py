@@ -161,7 +161,7 @@ def test_a_task_that_nobody_explains_is_told(
         bench.settle()
     bench.run(700)
     assert any(theirs in line for line in bench.told())
-    assert list_book_errors(bench.ledger, bench.emulator) == []
+    assert list_book_errors(bench.ledger, bench.emulator) == {}
 
 
 def test_a_task_with_a_callback_of_others_is_theirs(open_bench: OpenBench) -> None:

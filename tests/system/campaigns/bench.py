@@ -156,7 +156,7 @@ class Bench:
 
     def check_books(self) -> None:
         """Every task is in one submission, at its true cost, and the bytes we own are Wiro's."""
-        assert list_book_errors(self.ledger, self.emulator) == []
+        assert list_book_errors(self.ledger, self.emulator) == {}
         assert spent_by_ledger(self.ledger) == self.emulator.spent_usd()
         tasks = {task["id"]: task for task in self.emulator.tasks()}
         for order in self.ledger.list_orders():

@@ -24,7 +24,12 @@ TIMING = Timing(
     lease_seconds=10.0,
     recover_first_seconds=0.5,
     recover_pause_seconds=2.0,
+    settle_seconds=2.0,
+    settle_missing_seconds=5.0,
     pause_seconds=1.0,
+    retry_maximum_seconds=5.0,
+    audit_pause_seconds=10.0,
+    cost_recheck_seconds=(1.0, 3.0, 10.0),
 )
 POLICY = OrderPolicy(resubmit_after_seconds=12.0, timing=TIMING)
 
@@ -38,7 +43,7 @@ defs = dg.Definitions.merge(
                 api_key=dg.EnvVar("WIRO_API_KEY"),
                 api_secret=dg.EnvVar("WIRO_API_SECRET"),
                 base_url=os.environ["WIRO_BASE_URL"],
-                cdn_hosts=[os.environ["WIRO_CDN_HOSTS"]],
+                cdn_hosts=os.environ["WIRO_CDN_HOSTS"].split(","),
             ),
             "wiro_ledger": LedgerResource(
                 url=os.environ["WIRO_LEDGER_URL"], daily_budget_usd="1000"

@@ -163,19 +163,23 @@ def committed_by_ledger(ledger: Ledger) -> Decimal:
     return found or Decimal(0)
 
 
-def list_book_errors(ledger: Ledger, emulator: EmulatorControl) -> list[str]:
-    """Hold the books against the emulator's own: each task in one submission, at its true cost."""
+def list_book_errors(ledger: Ledger, emulator: EmulatorControl) -> dict[str, str]:
+    """Hold the books against the emulator's own: each task in one submission, at its true cost.
+
+    Returns:
+        What is wrong, by task.
+    """
     records = {str(record.task_id): record for record in ledger.list_submissions(with_task=True)}
-    errors = []
+    errors = {}
     for task in emulator.tasks():
         if task["origin"] == "foreign":
             continue
         record, cost = records.pop(task["id"], None), Decimal(task["cost_usd"])
         if record is None:
-            errors.append(f"task {task['id']} ({cost} USD) is in no submission")
+            errors[task["id"]] = f"{cost} USD, in no submission"
         elif task["has_ended"] and (record.cost_usd or Decimal(0)) != cost:
-            errors.append(f"task {task['id']} cost {cost} USD; the books say {record.cost_usd}")
-    return errors + [f"task {task_id} is on the books and is not ours" for task_id in records]
+            errors[task["id"]] = f"cost {cost} USD; the books say {record.cost_usd}"
+    return errors | dict.fromkeys(records, "on the books and not ours")
 
 
 _NO_FAULT = "moved"  # the emulator spoils no download that was redirected already

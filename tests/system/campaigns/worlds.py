@@ -19,12 +19,18 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from tests.simulation.emulator import SimulatedEmulator
 from tests.support.postgres import chosen_database
 from tests.system.campaigns.bench import Bench
 from tests.system.campaigns.operator import Operator
+from tests.system.campaigns.told import (
+    HIDING,
+    charged_beyond_quotes,
+    list_costs_told,
+    list_own_tasks,
+    list_told,
+)
 from tests.system.campaigns.workshop import COLLECTION, PRICE, list_book_errors
 from wiro_dagster.emulator.worlds.periods import PERIOD_WORLDS
 from wiro_dagster.emulator.worlds.tasks import TASK_WORLDS
@@ -39,11 +45,6 @@ _WORK_SECONDS = 2 * 3600.0
 _SHORTEST_STEP, _LONGEST_STEP = 1.0, 60.0
 _POLICY = OrderPolicy(resubmit_after_seconds=300.0, verify="bytes")
 _IN_MEMORY = Path("/dev/shm")
-_CHARGED_MORE = ("cost_above_price", "cost_changes", "price_doubled", "twin", ALL)
-"""Here Wiro charges more than it states: what is under way may pass a budget."""
-
-_HIDDEN = ("listed_never", ALL)
-"""Here the list hides tasks for ever: a second POST is possible, and both are on the books."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Row:
         book_errors: tasks at another cost than Wiro's.
         silent_errors: those of them that the user is not told of.
         over_usd: by how much what Wiro charged passed the budget.
+        beyond_usd: what Wiro charged that no quote stated.
         decisions: how often the user had to decide.
         seconds: how long the row took, in seconds of one core.
     """
@@ -75,17 +77,22 @@ class Row:
     book_errors: int
     silent_errors: int
     over_usd: Decimal
+    beyond_usd: Decimal
     decisions: int
     seconds: float
 
     @property
     def is_right(self) -> bool:
-        """Whether nothing was paid twice, lost, or kept from the user."""
+        """Whether nothing was paid twice, lost, or kept from the user.
+
+        Where the list hides tasks for ever, a second POST is possible, and both are on the books.
+        What Wiro charges beyond its quotes may pass the budget, and nothing else.
+        """
         return (
-            (self.twice == 0 or self.world in _HIDDEN)
+            (self.twice == 0 or self.world in (*HIDING, ALL))
             and self.untold == 0
             and self.silent_errors == 0
-            and (self.over_usd <= 0 or self.world in _CHARGED_MORE)
+            and (self.over_usd <= self.beyond_usd)
         )
 
     def __str__(self) -> str:
@@ -173,17 +180,12 @@ def _compare(
 ) -> Row:
     orders = bench.ledger.list_orders()
     by_task = {order.task_id: order for order in orders if order.task_id is not None}
-    tasks = [task for task in bench.emulator.tasks() if task["origin"] != "foreign"]
+    tasks = list_own_tasks(bench.emulator)
     billed = [task for task in tasks if Decimal(task["cost_usd"]) > 0]
     twins = sum(task["origin"] == "twin" for task in tasks)
     unowned = [task for task in billed if not _is_owned(by_task.get(task["id"]))]
-    told = _list_told(bench) | _list_lost(bench, tasks)
+    told, costs_told = list_told(bench.ledger, tasks), list_costs_told(bench.ledger, tasks)
     errors = list_book_errors(bench.ledger, bench.emulator)
-    account = bench.desk.context.account
-    known = {str(record.task_id) for record in bench.ledger.list_unstated(account)}
-    known |= _list_lost(bench, tasks)
-    known |= {change.task_id for change in bench.ledger.list_differences(account)}
-    known |= {str(order.task_id) for order in orders if _is_dearer(order)}
     return Row(
         world=world,
         orders=count + 1,
@@ -193,8 +195,9 @@ def _compare(
         unowned=len(unowned),
         untold=sum(task["id"] not in told for task in unowned),
         book_errors=len(errors),
-        silent_errors=sum(not any(task_id in error for task_id in known) for error in errors),
+        silent_errors=len(errors.keys() - costs_told),
         over_usd=over_usd,
+        beyond_usd=charged_beyond_quotes(tasks, PRICE),
         decisions=operator.decisions.total(),
         seconds=seconds,
     )
@@ -202,27 +205,6 @@ def _compare(
 
 def _is_owned(order: Order | None) -> bool:
     return order is not None and order.is_owned
-
-
-def _is_dearer(order: Order) -> bool:
-    return (order.cost_usd or Decimal(0)) > (order.quote_usd or Decimal(0))
-
-
-def _list_told(bench: Bench) -> set[str]:
-    """Return the tasks that a check or a failed run names to the user."""
-    context = bench.desk.context
-    orders = [*bench.ledger.list_failed(COLLECTION), *bench.desk.list_standing()]
-    strays = bench.ledger.list_strays(context.account)
-    return {str(order.task_id) for order in orders} | {stray.task_id for stray in strays}
-
-
-def _list_lost(bench: Bench, tasks: Sequence[dict[str, Any]]) -> set[str]:
-    """Return the tasks of POSTs that are on the books as lost, at their ceiling."""
-    records = bench.ledger.list_submissions()
-    lost = [record.marker for record in records if record.outcome == "open"]
-    return {
-        task["id"] for task in tasks if any(marker in str(task["callbackurl"]) for marker in lost)
-    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

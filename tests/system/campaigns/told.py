@@ -1,0 +1,68 @@
+"""What the user is told of tasks that were paid for and brought nothing, or at another cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from tests.system.campaigns.workshop import COLLECTION
+from wiro_dagster.emulator import EmulatorControl
+from wiro_dagster.ledger import Ledger, Order
+from wiro_dagster.orders.standing import LIMIT_SECONDS
+
+Task = dict[str, Any]
+
+HIDING = frozenset({"listed_never"})
+"""Worlds in which the list hides a task for ever: its order may be sent a second time."""
+
+
+def list_own_tasks(emulator: EmulatorControl) -> list[Task]:
+    """Return all tasks but those of other users of the account."""
+    return [task for task in emulator.tasks() if task["origin"] != "foreign"]
+
+
+def list_told(ledger: Ledger, tasks: Sequence[Task]) -> set[str]:
+    """Return the tasks without a video that a check or a failed run names to the user."""
+    now = ledger.clock()
+    standing = ledger.list_standing(
+        [COLLECTION], {state: now - age for state, age in LIMIT_SECONDS.items()}, limit=100_000
+    )
+    told = {str(order.task_id) for order in [*ledger.list_failed(COLLECTION), *standing]}
+    for account in _list_accounts(ledger):
+        told |= {stray.task_id for stray in ledger.list_strays(account)}
+    return told | _list_lost(ledger, tasks)
+
+
+def list_costs_told(ledger: Ledger, tasks: Sequence[Task]) -> set[str]:
+    """Return the tasks of which the user is told that their cost is not as it should be."""
+    told = {str(order.task_id) for order in ledger.list_orders() if _is_dearer(order)}
+    for account in _list_accounts(ledger):
+        told |= {str(record.task_id) for record in ledger.list_unstated(account)}
+        told |= {change.task_id for change in ledger.list_differences(account)}
+    return told | _list_lost(ledger, tasks)
+
+
+def charged_beyond_quotes(tasks: Sequence[Task], quote_usd: Decimal) -> Decimal:
+    """Return what Wiro charged that no quote stated, twins of a gateway included."""
+    charged = (
+        Decimal(task["cost_usd"]) - (Decimal(0) if task["origin"] == "twin" else quote_usd)
+        for task in tasks
+    )
+    return sum((amount for amount in charged if amount > 0), Decimal(0))
+
+
+def _list_accounts(ledger: Ledger) -> set[str]:
+    return {order.account for order in ledger.list_orders()}
+
+
+def _is_dearer(order: Order) -> bool:
+    return (order.cost_usd or Decimal(0)) > (order.quote_usd or Decimal(0))
+
+
+def _list_lost(ledger: Ledger, tasks: Sequence[Task]) -> set[str]:
+    """Return the tasks of POSTs that are on the books as lost, at their ceiling."""
+    lost = {record.marker for record in ledger.list_submissions() if record.outcome == "open"}
+    return {
+        task["id"] for task in tasks if any(marker in str(task["callbackurl"]) for marker in lost)
+    }
