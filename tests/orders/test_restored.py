@@ -16,8 +16,8 @@ from tests.system.campaigns.bench import STEADY, Bench
 from tests.system.campaigns.workshop import make_prompt
 from wiro_dagster.ledger.budget import BudgetLimits
 from wiro_dagster.orders import OrderContext
-from wiro_dagster.orders.evidence import list_witnesses
 from wiro_dagster.orders.permission import record_purchase
+from wiro_dagster.orders.witness import list_witnesses
 from wiro_dagster.store import FolderStore
 
 LONG = 3 * STEADY.resubmit_after_seconds

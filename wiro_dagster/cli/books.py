@@ -11,13 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+import dagster as dg
 
 from wiro_dagster.cli.account import build_catalogue, open_client
 from wiro_dagster.cli.ledger_option import create_ledger, ledger_option, open_ledger
+from wiro_dagster.defs.evidence import read_event_log
 from wiro_dagster.ledger import Ledger, OrderRequest
 from wiro_dagster.orders import OrderContext
 from wiro_dagster.orders.audit import Audit, audit
-from wiro_dagster.orders.evidence import Rebuild, rebuild
+from wiro_dagster.orders.evidence import EventLog, Rebuild, rebuild
 from wiro_dagster.orders.models import Models
 from wiro_dagster.orders.requests import build_request
 from wiro_dagster.prompts import load_prompt_file
@@ -58,12 +60,15 @@ def ledger_command() -> None:
 @click.option("--collection", default="video", show_default=True, help="The video asset's key.")
 @click.option("--force", is_flag=True, help="Buy again although the evidence may be incomplete.")
 def rebuild_command(url: str | None, collection: str, *, force: bool) -> None:
-    """Fill the ledger from the evidence: the video store's notes and Wiro's list of tasks.
+    """Fill the ledger from the evidence: the event log, the store's notes, Wiro's list of tasks.
+
+    Dagster's event log is read if DAGSTER_HOME is set.
 
     The exit status is 0 if the ledger may buy again, and 1 if the evidence is in doubt.
     """
     with open_context(create_ledger(url), collection=collection) as context:
-        found = rebuild(context, _list_requests(context), force=force)
+        events = _read_event_log(context)
+        found = rebuild(context, _list_requests(context), events=events, force=force)
         behind = context.ledger.identity().behind
     click.echo(_describe_rebuild(found))
     if found.doubts and not force:
@@ -85,6 +90,13 @@ def open_context(ledger: Ledger, *, collection: str = "video") -> Iterator[Order
             account=ledger.find_account_of_key(key_hash) or key_hash,
             collection=collection,
         )
+
+
+def _read_event_log(context: OrderContext) -> EventLog | None:
+    if not os.environ.get("DAGSTER_HOME"):
+        return None
+    with dg.DagsterInstance.get() as instance:
+        return read_event_log(instance, context)
 
 
 def _list_requests(context: OrderContext) -> list[OrderRequest]:

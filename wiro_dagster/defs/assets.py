@@ -9,6 +9,7 @@ import dagster as dg
 
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.desks import load_prompts
+from wiro_dagster.defs.evidence import hear_event_log
 from wiro_dagster.defs.failures import fail_with_reasons, is_failure_run, raise_failures
 from wiro_dagster.defs.metadata import CODE_VERSION
 from wiro_dagster.defs.missing import add_up_missing
@@ -74,6 +75,7 @@ def build_video_order_asset(collection: VideoCollection) -> dg.AssetsDefinition:
     )
     def video_order(context: dg.AssetExecutionContext, config: OrderConfig) -> StepEvents:
         reporter = Reporter.in_run(context, collection)
+        hear_event_log(reporter)
         prompts = _load_prompts(context, collection)
         if config.dry_run:
             _log_prices(context, reporter, prompts)
@@ -122,6 +124,7 @@ def build_video_asset(collection: VideoCollection) -> dg.AssetsDefinition:
     )
     def video(context: dg.AssetExecutionContext) -> StepEvents:
         reporter = Reporter.in_run(context, collection)
+        hear_event_log(reporter)
         if is_failure_run(context):
             fail_with_reasons(context, reporter)
             return

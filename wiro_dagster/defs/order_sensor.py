@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from dataclasses import replace
+from functools import partial
 
 import dagster as dg
 
@@ -12,6 +13,7 @@ from wiro_dagster.catalogue.suggestions import counted
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.desks import load_prompts
 from wiro_dagster.defs.ended import claim_ended, report_orphans
+from wiro_dagster.defs.evidence import find_events, hear_event_log
 from wiro_dagster.defs.failures import failure_job_name, request_failure_runs
 from wiro_dagster.defs.order_checks import (
     LISTED_ORDERS,
@@ -77,6 +79,7 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
         before = OrderCursor.from_text(context.cursor)
         # The daemon writes a tick's events before its cursor, so what the cursor names is written.
         desk.context.ledger.mark_lease_reported(before.lease)
+        hear_event_log(reporter)
         show_missing(reporter)
         delivered: list[int] = []
 
@@ -220,7 +223,7 @@ def rebuild_if_behind(context: dg.SensorEvaluationContext, reporter: Reporter) -
         prompts = load_prompts(reporter.collection, context.resources, reporter.instance)
     except InputError as error:
         return [f"The ledger cannot be rebuilt without its prompts: {error}"]
-    notice = reporter.desk.rebuild(prompts.prompts)
+    notice = reporter.desk.rebuild(prompts.prompts, partial(find_events, reporter))
     return [] if notice is None else [notice]
 
 

@@ -20,7 +20,7 @@ from wiro_dagster.ledger import AccountProblem, Order, OrderRequest, Placement
 from wiro_dagster.orders.answers import AnswerSpool
 from wiro_dagster.orders.collect import collect_order, is_in_store
 from wiro_dagster.orders.context import OrderContext
-from wiro_dagster.orders.evidence import rebuild, restore_owned
+from wiro_dagster.orders.evidence import EventLog, rebuild, restore_owned
 from wiro_dagster.orders.lease import LeaseKeeper
 from wiro_dagster.orders.permission import learn_account, use_known_account
 from wiro_dagster.orders.purchases import Purchases
@@ -187,11 +187,14 @@ class OrderDesk:
             report.notices += pool.take_notices()
         return report
 
-    def rebuild(self, prompts: Mapping[str, Prompt]) -> str | None:
+    def rebuild(
+        self, prompts: Mapping[str, Prompt], find_events: Callable[[], EventLog] = EventLog
+    ) -> str | None:
         """Fill a ledger that is behind its witnesses from the evidence, if that is unambiguous.
 
         Args:
             prompts: what is wanted now, by partition.
+            find_events: reads Dagster's event log.
 
         Returns:
             A notice; `None` if it is not time for another try.
@@ -202,7 +205,7 @@ class OrderDesk:
         self._rebuilt_at = now
         requests = [build_request(self.context, key, prompt) for key, prompt in prompts.items()]
         try:
-            found = rebuild(self.context, requests)
+            found = rebuild(self.context, requests, events=find_events())
         except (ApiError, StoreError) as error:
             return f"The ledger could not be rebuilt yet: {error}"
         doubts = "; ".join(found.doubts)

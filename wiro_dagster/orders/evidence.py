@@ -1,18 +1,16 @@
 """Evidence outside the ledger: the ledger is never the only witness of what was bought.
 
-Two kinds of notes are kept in the video store. A ledger's witness says how far its sequence had
-come before each purchase, so that a ledger that is new, replaced or restored from a backup is
-recognized before it buys. An order's note says what was bought and which files it became, so that
-an owned video is never bought again, whatever became of the ledger.
+An order's note in the video store says what was bought and which files it became, so that an owned
+video is never bought again, whatever became of the ledger. Dagster's event log says the same.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 from wiro_dagster.errors import StoreError
@@ -21,6 +19,7 @@ from wiro_dagster.ledger.order import live_key
 from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.strays import find_origin
 from wiro_dagster.orders.task_list import list_tasks_since
+from wiro_dagster.orders.witness import list_fresh_witnesses, list_witnesses
 
 _log = logging.getLogger("wiro_dagster")
 
@@ -68,72 +67,17 @@ class Rebuild:
     doubts: list[str] = field(default_factory=list)
 
 
-# ---- the ledger's witness ----
+@dataclass(frozen=True)
+class EventLog:
+    """What Dagster's event log says of a collection.
 
-
-def write_witness(context: OrderContext) -> None:
-    """Record how far the ledger has come, before anything is sent.
-
-    Processes that buy at once may write in any order. Each looks at the ledger once more after it
-    has written, so whoever writes last writes the newest.
-
-    Raises:
-        StoreError: the store cannot keep it; then nothing may be bought.
+    Args:
+        videos: one note for each video that it shows, like those in the store.
+        witnesses: the ledger that wrote its newest event, as a store's witness has it.
     """
-    identity, written = context.ledger.identity(), -1
-    while written < identity.sequence:
-        context.store.write_note(
-            _witness_name(context, identity.ledger_id),
-            {
-                "ledger_id": identity.ledger_id,
-                "collection": context.collection,
-                "sequence": identity.sequence,
-                "written_at": context.now(),
-            },
-        )
-        written, identity = identity.sequence, context.ledger.identity()
 
-
-def find_contradiction(context: OrderContext) -> str | None:
-    """Return why the witnesses do not trust this ledger; `None` if they agree with it.
-
-    Raises:
-        StoreError: the store cannot be read.
-    """
-    identity = context.ledger.identity()
-    own = context.store.read_note(_witness_name(context, identity.ledger_id))
-    if own is not None:
-        if int(own.get("sequence", 0)) > identity.sequence:
-            return (
-                "The ledger is older than its witness in the video store: it was restored from a "
-                "backup. Nothing is bought until its missing orders are back. Run "
-                "`wiro-dagster ledger rebuild`."
-            )
-        return None
-    others = [
-        witness
-        for witness in list_witnesses(context)
-        if witness.get("ledger_id") not in identity.absorbed
-    ]
-    if others:
-        return (
-            f"Another ledger ({others[0].get('ledger_id')}) has bought videos for the collection "
-            f"{context.collection} into this video store: this ledger is new, or the wrong one. "
-            "Nothing is bought until its orders are taken over. Check WIRO_LEDGER_URL, or run "
-            "`wiro-dagster ledger rebuild`."
-        )
-    return None
-
-
-def list_witnesses(context: OrderContext) -> list[Mapping[str, Any]]:
-    """Return the witnesses of all ledgers that bought for this collection into this store."""
-    prefix = f"ledgers/{_digest(context.collection)}-"
-    notes = (context.store.read_note(name) for name in context.store.list_notes(prefix))
-    return [note for note in notes if note is not None]
-
-
-def _witness_name(context: OrderContext, ledger_id: str) -> str:
-    return f"ledgers/{_digest(context.collection)}-{ledger_id}"
+    videos: tuple[Mapping[str, Any], ...] = ()
+    witnesses: tuple[Mapping[str, Any], ...] = ()
 
 
 # ---- the notes of orders ----
@@ -210,13 +154,18 @@ def _note_name(key: str) -> str:
 
 
 def rebuild(
-    context: OrderContext, requests: Iterable[OrderRequest], *, force: bool = False
+    context: OrderContext,
+    requests: Iterable[OrderRequest],
+    *,
+    events: EventLog | None = None,
+    force: bool = False,
 ) -> Rebuild:
-    """Fill the ledger from the evidence: the store's notes, and Wiro's list of tasks.
+    """Fill the ledger from the evidence: the store's notes, the event log, Wiro's list of tasks.
 
     Args:
         context: of the collection.
         requests: what the present prompts ask for.
+        events: what Dagster's event log says, if it is at hand.
         force: the user says that the evidence is complete, whatever is in doubt.
 
     Raises:
@@ -224,8 +173,8 @@ def rebuild(
         ApiError: Wiro's list cannot be read.
     """
     found = Rebuild()
-    for name in context.store.list_notes("orders/"):
-        note = context.store.read_note(name)
+    stored = map(context.store.read_note, context.store.list_notes("orders/"))
+    for note in chain(stored, () if events is None else events.videos):
         if note is not None and note.get("collection") == context.collection:
             order = _restore(context, note)
             found.owned += [] if order is None else [order]
@@ -233,11 +182,12 @@ def rebuild(
     # With nothing on the books, no task can prove the list; its own order and total can.
     found.doubts += [doubt for doubt in listing.doubts if "that we know" not in doubt]
     _follow_marked(context, requests, listing.tasks, found)
-    found.doubts += _list_fresh_witnesses(context)
+    found.doubts += list_fresh_witnesses(context)
     if force or not found.doubts:
         own = context.ledger.identity().ledger_id
         context.ledger.absorb(own, sequence=0)
-        for witness in list_witnesses(context):
+        told = () if events is None else events.witnesses
+        for witness in (*list_witnesses(context), *told):
             sequence = int(witness.get("sequence", 0)) if witness.get("ledger_id") == own else 0
             context.ledger.absorb(str(witness.get("ledger_id")), sequence=sequence)
     return found
@@ -289,28 +239,12 @@ def _follow_marked(
         )
 
 
-def _list_fresh_witnesses(context: OrderContext) -> list[str]:
-    """A ledger that bought a moment ago may have tasks that are not listed yet."""
-    fresh = context.now() - context.policy.resubmit_after_seconds
-    absorbed = context.ledger.identity().absorbed
-    return [
-        f"ledger {witness.get('ledger_id')} bought something in the last "
-        f"{context.policy.resubmit_after_seconds:g} s, which Wiro may not list yet"
-        for witness in list_witnesses(context)
-        if float(witness.get("written_at", 0)) > fresh and witness.get("ledger_id") not in absorbed
-    ]
-
-
 def note_or_warn(context: OrderContext, order: Order, files: Iterable[Mapping[str, Any]]) -> None:
     """Write an order's note; a store that refuses it harms nothing that is owned already."""
     try:
         write_order_note(context, order, files)
     except StoreError as error:
         _log.warning("%s: its note could not be written: %s", order.name, error)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _text(amount: Decimal | None) -> str | None:

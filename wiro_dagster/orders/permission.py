@@ -9,7 +9,7 @@ from wiro_dagster.errors import ApiError, NotFound, StoreError
 from wiro_dagster.ledger import Order
 from wiro_dagster.ledger.account_state import find_clock_objection, is_clock_right
 from wiro_dagster.orders.context import OrderContext
-from wiro_dagster.orders.evidence import find_contradiction, write_witness
+from wiro_dagster.orders.witness import find_contradiction, write_witness
 
 _EVIDENCE_SECONDS = 60.0
 """How often the ledger's witness is read."""

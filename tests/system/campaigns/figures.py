@@ -176,7 +176,7 @@ def _count_duplicates(tasks: Sequence[Task], orders: Sequence[Order]) -> int:
         prompt = str(task["parameters"].get("prompt", ""))
         if task["origin"] == "run":
             made[prompt] += 1
-            hidden[prompt] += bool(HIDING.intersection(task["script"]["worlds"]))
+            hidden[prompt] += bool(HIDING.intersection(task["script"].get("worlds", ())))
     return sum(max(0, count - asked[prompt] - hidden[prompt]) for prompt, count in made.items())
 
 
