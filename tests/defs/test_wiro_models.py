@@ -15,6 +15,7 @@ from tests.support.project import Project
 from wiro_dagster import ModelResult, WiroModels
 from wiro_dagster.defs.asset_files import find_newest
 from wiro_dagster.defs.wiro_models import ModelRequest
+from wiro_dagster.errors import OrderFailed
 
 PICTURE = "bytedance/seedream-v4-5"
 FILM = "minimax/hailuo-2-3"
@@ -201,6 +202,46 @@ def test_a_failed_task_fails_the_step_with_wiros_reason_and_cost(project: Projec
     again = materialize(project, running(FILM, prompt="A fox"), partition=None)
     assert "is not ordered again" in reason(again)[0]
     assert len(tasks(project)) == 1
+
+
+def test_a_failure_that_cost_nothing_may_be_asked_for_again(project: Project) -> None:
+    """The words fit an asset of the user's own: there is no `video_order`."""
+    project.emulator.script_task(outcome="fail", reason="The model is broken")
+    words, metadata = reason(materialize(project, running(FILM, prompt="A fox"), partition=None))
+    assert words.startswith("Failed: The model is broken. Ask for it again")
+    assert metadata["wiro/cost_usd"] == 0
+    assert materialize(project, running(FILM, prompt="A fox"), partition=None).success
+    assert len(tasks(project)) == 2
+
+
+def test_a_lost_ledger_does_not_buy_again_what_the_store_has(project: Project) -> None:
+    """The notes beside the files say what was bought."""
+    assert materialize(project, portrait).success
+    project.ledger_url = f"sqlite:///{project.folder / 'another.db'}"
+    assert materialize(project, portrait).success
+    assert tasks(project) == [PICTURE]
+
+
+@pytest.mark.parametrize("cancel", [True, False])
+def test_a_terminated_run_leaves_its_task_unless_it_is_told_to_cancel(
+    project: Project, *, cancel: bool
+) -> None:
+    """What was not sent yet is dropped in any case."""
+    project.emulator.change_settings(task_seconds=30.0)
+    models = quick_models(project, wait_deadline_seconds=0.01)
+    wanted = ModelRequest(PICTURE, "A fox")
+    prompt = models.read_prompt(wanted, "fox")
+    sent = models.open_run(wanted, prompt, "sent", waiter="run", log=print)
+    with pytest.raises(OrderFailed, match="The order continues"):
+        sent.finish()
+    sent.drop("Terminated.", cancel=cancel)
+    unsent = models.open_run(wanted, prompt, "unsent", waiter="run", log=print)
+    unsent.place()
+    unsent.drop("Terminated.", cancel=cancel)
+    stops = {order.collection: order.stop_state for order in project.ledger.list_orders()}
+    assert stops["sent"] == ("cancelled" if cancel else None)
+    states = {order.collection: order.state for order in project.ledger.list_orders()}
+    assert states == {"sent": "running", "unsent": "cancelled"}
 
 
 def test_a_second_try_by_policy_gives_the_file(project: Project) -> None:

@@ -96,7 +96,7 @@ class ModelRun:
             )
         ledger.mark_reported([order.id])
         if not order.is_owned:
-            self._fail(order, describe_state(order))
+            self._fail(order, _describe_end(order))
         result = self._build_result(order)
         self._refuse_wrong_kind(order, result)
         for check, problem in result.problems.items():
@@ -153,7 +153,7 @@ class ModelRun:
 
     def _log_state(self, order: Order) -> None:
         problem = self.desk.find_problem()
-        state = describe_state(order)
+        state = _describe_end(order) if order.is_settled else describe_state(order)
         if order.state == "ordered" and problem is not None:
             state = describe_problem(problem)
         if state != self._logged:
@@ -229,3 +229,13 @@ class ModelRun:
         tries = self.desk.context.ledger.list_tries(order)
         costs = [each.cost_usd for each in tries if each.cost_usd is not None]
         raise OrderFailed(reason, order_id=order.id, cost_usd=sum(costs, Decimal(0)))
+
+
+def _describe_end(order: Order) -> str:
+    """Say how an order ended, and what to do in an asset of the user's own or on a terminal."""
+    is_free = order.state in ("failed", "cancelled") and not order.is_billed_failure
+    if not is_free or order.superseded_by is not None:
+        return describe_state(order)
+    how = "Failed" if order.state == "failed" else "Cancelled"
+    reason = (order.error or "no reason given").rstrip(".")
+    return f"{how}: {reason}. Ask for it again to try once more."
