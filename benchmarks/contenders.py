@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ from wiro_dagster.cli.project import emulator_environment
 from wiro_dagster.emulator import Emulator
 from wiro_dagster.ledger import Ledger
 
-VIDEO = dg.AssetKey("video")
+VIDEO, PROMPT = dg.AssetKey("video"), dg.AssetKey("prompt")
 _LONGEST_SECONDS = 1_800.0
 _WORKSPACE = """load_from:
   - python_module:
@@ -58,6 +59,11 @@ class Outcome:
     megabytes: float
 
 
+def end_with_stacks() -> None:
+    """Let SIGTERM end this process the orderly way: with the processes that it started."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped."))
+
+
 def run_script(emulator: Emulator, folder: Path, count: int) -> Outcome:
     """Run the plain script."""
     prompts = _write_texts(folder, count)
@@ -90,6 +96,77 @@ def run_script(emulator: Emulator, folder: Path, count: int) -> Outcome:
 
 def run_plain_dagster(emulator: Emulator, folder: Path, count: int) -> Outcome:
     """Run the plain Dagster project: webserver, daemon, code server and one run."""
+    with open_plain_dagster(emulator, folder, count) as stack:
+        before, started = stack.tree.cpu_seconds(), time.monotonic()
+        stack.make_all("video", count)
+        cpu, wall = stack.tree.cpu_seconds() - before, time.monotonic() - started
+        shown = [at for _, at in _list_videos(stack.instance)]
+    # Dagster materializes all of them when the run ends, in any order.
+    ends = sorted(task["ends_at"] for task in emulator.tasks())
+    arrivals = sorted(at - end for at, end in zip(sorted(shown), ends, strict=True))
+    calls, most = _count_calls(emulator), stack.tree.most_megabytes()
+    return Outcome("plain Dagster", count, 0.0, cpu, wall, calls, [], arrivals, most)
+
+
+def run_ours(emulator: Emulator, folder: Path, count: int) -> Outcome:
+    """Run the product's ready project: webserver, daemon, code server, a run that orders."""
+    with open_ours(emulator, folder, count) as stack:
+        calls, before, started = (
+            _count_calls(emulator),
+            stack.tree.cpu_seconds(),
+            time.monotonic(),
+        )
+        stack.make_all("video_order", count)
+        cpu, wall = stack.tree.cpu_seconds() - before, time.monotonic() - started
+        shown = dict(_list_videos(stack.instance))
+    ledger = Ledger(_ledger_url(folder))
+    seen = {str(order.task_id): order.ended_at or 0.0 for order in ledger.list_orders()}
+    ledger.close()
+    return Outcome(
+        "wiro_dagster",
+        count,
+        stack.preparing,
+        cpu,
+        wall,
+        _count_calls(emulator) - calls,
+        _delays(emulator, seen),
+        _delays(emulator, shown),
+        stack.tree.most_megabytes(),
+    )
+
+
+@dataclass
+class Stack:
+    """Webserver, daemon and code server of a project whose partitions are there.
+
+    Args:
+        dev: drives them.
+        tree: their processes.
+        instance: has the event log.
+        preparing: CPU time from the loaded code location to the partitions.
+    """
+
+    dev: DagsterDev
+    tree: ProcessTree
+    instance: dg.DagsterInstance
+    preparing: float = 0.0
+
+    def make_all(self, asset: str, count: int) -> None:
+        """Materialize an asset for all partitions in one run, and wait for all videos."""
+        self.dev.launch_run(asset, self.dev.partition_keys("video"))
+        _wait(lambda: len(self.instance.get_materialized_partitions(VIDEO)) == count)
+
+    def wait_for_partitions(self, count: int) -> None:
+        """Wait until the code location is loaded and has its partitions."""
+        _wait(lambda: self.dev.partition_keys("video") is not None)
+        loaded = self.tree.cpu_seconds()
+        _wait(lambda: len(self.dev.partition_keys("video")) == count)
+        self.preparing = self.tree.cpu_seconds() - loaded
+
+
+@contextmanager
+def open_plain_dagster(emulator: Emulator, folder: Path, count: int) -> Iterator[Stack]:
+    """Start the plain Dagster project."""
     workspace = folder / "workspace.yaml"
     workspace.write_text(_WORKSPACE.format(folder=ROOT))
     settings = {
@@ -97,77 +174,43 @@ def run_plain_dagster(emulator: Emulator, folder: Path, count: int) -> Outcome:
         "PLAIN_PROMPTS": str(_write_texts(folder, count)),
         "PLAIN_FOLDER": str(folder / "out"),
     }
-    with _stack(folder, settings, workspace) as (dev, tree, instance):
-        keys = _wait_for_partitions(dev, count)
-        preparing, started, began_at = tree.cpu_seconds(), time.monotonic(), time.time()
-        dev.launch_run("video", keys)
-        _wait(lambda: len(instance.get_materialized_partitions(VIDEO)) == count)
-        cpu, wall = tree.cpu_seconds() - preparing, time.monotonic() - started
-        shown = {key: at for key, _, at in _list_videos(instance)}
-    # Dagster materializes all of them when the run ends, in any order.
-    ends = sorted(task["ends_at"] for task in emulator.tasks())
-    arrivals = sorted(at - end for at, end in zip(sorted(shown.values()), ends, strict=True))
-    assert began_at < ends[0]
-    calls = _count_calls(emulator)
-    return Outcome(
-        "plain Dagster", count, 0.0, cpu, wall, calls, [], arrivals, tree.most_megabytes()
-    )
+    with _open_stack(folder, settings, workspace) as stack:
+        stack.wait_for_partitions(count)
+        yield stack
 
 
-def run_ours(emulator: Emulator, folder: Path, count: int) -> Outcome:
-    """Run the product's ready project: webserver, daemon, code server, a run that orders."""
+@contextmanager
+def open_ours(emulator: Emulator, folder: Path, count: int) -> Iterator[Stack]:
+    """Start the product's ready project, and wait until its prompts are known."""
     prompts = [{"id": f"v{n:05}", "prompt": text} for n, text in enumerate(_texts(count))]
     given = {"defaults": {"model": "minimax/hailuo-2-3"}, "prompts": prompts}
     (folder / "prompts.yaml").write_text(yaml.safe_dump(given))
-    ledger_url = f"sqlite:///{folder / 'ledger.db'}"
     settings = {
         **emulator_environment(emulator),
         "WIRO_PROMPT_FILE": str(folder / "prompts.yaml"),
         "WIRO_VIDEO_STORE": str(folder / "out"),
-        "WIRO_LEDGER_URL": ledger_url,
+        "WIRO_LEDGER_URL": _ledger_url(folder),
         "WIRO_DAILY_BUDGET_USD": "none",
     }
-    with _stack(folder, settings, ROOT / "workspace.yaml") as (dev, tree, instance):
-        _wait(lambda: dev.partition_keys("video") is not None)
-        loaded = tree.cpu_seconds()
-        keys = _wait_for_partitions(dev, count)
-        preparing, calls = tree.cpu_seconds() - loaded, _count_calls(emulator)
-        started = time.monotonic()
-        dev.launch_run("video_order", keys)
-        _wait(lambda: len(instance.get_materialized_partitions(VIDEO)) == count)
-        cpu, wall = tree.cpu_seconds() - loaded - preparing, time.monotonic() - started
-        shown = {task_id: at for _, task_id, at in _list_videos(instance)}
-    ledger = Ledger(ledger_url)
-    seen = {str(order.task_id): order.ended_at or 0.0 for order in ledger.list_orders()}
-    ledger.close()
-    return Outcome(
-        "wiro_dagster",
-        count,
-        preparing,
-        cpu,
-        wall,
-        _count_calls(emulator) - calls,
-        _delays(emulator, seen),
-        _delays(emulator, shown),
-        tree.most_megabytes(),
-    )
+    with _open_stack(folder, settings, ROOT / "workspace.yaml") as stack:
+        stack.wait_for_partitions(count)
+        # The sensor reports the prompts one by one; the partitions come with its first tick.
+        _wait(lambda: len(stack.instance.get_materialized_partitions(PROMPT)) == count)
+        yield stack
 
 
 @contextmanager
-def _stack(
-    folder: Path, settings: Mapping[str, str], workspace: Path
-) -> Iterator[tuple[DagsterDev, ProcessTree, dg.DagsterInstance]]:
+def _open_stack(folder: Path, settings: Mapping[str, str], workspace: Path) -> Iterator[Stack]:
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     with dagster_dev(folder, {**settings, "PYTHONPATH": path}, workspace=workspace) as dev:
         tree = ProcessTree(dev.pid)
         tree.watch_memory()
         with dg.DagsterInstance.from_config(str(folder / "dagster_home")) as instance:
-            yield dev, tree, instance
+            yield Stack(dev, tree, instance)
 
 
-def _wait_for_partitions(dev: DagsterDev, count: int) -> list[str]:
-    _wait(lambda: len(dev.partition_keys("video")) == count)
-    return dev.partition_keys("video")
+def _ledger_url(folder: Path) -> str:
+    return f"sqlite:///{folder / 'ledger.db'}"
 
 
 def _wait(is_done: Callable[[], bool]) -> None:
@@ -178,8 +221,8 @@ def _wait(is_done: Callable[[], bool]) -> None:
         time.sleep(1.0)
 
 
-def _list_videos(instance: dg.DagsterInstance) -> Iterator[tuple[str, str, float]]:
-    """Iterate over partition, task id and time of the materialized videos."""
+def _list_videos(instance: dg.DagsterInstance) -> Iterator[tuple[str, float]]:
+    """Iterate over task id and time of the materialized videos."""
     cursor = None
     while True:
         page = instance.fetch_materializations(VIDEO, limit=1000, cursor=cursor)
@@ -187,8 +230,7 @@ def _list_videos(instance: dg.DagsterInstance) -> Iterator[tuple[str, str, float
             event = record.asset_materialization
             assert event is not None
             task_id = event.metadata.get("wiro/task_id")
-            name = "" if task_id is None else str(task_id.value)
-            yield str(record.partition_key), name, record.timestamp
+            yield "" if task_id is None else str(task_id.value), record.timestamp
         if not page.has_more:
             return
         cursor = page.cursor

@@ -5,8 +5,9 @@
 For each size the same prompts are made three times against an emulator in a process of its own: by
 a plain script, by a plain Dagster project with one run and threads, and by wiro_dagster. Both
 Dagster projects run as a user has them: webserver, daemon and code server. CPU counts all of a
-contender's processes; only wiro_dagster verifies what it fetched. About two minutes for 40 and
-400, five more for 2000.
+contender's processes; only wiro_dagster verifies what it fetched. The clips are tiny, as making
+real ones (`--real`) takes the emulator longer than all contenders need. About five minutes for 40
+and 400, fifteen more for 2000.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
-from benchmarks.contenders import Outcome, run_ours, run_plain_dagster, run_script
+from benchmarks.contenders import Outcome, end_with_stacks, run_ours, run_plain_dagster, run_script
 from wiro_dagster.emulator import Emulator
 
 CONTENDERS: dict[str, Callable[[Emulator, Path, int], Outcome]] = {
@@ -75,15 +76,17 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--n", default="40,400", help="sizes, comma-separated")
-    parser.add_argument("--task-seconds", type=float, default=20.0, help="how long a task takes")
-    parser.add_argument("--tiny", action="store_true", help="clips of 64x36 instead of real ones")
+    # Not a multiple of the script's pause, which would then see every end at once.
+    parser.add_argument("--task-seconds", type=float, default=22.0, help="how long a task takes")
+    parser.add_argument("--real", action="store_true", help="clips as models make them, not 64x36")
     parser.add_argument("--only", default=",".join(CONTENDERS), help="contenders, comma-separated")
     options = parser.parse_args()
+    end_with_stacks()
     print(_HEAD, flush=True)
     for count in map(int, options.n.split(",")):
         beside: dict[str, Outcome] = {}
         for name in options.only.split(","):
-            found = measure(name, count, task_seconds=options.task_seconds, tiny=options.tiny)
+            found = measure(name, count, task_seconds=options.task_seconds, tiny=not options.real)
             beside[name] = found
             print(describe(found, beside), flush=True)
         ours = beside.get("ours")

@@ -28,6 +28,7 @@ from wiro_dagster.ledger import Proposal
 from wiro_dagster.orders.describe import describe_placement
 from wiro_dagster.prompts import PromptFile
 
+_LINES_A_MESSAGE = 50
 _USER_TAG = "user"
 """Dagster+ names the user who launched a run in this tag."""
 
@@ -174,8 +175,10 @@ def _place_orders(
         here, refused = select_affordable(reporter.desk, here, max_usd)
     placed = reporter.place(here, present=prompts.ids)
     placed.failures |= refused
-    for placement in placed.placements.values():
-        context.log.info(describe_placement(placement))
+    lines = [describe_placement(placement) for placement in placed.placements.values()]
+    # Each message is a row in Dagster's event log, which costs as much as a materialization.
+    for start in range(0, len(lines), _LINES_A_MESSAGE):
+        context.log.info("\n".join(lines[start : start + _LINES_A_MESSAGE]))
     for partition in context.partition_keys:
         if partition not in prompts.prompts:
             placed.failures[partition] = _why_no_prompt(prompts, partition, reporter.collection)
