@@ -30,6 +30,7 @@ from wiro_dagster.defs.report import AssetEvent, Reporter
 from wiro_dagster.defs.video_checks import evaluate_video_checks
 from wiro_dagster.errors import InputError
 from wiro_dagster.ledger import WITHOUT_VIDEO, Order
+from wiro_dagster.ledger.records import MOST_COUNTED
 from wiro_dagster.orders import OrderDesk, TickReport
 
 _DAEMON_TIMEOUT_SECONDS = 60.0
@@ -275,6 +276,8 @@ def _summary(desk: OrderDesk, report: TickReport) -> str:
     if not counts:
         return f"No orders are under way.{proposed}"
     text = ", ".join(f"{count} {state}" for state, count in counts.items())
+    if sum(counts.values()) >= MOST_COUNTED:
+        text = f"{MOST_COUNTED} or more under way"
     waiting = f" Nothing is submitted: {report.closed_reason}" if report.closed_reason else ""
     count = desk.context.ledger.count_held(desk.context.collection)
     held = f" The budget holds back {counted(count, 'order')}." if count else ""

@@ -187,7 +187,14 @@ def is_due(
         now: unix seconds.
         far_seconds: no step of this kind is delayed for longer.
     """
-    return (due_at <= now) | (due_at > now + far_seconds)
+    return sa.or_(*due_conditions(due_at, now, far_seconds=far_seconds))
+
+
+def due_conditions(
+    due_at: sa.ColumnElement[Any], now: float, *, far_seconds: float
+) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+    """Return the two ways to be due; see `is_due`."""
+    return due_at <= now, due_at > now + far_seconds
 
 
 def take_step(connection: Connection, move: Move, *, now: float) -> bool:

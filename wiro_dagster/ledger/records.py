@@ -11,7 +11,9 @@ from wiro_dagster.ledger.claims import SOON_SECONDS, is_due
 from wiro_dagster.ledger.database import Database
 from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, OrderRequest, live_key, order_from_row
 from wiro_dagster.ledger.schema import orders
-from wiro_dagster.ledger.transitions import OWNED, UNSENT, WITHOUT_VIDEO, OrderState
+from wiro_dagster.ledger.transitions import OWNED, STATES, UNSENT, WITHOUT_VIDEO, OrderState
+
+MOST_COUNTED = 10_000
 
 
 class Records(Database):
@@ -112,13 +114,20 @@ class Records(Database):
             return [order_from_row(row) for row in connection.execute(query)]
 
     def count_unsettled(self, collection: str) -> dict[OrderState, int]:
-        """Return how many orders of a collection still have a step to take, by state."""
-        query = (
-            sa.select(orders.c.state, sa.func.count())
-            .where(orders.c.collection == collection, orders.c.due_at.is_not(None))
-            .group_by(orders.c.state)
-            .order_by(orders.c.state)
+        """Return how many orders of a collection still have a step to take, by state.
+
+        Of very many, only the first `MOST_COUNTED` are counted.
+        """
+        unsettled = [state for state in STATES if state != "delivered"]
+        some = (
+            sa.select(orders.c.state)
+            .where(orders.c.collection == collection, orders.c.state.in_(unsettled))
+            .where(orders.c.due_at.is_not(None))
+            .limit(MOST_COUNTED)
+            .subquery()
         )
+        query = sa.select(some.c.state, sa.func.count()).group_by(some.c.state)
+        query = query.order_by(some.c.state)
         with self.reading() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
@@ -168,15 +177,18 @@ class Records(Database):
                 there later.
             limit: how many at most, the longest standing first.
         """
-        stands = sa.or_(
+        # One select for each state, since an index answers each of them at once.
+        standing = sa.union_all(
             *(
-                (orders.c.state == state) & (orders.c.moved_at < time)
+                sa.select(orders.c.id)
+                .where(orders.c.collection.in_(collections))
+                .where(orders.c.state == state, orders.c.moved_at < time)
                 for state, time in moved_before.items()
             )
         )
         query = (
             sa.select(*ORDER_COLUMNS)
-            .where(orders.c.collection.in_(collections), stands)
+            .where(orders.c.id.in_(standing))
             .order_by(orders.c.moved_at, orders.c.id)
             .limit(limit)
         )

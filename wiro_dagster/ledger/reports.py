@@ -60,9 +60,7 @@ class Reports(Database):
         has_moved = orders.c.observed_status.is_distinct_from(
             orders.c.task_status
         ) | orders.c.observed_percent.is_distinct_from(orders.c.progress_percent)
-        is_due = orders.c.observed_at.is_(None) | (
-            (orders.c.observed_at <= now - pause_seconds) & has_moved
-        )
+        observed_at = sa.func.coalesce(orders.c.observed_at, sa.literal_column("0"))
         is_running = (
             (orders.c.collection == collection)
             & (orders.c.state == "running")
@@ -71,8 +69,9 @@ class Reports(Database):
         )
         due = (
             sa.select(*ORDER_COLUMNS)
-            .where(is_running, is_due)
-            .order_by(sa.func.coalesce(orders.c.observed_at, 0), orders.c.id)
+            # As the index has it. A task that was never reported has moved.
+            .where(is_running, has_moved, observed_at <= now - pause_seconds)
+            .order_by(observed_at, orders.c.id)
             .limit(limit)
         )
         with self.reading() as connection:
@@ -95,7 +94,7 @@ class Reports(Database):
         """Close superseded orders that have ended: owned and on the books, but not reported."""
         is_superseded = (
             (orders.c.collection == collection)
-            & orders.c.superseded_by.is_not(None)
+            & (orders.c.superseded_by > 0)  # that is, not NULL, as the index can find it
             & orders.c.due_at.is_not(None)
         )
         ended = sa.select(orders.c.id).where(is_superseded & (_IS_STORED | _HAS_NO_VIDEO))

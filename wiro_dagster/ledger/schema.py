@@ -182,6 +182,22 @@ orders = sa.Table(
     sa.Index("wiro_orders_due", "collection", "state", "due_at"),
     sa.Index("wiro_orders_partition", "collection", "partition"),
     sa.Index("wiro_orders_account", "account", "state", "due_at"),
+    # What a tick asks when nothing is due must cost the same with very many orders.
+    sa.Index("wiro_orders_moved", "collection", "state", "moved_at"),
+    sa.Index("wiro_orders_superseded", "collection", "superseded_by"),
+    sa.Index(
+        "wiro_orders_progress",
+        "collection",
+        "state",
+        sa.text("coalesce(observed_at, 0)"),
+        sqlite_where=sa.text(
+            "observed_status IS NOT task_status OR observed_percent IS NOT progress_percent"
+        ),
+        postgresql_where=sa.text(
+            "observed_status IS DISTINCT FROM task_status"
+            " OR observed_percent IS DISTINCT FROM progress_percent"
+        ),
+    ),
 )
 
 submissions = sa.Table(

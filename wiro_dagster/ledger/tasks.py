@@ -9,7 +9,7 @@ from decimal import Decimal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from wiro_dagster.ledger.claims import SOON_SECONDS, is_due
+from wiro_dagster.ledger.claims import SOON_SECONDS, due_conditions, is_due
 from wiro_dagster.ledger.database import Database
 from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, order_from_row
 from wiro_dagster.ledger.schema import (
@@ -63,15 +63,17 @@ class Tasks(Database):
     def is_watch_due(self, account: str) -> bool:
         """Whether a task of the account, or a cost that was not stated, is due to be read."""
         now = self.clock()
-        task = sa.select(orders.c.id).where(
-            _is_followed(account), is_due(orders.c.due_at, now, far_seconds=SOON_SECONDS)
-        )
+        # Asked one by one, so that an index answers each: very many tasks may be in flight.
+        tasks = [
+            sa.select(orders.c.id).where(_is_followed(account), condition)
+            for condition in due_conditions(orders.c.due_at, now, far_seconds=SOON_SECONDS)
+        ]
         cost = sa.select(submissions.c.id).where(
             submissions.c.account == account, submissions.c.recheck_at <= now
         )
         with self.reading() as connection:
             return any(
-                connection.execute(query.limit(1)).first() is not None for query in (task, cost)
+                connection.execute(query.limit(1)).first() is not None for query in (*tasks, cost)
             )
 
     def list_followed(self, account: str, *, limit: int) -> list[Order]:

@@ -1,0 +1,68 @@
+"""What a tick asks when nothing is due is answered by indexes, with any number of orders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from tests.support.ledger_orders import ACCOUNT, request
+from wiro_dagster.ledger import Ledger
+from wiro_dagster.ledger.schema import orders
+
+COUNT = 2_000
+NOW = 1_000_000.0
+
+QUESTIONS: dict[str, Callable[[Ledger], object]] = {
+    "standing": lambda ledger: ledger.list_standing(
+        ["video"], {"running": NOW - 3600, "stored": NOW - 60}, limit=10
+    ),
+    "progress": lambda ledger: ledger.claim_progress("video", limit=10, pause_seconds=60),
+    "superseded": lambda ledger: ledger.set_aside_superseded("video"),
+    "watch": lambda ledger: ledger.is_watch_due(ACCOUNT),
+    "held": lambda ledger: ledger.count_held("video"),
+    "claims": lambda ledger: ledger.claim("video", ["stored"], limit=10, lease_seconds=60),
+}
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    """Many tasks in flight, none of them due, and none with news."""
+    path: Path = tmp_path_factory.mktemp("many") / "ledger.db"
+    opened = Ledger(f"sqlite:///{path}", clock=lambda: NOW)
+    opened.place(request())
+    with opened.writing() as connection:
+        row = dict(connection.execute(sa.select(orders)).mappings().one())
+        row |= {"state": "running", "due_at": NOW + 100, "observed_at": NOW - 600}
+        row |= {"task_status": "task_start", "observed_status": "task_start", "queue_seconds": 0.0}
+        del row["id"]
+        names = ("live_key", "task_id", "partition")
+        copies = [row | {name: f"{name}-{n}" for name in names} for n in range(COUNT)]
+        connection.execute(sa.delete(orders))
+        connection.execute(sa.insert(orders), copies)
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_nothing_due_is_found_without_reading_all_orders(ledger: Ledger, question: str) -> None:
+    """SQLite takes a few steps for each of them, and not some for every order."""
+    steps = 0
+
+    def count_step() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    def watch(connection: Any, *_: object) -> None:
+        connection.set_progress_handler(count_step, 10)
+
+    sa.event.listen(ledger.engine, "checkout", watch)
+    try:
+        assert not QUESTIONS[question](ledger)
+    finally:
+        sa.event.remove(ledger.engine, "checkout", watch)
+    assert steps * 10 < COUNT
