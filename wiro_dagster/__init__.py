@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from wiro_dagster.defs.translator import VideoAssetProps as VideoAssetProps
     from wiro_dagster.defs.translator import VideoTranslator as VideoTranslator
     from wiro_dagster.defs.video_checks import build_video_checks as build_video_checks
+    from wiro_dagster.defs.wiro_metadata import WiroMetadata as WiroMetadata
     from wiro_dagster.defs.wiro_models import WiroModels as WiroModels
     from wiro_dagster.ledger.budget import BudgetLimits as BudgetLimits
     from wiro_dagster.orders.approval import approve_orders as approve_orders
@@ -73,6 +74,7 @@ _HOMES = {
     "VideoStore": "store.protocol",
     "VideoStoreResource": "resources.stores",
     "VideoTranslator": "defs.translator",
+    "WiroMetadata": "defs.wiro_metadata",
     "WiroModels": "defs.wiro_models",
     "WiroResource": "resources.account",
     "WiroVideoComponent": "component.component",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from tests.support.project import Project
+from wiro_dagster import WiroMetadata
+from wiro_dagster.defs.metadata import failure_metadata
 from wiro_dagster.emulator import EMULATOR_API_KEY, EMULATOR_API_SECRET
 from wiro_dagster.media import probe_media
 
@@ -43,6 +46,24 @@ def test_a_prompt_becomes_an_owned_video(project: Project) -> None:
         metadata["wiro/duration_seconds"]
     )
     assert project.emulator.billable_tasks() == 1
+
+
+def test_every_key_of_an_event_can_be_read_with_its_type(project: Project) -> None:
+    """`WiroMetadata` knows all keys that the README lists and that events have."""
+    project.write_prompts(CAT, FAILING)
+    project.order("cat", "broken")
+    (owned, failed) = project.settle()
+    (video,) = project.videos("cat")
+    read = WiroMetadata.extract(video.metadata)
+    assert (read.order_id, read.task_id, read.model) == (owned.id, owned.task_id, owned.model_slug)
+    assert (read.uri, read.sha256) == (owned.files[0]["uri"], owned.files[0]["sha256"])
+    assert read.inputs["prompt"] == CAT["prompt"]
+    assert read.ended_at is not None
+    assert len(read.output_urls) == 1
+    assert WiroMetadata.extract(failure_metadata(failed)).reason == failed.error
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    known = {f"wiro/{name}" for name in WiroMetadata.model_fields}
+    assert {*re.findall(r"`(wiro/\w+)`", readme), *video.metadata} - known <= {"dagster/uri"}
 
 
 def test_ordering_again_buys_nothing(project: Project) -> None:
