@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from wiro_dagster.catalogue.escaping import terminal_text
+from wiro_dagster.catalogue.suggestions import counted
 from wiro_dagster.cli.examples_folder import EXAMPLE_PROMPTS, write_examples
 from wiro_dagster.cli.local_run import LocalRun
 from wiro_dagster.cli.project import (
@@ -88,7 +89,7 @@ def demo(prompts: Path | None, folder: Path, videos: Path, task_seconds: float) 
         run.bring_prompts_in()
         for problem in run.problems:
             console.print(f"[red]{problem}[/red]", highlight=False)
-        console.print(f"Materializing video_order for {len(run.partitions)} prompts in one run …")
+        click.echo(f"Materializing video_order for {counted(len(run.partitions), 'prompt')} …")
         run.order_all()
 
         def show() -> Table:
@@ -102,18 +103,15 @@ def demo(prompts: Path | None, folder: Path, videos: Path, task_seconds: float) 
         billed = emulator.billable_tasks() - billed_before
     gallery = run.write_gallery()
     owned = [order for order in run.orders() if _is_in_store(run, order)]
-    console.print()
+    click.echo()
     _print_videos(owned)
-    console.print(
-        f"{len(owned)} of {len(run.partitions)} videos are in the store, verified. This run paid "
-        f"for {billed} tasks. It took {time.monotonic() - started:.0f} s."
+    click.echo(
+        f"{len(owned)} of {counted(len(run.partitions), 'video')} are in the store, verified. This "
+        f"run paid for {counted(billed, 'task')}. It took {time.monotonic() - started:.0f} s."
     )
-    console.print("To watch them, open this page in a browser:")
+    click.echo("To watch them, open this page in a browser:")
     console.print(str(gallery), style="bold", markup=False, highlight=False, soft_wrap=True)
-    console.print(
-        "To see them in Dagster: [bold]wiro-dagster dev[/bold], then open the asset "
-        "[bold]video[/bold]."
-    )
+    click.echo("To see them in Dagster: wiro-dagster dev, then open the asset video.")
     if len(owned) != len(run.partitions) or run.problems:
         raise click.exceptions.Exit(1)
 

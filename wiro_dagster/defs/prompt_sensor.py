@@ -53,7 +53,7 @@ class PromptsSeen:
 
     @classmethod
     def from_cursor(cls, cursor: str | None) -> PromptsSeen:
-        """Reads a cursor; an unreadable one means that nothing was seen."""
+        """Read a cursor; an unreadable one means that nothing was seen."""
         try:
             return cls(**json.loads(cursor or "{}"))
         except (ValueError, TypeError):

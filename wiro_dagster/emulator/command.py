@@ -151,7 +151,7 @@ def emulator_command(
     remove_state: bool,
     announce_json: bool,
 ) -> None:
-    """Emulates the Wiro API on this machine: nothing is generated, nothing is charged."""
+    """Emulate the Wiro API on this machine: nothing is generated, nothing is charged."""
     # Only here: the options can be shown without starlette and uvicorn.
     from wiro_dagster.emulator.parent import Parent
     from wiro_dagster.emulator.server import Listening, serve
@@ -202,15 +202,20 @@ def emulator_command(
 
 
 def _welcome(settings: Settings, urls: dict[str, str]) -> str:
-    lines = [
-        "An emulator of the Wiro API: nothing is generated, nothing is charged.",
-        f"  look at it        {urls['start_page_url']}",
-        f"  WIRO_BASE_URL     {urls['base_url']}",
-        f"  WIRO_CDN_HOSTS    {urls['cdn_host']}",
-        f"  WebSocket         {urls['websocket_url']}",
-    ]
+    variables = {
+        "WIRO_BASE_URL": urls["base_url"],
+        "WIRO_CDN_HOSTS": urls["cdn_host"],
+        "WIRO_WEBSOCKET_URL": urls["websocket_url"],
+    }
     if settings.api_key == EMULATOR_API_KEY:
-        lines.append(f"  WIRO_API_KEY      {EMULATOR_API_KEY}")
+        variables["WIRO_API_KEY"] = EMULATOR_API_KEY
     if settings.api_secret == EMULATOR_API_SECRET and not settings.is_key_only:
-        lines.append(f"  WIRO_API_SECRET   {EMULATOR_API_SECRET}")
-    return "\n".join([*lines, "Ctrl-C ends it."])
+        variables["WIRO_API_SECRET"] = EMULATOR_API_SECRET
+    return "\n".join(
+        [
+            "An emulator of the Wiro API: nothing is generated, nothing is charged.",
+            f"Watch it at {urls['start_page_url']}. To use it, paste this into another shell:",
+            *(f"  export {name}={value}" for name, value in variables.items()),
+            "Ctrl-C ends it.",
+        ]
+    )

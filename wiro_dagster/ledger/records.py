@@ -27,7 +27,7 @@ class Records(Database):
         """
         found = self.list_orders(ids=[order_id])
         if not found:
-            raise LedgerError(f"The ledger has no order {order_id} in this ledger.")
+            raise LedgerError(f"This ledger has no order {order_id}.")
         return found[0]
 
     def list_orders(

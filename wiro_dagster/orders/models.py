@@ -56,7 +56,7 @@ class Models:
         self._longest_run_seconds = longest_run_seconds
 
     def quote(self, model_slug: str, inputs: Mapping[str, Any]) -> Quote:
-        """Prices a run.
+        """Price a run.
 
         Args:
             model_slug: the model.
