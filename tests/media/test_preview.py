@@ -108,6 +108,23 @@ def test_a_preview_is_320_pixels_wide(tmp_path: Path) -> None:
         assert image.width / image.height == pytest.approx(width / height, abs=0.01)
 
 
+def test_a_preview_of_a_rich_upright_film_is_320_pixels_wide() -> None:
+    """Upright pictures have twice the pixels; quality gives way before width does."""
+    album = Album()
+    for index in range(6):
+        frame = av.VideoFrame(720, 1280, "yuv420p")
+        for plane in frame.planes:
+            plane.update(random.Random(index).randbytes(plane.buffer_size))
+        frame.pts, frame.time_base = index, Fraction(1, 24)
+        album.see(frame)
+    assert album.poster()
+    webp = album.preview()
+    assert webp is not None
+    image = _open(webp)
+    assert (image.width, image.n_frames > 1) == (320, True)
+    assert len(webp) <= 18_000
+
+
 def test_too_little_room_gives_no_preview(film: Path) -> None:
     """Nothing is returned that would not fit, and nothing fails."""
     seen = inspect(film, preview_bytes=20)

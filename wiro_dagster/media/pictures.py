@@ -54,6 +54,7 @@ _MOVING = (
     _Setting(320, 5, 3),
     _Setting(320, 4, 2),
     _Setting(320, 3, 0),
+    _Setting(320, 2, 0),
     _Setting(224, 4, 0),
     _Setting(160, 4, 0),
     _Setting(112, 4, 0),
@@ -130,16 +131,36 @@ class Album:
     def _first_that_fits(
         self, frames: Sequence[VideoFrame], settings: Sequence[_Setting], max_bytes: int
     ) -> bytes | None:
+        passed_over: list[_Setting] = []
+        found: bytes | None = None
         for setting in settings if frames else ():
-            # Encoding takes most of the time, so what cannot fit is not tried.
-            weight = setting.weigh(frames)
-            if weight * self._bytes_per_weight > _HOPEFUL_SHARE * max_bytes:
+            # Encoding takes most of the time, so what can hardly fit is not tried. At the lowest
+            # quality it is: a preview must not get narrow because of an estimate.
+            if setting.quality > 0 and not self._may_fit(frames, setting, max_bytes):
+                passed_over.append(setting)
                 continue
-            webp = self._encode(frames, setting)
-            self._bytes_per_weight = len(webp) / weight
-            if len(webp) <= max_bytes:
-                return webp
-        return None
+            found = self._encode_within(frames, setting, max_bytes)
+            if found is not None:
+                break
+        if found is None:
+            return None
+        # What has been tried since tells better what fits.
+        for setting in passed_over:
+            if self._may_fit(frames, setting, max_bytes):
+                better = self._encode_within(frames, setting, max_bytes)
+                if better is not None:
+                    return better
+        return found
+
+    def _may_fit(self, frames: Sequence[VideoFrame], setting: _Setting, max_bytes: int) -> bool:
+        return setting.weigh(frames) * self._bytes_per_weight <= _HOPEFUL_SHARE * max_bytes
+
+    def _encode_within(
+        self, frames: Sequence[VideoFrame], setting: _Setting, max_bytes: int
+    ) -> bytes | None:
+        webp = self._encode(frames, setting)
+        self._bytes_per_weight = len(webp) / setting.weigh(frames)
+        return webp if len(webp) <= max_bytes else None
 
     def _encode(self, frames: Sequence[VideoFrame], setting: _Setting) -> bytes:
         scaler = Scaler()
