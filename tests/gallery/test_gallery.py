@@ -14,7 +14,8 @@ import pytest
 import requests
 
 from tests.support.project import Project
-from wiro_dagster import FolderVideoStore
+from wiro_dagster import FolderVideoStore, VideoCollection
+from wiro_dagster.errors import ConfigurationError
 from wiro_dagster.gallery.page import Card, render_page
 from wiro_dagster.gallery.server import serve_folder
 
@@ -142,6 +143,25 @@ def test_every_kind_of_output_is_shown(kind: Any, element: str) -> None:
     page = Elements(render_page("Videos", [card], made_at=NOW, missing=""))
     assert page.all(element)[0]["src"] == "a.bin"
     assert [link["href"] for link in page.all("a")] == ["a.bin", "b.bin"]
+
+
+def test_each_card_links_to_its_partition_in_dagster(project: Project) -> None:
+    """Where the UI is, is a setting; names are quoted."""
+    odd = "a b?c&d"
+    project.collection_options["dagster_url"] = "http://127.0.0.1:3000/"
+    project.write_prompts({"id": odd, "prompt": "A cat"}, FAILING)
+    project.order(odd, "broken")
+    project.settle()
+    page = Elements(Path(materialize_gallery(project)["wiro/gallery_file"]).read_text())
+    base = "http://127.0.0.1:3000/assets/video?view=partitions&partition="
+    links = {link["href"] for link in page.all("a")}
+    assert {f"{base}a%20b%3Fc%26d", f"{base}broken"} <= links
+
+
+def test_where_dagster_is_must_be_an_address() -> None:
+    """It becomes a link."""
+    with pytest.raises(ConfigurationError, match="Write it as"):
+        VideoCollection(prompt_file="a.yaml", dagster_url="javascript:alert(1)")
 
 
 def test_totals_count_what_failed_and_cost() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
+from PIL import Image
 
 from tests.gallery.test_gallery import materialize_gallery
 from tests.support.browser import (
@@ -21,6 +23,8 @@ from tests.support.browser import (
 )
 from tests.support.project import Project
 from wiro_dagster.emulator import Emulator
+from wiro_dagster.gallery.page import Card, render_page
+from wiro_dagster.gallery.server import serve_folder
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -90,6 +94,37 @@ def test_the_gallery_plays_filters_and_fits(gallery: Path, browser: Browser) -> 
 
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
             assert messages == []
+
+
+def test_all_that_is_shown_can_be_downloaded(gallery: Path, browser: Browser) -> None:
+    """From the page's own server; a filter narrows it. Opened as a file, all is there already."""
+    with open_page(browser, WIDE) as page:
+        page.goto(gallery.as_uri())
+        assert not page.locator(".save").is_visible()
+    with serve_folder(gallery.parent) as base_url, open_page(browser, WIDE) as page:
+        page.goto(f"{base_url}/gallery.html")
+        assert page.locator(".save").inner_text() == "Download all (2)"
+        page.get_by_role("searchbox").fill("windowsill")
+        with page.expect_download() as found:
+            page.get_by_role("button", name="Download all (1)").click()
+        assert found.value.suggested_filename.startswith("cat-")
+
+
+def test_an_upright_video_does_not_stretch_its_row(browser: Browser, tmp_path: Path) -> None:
+    """All frames of the page have one shape, whatever is in them."""
+    upright = BytesIO()
+    Image.new("RGB", (180, 320), "navy").save(upright, "webp")
+    cards = [
+        Card(name, "video", "p", "m", kind="video", source="a.mp4", poster=poster)
+        for name, poster in (("lying", None), ("upright", upright.getvalue()))
+    ]
+    path = tmp_path / "gallery.html"
+    path.write_text(render_page("Videos", cards, made_at=1.7e9, missing="gone"), encoding="utf-8")
+    with open_page(browser, WIDE) as page:
+        page.goto(path.as_uri())
+        frames = [frame.bounding_box() for frame in page.locator(".frame").all()]
+        heights = {round(frame["height"]) for frame in frames if frame}
+        assert len(heights) == 1
 
 
 def test_hostile_words_stay_words(gallery: Path, browser: Browser) -> None:

@@ -14,6 +14,7 @@ import yaml
 
 from wiro_dagster.cli.examples_folder import EXAMPLE_PROMPTS, write_examples
 from wiro_dagster.cli.project import (
+    DAGSTER_PORT,
     VIDEO_PORT,
     ProjectFolder,
     emulator_environment,
@@ -26,12 +27,11 @@ from wiro_dagster.cli.project import (
 from wiro_dagster.gallery.server import serve_folder
 
 _STOP_SECONDS = 20.0
-_DEFAULT_PORT = 3000
 _PORTS_TRIED = 20
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(1, 65535), help=f"Of Dagster's UI: {_DEFAULT_PORT}.")
+@click.option("--port", type=click.IntRange(1, 65535), help=f"Of Dagster's UI: {DAGSTER_PORT}.")
 @click.option(
     "--workspace",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
@@ -55,6 +55,7 @@ def dev(port: int | None, workspace: Path | None, folder: Path, task_seconds: fl
     project = ProjectFolder(folder.absolute())
     environment = dict(os.environ)
     environment.setdefault("DAGSTER_HOME", str(project.dagster_home))
+    environment.setdefault("WIRO_DAGSTER_URL", f"http://127.0.0.1:{port}")
     target = _find_target(workspace, project, environment)
     with ExitStack() as stack:
         if environment.get("WIRO_API_KEY"):
@@ -83,12 +84,12 @@ def _choose_port(wanted: int | None) -> int:
                 f"Port {wanted} is in use. Stop what uses it, or choose another: --port 3001"
             )
         return wanted
-    ports = range(_DEFAULT_PORT, _DEFAULT_PORT + _PORTS_TRIED)
+    ports = range(DAGSTER_PORT, DAGSTER_PORT + _PORTS_TRIED)
     port = next((number for number in ports if is_free(number)), None)
     if port is None:
         raise click.ClickException(f"Ports {ports[0]} to {ports[-1]} are in use. Give --port.")
-    if port != _DEFAULT_PORT:
-        click.echo(f"Port {_DEFAULT_PORT} is in use, so Dagster's UI gets port {port}.")
+    if port != DAGSTER_PORT:
+        click.echo(f"Port {DAGSTER_PORT} is in use, so Dagster's UI gets port {port}.")
     return port
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from wiro_dagster.cli.project import VIDEO_PORT, ProjectFolder
+from wiro_dagster.cli.project import DAGSTER_PORT, VIDEO_PORT, ProjectFolder
 from wiro_dagster.defs.build import build_video_definitions
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.desks import load_prompts, opener_of
@@ -51,7 +51,10 @@ class LocalRun:
         os.environ["DAGSTER_HOME"] = str(project.dagster_home)
         return cls(
             instance=dg.DagsterInstance.get(),
-            collection=VideoCollection(prompt_file=prompts),
+            # `wiro-dagster dev` will open its UI there.
+            collection=VideoCollection(
+                prompt_file=prompts, dagster_url=f"http://127.0.0.1:{DAGSTER_PORT}"
+            ),
             resources={
                 "wiro": WiroResource(
                     api_key=EMULATOR_API_KEY,

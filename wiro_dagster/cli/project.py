@@ -18,6 +18,9 @@ _API_PORT = 8377
 _FILES_PORT = 8378
 _DAGSTER_YAML = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
 
+DAGSTER_PORT = 3000
+"""Where `wiro-dagster dev` opens Dagster's UI, if it is free."""
+
 VIDEO_PORT = 8379
 """Where `wiro-dagster dev` serves the videos to browsers of this machine, if it is free."""
 

@@ -50,6 +50,7 @@ _PASSED_ON = (
     "pool",
     "op_tags",
     "minimum_interval_seconds",
+    "dagster_url",
 )
 
 
@@ -240,6 +241,11 @@ class WiroVideoComponent(dg.Component, dg.Model, dg.Resolvable):
     minimum_interval_seconds: Annotated[
         int, described("The shortest time between two ticks of a sensor.")
     ] = 4
+
+    dagster_url: Annotated[
+        str | None,
+        described("Where Dagster's UI is: the gallery links there.", "http://127.0.0.1:3000"),
+    ] = None
 
     _place: str = PrivateAttr(default="defs.yaml")
 

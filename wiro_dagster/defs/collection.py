@@ -8,6 +8,7 @@ from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any, cast, get_args
+from urllib.parse import quote
 
 import dagster as dg
 
@@ -60,6 +61,8 @@ class VideoCollection:
         retry_policy: Dagster's retries of these steps after a crash. A retry orders nothing twice.
         default_status: whether the sensors run from the start.
         minimum_interval_seconds: the shortest time between two ticks of a sensor.
+        dagster_url: where Dagster's UI is, such as http://127.0.0.1:3000: the gallery links to the
+            videos' partitions there.
         wiro: resource key of the `WiroResource`.
         ledger: resource key of the `LedgerResource`.
         store: resource key of the `VideoStoreResource`.
@@ -92,6 +95,7 @@ class VideoCollection:
     retry_policy: dg.RetryPolicy | None = None
     default_status: dg.DefaultSensorStatus = dg.DefaultSensorStatus.RUNNING
     minimum_interval_seconds: int = 4
+    dagster_url: str | None = None
     wiro: str = "wiro"
     ledger: str = "wiro_ledger"
     store: str = "video_store"
@@ -115,9 +119,21 @@ class VideoCollection:
             raise ConfigurationError(
                 f'The collection name "{self.name}" is not valid. Use letters, digits and "_" only.'
             )
+        if self.dagster_url and not self.dagster_url.startswith(("http://", "https://")):
+            raise ConfigurationError(
+                f'dagster_url is "{self.dagster_url}". Write it as http://127.0.0.1:3000.'
+            )
         for name in ("wait_deadline_seconds", "minimum_interval_seconds"):
             if not getattr(self, name) > 0:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}. Use more than 0.")
+
+    @property
+    def video_url(self) -> str | None:
+        """The page of `video` in Dagster's UI; None if it is not known where that is."""
+        if self.dagster_url is None:
+            return None
+        path = "/".join(quote(part, safe="") for part in self.video_key.path)
+        return f"{self.dagster_url.rstrip('/')}/assets/{path}"
 
     @property
     def source(self) -> PromptSource:

@@ -45,7 +45,13 @@ def build_gallery_asset(collection: VideoCollection) -> dg.AssetsDefinition:
     def video_gallery(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         desk = open_desk(collection, context.resources)
         ledger, store = desk.context.ledger, desk.context.store
-        cards = list_cards(ledger, collection.ledger_name, store, collection.checks)
+        cards = list_cards(
+            ledger,
+            collection.ledger_name,
+            store,
+            collection.checks,
+            asset_url=collection.video_url,
+        )
         key = f"{collection.prefixed('gallery')}.html"
         content = _render(collection, store, key, cards, ledger.clock()).encode()
         with store.staging() as staged:

@@ -40,6 +40,7 @@ def build_project_definitions(folder: str | PathLike[str]) -> dg.Definitions:
     collection = VideoCollection(
         prompt_source=build_prompt_source(_read("WIRO_PROMPT_FILE", "examples/prompts.yaml"), here),
         model_folder=_find_models(here),
+        dagster_url=_find("WIRO_DAGSTER_URL"),
     )
     return dg.Definitions.merge(
         build_video_definitions(collection),

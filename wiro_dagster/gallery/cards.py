@@ -24,9 +24,21 @@ _READERS = 8
 
 
 def list_cards(
-    ledger: Ledger, collection: str, store: VideoStore, checks: VideoChecks
+    ledger: Ledger,
+    collection: str,
+    store: VideoStore,
+    checks: VideoChecks,
+    *,
+    asset_url: str | None = None,
 ) -> list[Card]:
     """Return a collection's videos, earlier versions and failed orders, the newest first.
+
+    Args:
+        ledger: has the orders.
+        collection: whose.
+        store: has the files.
+        checks: what is wrong with them.
+        asset_url: the page of the asset in Dagster's UI, if it is known.
 
     Raises:
         StoreError: the store cannot be used.
@@ -35,7 +47,11 @@ def list_cards(
     ended = [*owned, *ledger.list_failed(collection)]
     ended.sort(key=lambda order: (order.ended_at or 0, order.id), reverse=True)
     posters = _read_posters(store, ended)
-    return [_card_of(order, store, checks, posters.get(order.id)) for order in ended]
+    cards = [_card_of(order, store, checks, posters.get(order.id)) for order in ended]
+    if asset_url is None:
+        return cards
+    page = f"{asset_url}?view=partitions&partition="
+    return [replace(card, partition_url=page + quote(card.name, safe="")) for card in cards]
 
 
 def _card_of(order: Order, store: VideoStore, checks: VideoChecks, poster: bytes | None) -> Card:

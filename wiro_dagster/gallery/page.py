@@ -47,6 +47,7 @@ class Card:
         height: pixels.
         size_bytes: of the first file.
         notes: what is wrong with it, one line each.
+        partition_url: of its partition in Dagster's UI.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Card:
     height: int | None = None
     size_bytes: int | None = None
     notes: tuple[str, ...] = ()
+    partition_url: str | None = None
 
 
 @dataclass(frozen=True)
