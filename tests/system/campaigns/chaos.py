@@ -185,7 +185,7 @@ def _calm_down(
         report_all(ledger)
         if time.monotonic() > decide_at:
             operator.decide()
-            operator.stop_standing()
+            operator.stop_standing(older_than_seconds=_PATIENCE_SECONDS)
     # Costs that were not stated are read again, and the audit reads what has changed since.
     until = time.monotonic() + (_LAST_LOOKS_SECONDS if chaos.worlds else 0.0)
     while time.monotonic() < until or not _is_at_rest(ledger):

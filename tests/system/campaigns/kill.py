@@ -365,7 +365,7 @@ def _run_to_the_end(
                 return
         if is_all and time.monotonic() > decide_at:
             operator.decide()
-            operator.stop_standing()
+            operator.stop_standing(older_than_seconds=_PATIENCE_SECONDS)
         time.sleep(1)
 
 

@@ -32,10 +32,14 @@ class Operator:
             if tasks or self._ledger.send_again(order):
                 self.decisions["adopt" if tasks else "resend"] += 1
 
-    def stop_standing(self) -> None:
-        """Stop tasks that never end."""
+    def stop_standing(self, *, older_than_seconds: float = 0.0) -> None:
+        """Stop tasks that never end: those that were submitted longer ago than this."""
+        before = self._ledger.clock() - older_than_seconds
         for order in self._ledger.list_orders(states=["running", "settling"]):
-            if self._ledger.request_stop(order.id, state="cancelled", reason="Given up."):
+            is_old = (order.submitted_at or 0.0) <= before
+            if is_old and self._ledger.request_stop(
+                order.id, state="cancelled", reason="Given up."
+            ):
                 self.decisions["stop"] += 1
 
     def recover(self) -> None:
