@@ -36,6 +36,8 @@ def test_a_run_waits_for_the_second_try_and_shows_what_both_cost(project: Projec
         (1, None, "0.28"),
         (2, first["order_id"], "0.27"),
     ]
+    shown = CliRunner(env={"COLUMNS": "200"}).invoke(main, ["orders", "--ledger", url]).output
+    assert f"Try 2, after {first['order_id']}." in shown
     project.settle()
     assert len(project.videos("cat")) == 1
     assert project.emulator.billable_tasks() == 2

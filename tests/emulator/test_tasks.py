@@ -52,6 +52,14 @@ def test_an_unended_task_has_no_exit_code_cost_or_outputs(caller: Caller) -> Non
     )
 
 
+def test_markers_can_be_for_the_first_run_of_a_text_only(caller: Caller) -> None:
+    """As output moderation is: the same prompt may pass the next time."""
+    first = caller.ended("a fox [moderated-output] [once]")
+    assert (first["pexit"], "generated video" in first["debugerror"]) == ("1", True)
+    assert caller.ended("a fox [moderated-output] [once]")["pexit"] == "0"
+    assert caller.ended("another fox [moderated-output] [once]")["pexit"] == "1"
+
+
 def test_a_failed_task_costs_nothing_and_says_why(caller: Caller) -> None:
     """`pexit` other than "0", the reason in `debugerror`, cost "0"."""
     caller.emulator.script_task(outcome="fail", reason="No face was found.")

@@ -258,8 +258,13 @@ def _row(order: Order) -> list[str]:
         _amount(order.quote_usd),
         _time(order.created_at),
         order.approved_by or "",
-        describe_state(order),
+        _describe(order),
     ]
+
+
+def _describe(order: Order) -> str:
+    tried = "" if order.retry_of is None else f"Try {order.try_number}, after {order.retry_of}. "
+    return tried + describe_state(order)
 
 
 def _describe_price(order: Order) -> str:

@@ -20,7 +20,12 @@ from wiro_dagster.emulator.refusals import (
 from wiro_dagster.emulator.refusals import concurrency_limit as over_limit
 from wiro_dagster.emulator.service import Service
 from wiro_dagster.emulator.task import Task, make_token, make_uuid
-from wiro_dagster.emulator.task_script import TaskScript, find_markers, script_from_json
+from wiro_dagster.emulator.task_script import (
+    ONCE_MARKER,
+    TaskScript,
+    find_markers,
+    script_from_json,
+)
 from wiro_dagster.emulator.uploads import SentFile
 from wiro_dagster.emulator.validation import check_inputs, files_of
 from wiro_dagster.emulator.worlds.companions import add_companions, course_of, keep_new
@@ -129,10 +134,15 @@ def _choose_script(
     )
     if service.settings.prompt_markers:
         for value in inputs.values():
-            if isinstance(value, str):
+            if isinstance(value, str) and not _is_spent(service, value):
                 fields = merge_scripts(fields, find_markers(value))
     text = f"{model.slug} {json.dumps(inputs, ensure_ascii=False)}"
     return script_from_json(merge_scripts(fields, service.scripts.take(text)))
+
+
+def _is_spent(service: Service, text: str) -> bool:
+    """Whether the markers of a text were for its first Run only, and that has been."""
+    return ONCE_MARKER in text.lower() and service.tasks.has_value(text)
 
 
 def _keep_files(

@@ -205,6 +205,9 @@ PROMPT_MARKERS: Mapping[str, Mapping[str, Any]] = {
     "[no-callback]": {"callback": "never"},
 }
 
+ONCE_MARKER = "[once]"
+"""Beside other markers: they are for the first Run with this text."""
+
 # What seeded chance may do to a task; the key is the name of its rate.
 RANDOM_TASK_SCRIPTS: Mapping[str, Mapping[str, Any]] = {
     "task_fail": {"outcome": "fail"},

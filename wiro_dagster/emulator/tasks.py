@@ -131,6 +131,13 @@ class Tasks:
         row = self._connection.execute("SELECT COUNT(*) FROM tasks WHERE origin <> 'foreign'")
         return int(row.fetchone()[0])
 
+    def has_value(self, text: str) -> bool:
+        """Return whether a task was made with an input of exactly this text."""
+        row = self._connection.execute(
+            "SELECT 1 FROM tasks WHERE instr(parameters, ?) LIMIT 1", (json.dumps(text),)
+        ).fetchone()
+        return row is not None
+
     def spent_usd(self) -> Decimal:
         """Return the sum of the bills of the tasks that callers made, twins included."""
         row = self._connection.execute(
