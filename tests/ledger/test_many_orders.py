@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from tests.support.ledger_orders import ACCOUNT, request
+from tests.support.ledger_orders import ACCOUNT, claim_to_submit, request
 from wiro_dagster.ledger import Ledger
-from wiro_dagster.ledger.schema import orders
+from wiro_dagster.ledger.schema import orders, submissions
 
 COUNT = 2_000
 NOW = 1_000_000.0
@@ -24,6 +24,13 @@ QUESTIONS: dict[str, Callable[[Ledger], object]] = {
     "superseded": lambda ledger: ledger.set_aside_superseded("video"),
     "watch": lambda ledger: ledger.is_watch_due(ACCOUNT),
     "held": lambda ledger: ledger.count_held("video"),
+    "unstated": lambda ledger: ledger.list_unstated(ACCOUNT),
+    "differences": lambda ledger: ledger.list_differences(ACCOUNT),
+    "next tries": lambda ledger: ledger.list_awaiting_next_try("video"),
+    "failed": lambda ledger: ledger.list_failed("video"),
+    "unsent": lambda ledger: ledger.has_unsent("video"),
+    "unquoted": lambda ledger: ledger.list_unquoted("video", limit=10),
+    "proposed": lambda ledger: ledger.add_up_proposed("video").count,
     "claims": lambda ledger: ledger.claim("video", ["stored"], limit=10, lease_seconds=60),
 }
 
@@ -34,6 +41,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
     path: Path = tmp_path_factory.mktemp("many") / "ledger.db"
     opened = Ledger(f"sqlite:///{path}", clock=lambda: NOW)
     opened.place(request())
+    claim_to_submit(opened)
     with opened.writing() as connection:
         row = dict(connection.execute(sa.select(orders)).mappings().one())
         row |= {"state": "running", "due_at": NOW + 100, "observed_at": NOW - 600}
@@ -43,6 +51,12 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
         copies = [row | {name: f"{name}-{n}" for name in names} for n in range(COUNT)]
         connection.execute(sa.delete(orders))
         connection.execute(sa.insert(orders), copies)
+        row = dict(connection.execute(sa.select(submissions)).mappings().one())
+        del row["id"]
+        row |= {"outcome": "task", "cost_usd": 1, "has_ended": True}
+        posts = [row | {"task_id": f"task_id-{n}", "marker": f"marker-{n}"} for n in range(COUNT)]
+        connection.execute(sa.delete(submissions))
+        connection.execute(sa.insert(submissions), posts)
     yield opened
     opened.close()
 

@@ -184,7 +184,14 @@ orders = sa.Table(
     sa.Index("wiro_orders_account", "account", "state", "due_at"),
     # What a tick asks when nothing is due must cost the same with very many orders.
     sa.Index("wiro_orders_moved", "collection", "state", "moved_at"),
-    sa.Index("wiro_orders_superseded", "collection", "superseded_by"),
+    sa.Index(
+        "wiro_orders_superseded",
+        "collection",
+        "superseded_by",
+        # Nobody shall use it to find the many orders that are not superseded.
+        sqlite_where=sa.text("superseded_by IS NOT NULL"),
+        postgresql_where=sa.text("superseded_by IS NOT NULL"),
+    ),
     sa.Index(
         "wiro_orders_progress",
         "collection",
@@ -232,6 +239,7 @@ submissions = sa.Table(
     sa.UniqueConstraint("account", "task_id", name="wiro_submissions_task"),
     sa.Index("wiro_submissions_claimed", "account", "claimed_at"),
     sa.Index("wiro_submissions_recheck", "account", "recheck_at"),
+    sa.Index("wiro_submissions_rechecks", "account", "rechecks"),
 )
 
 strays = sa.Table(

@@ -56,12 +56,13 @@ class StatedCosts(Claims):
         query = (
             sa.select(*SUBMISSION_COLUMNS)
             .where(submissions.c.account == account, submissions.c.has_ended)
-            .where(submissions.c.cost_usd.is_(None), submissions.c.recheck_at.is_(None))
-            .where(submissions.c.rechecks > 0)
+            .where(submissions.c.cost_usd.is_(None), submissions.c.rechecks > 0)
             .order_by(submissions.c.id)
         )
         with self.reading() as connection:
-            return [submission_from_row(row) for row in connection.execute(query)]
+            found = [submission_from_row(row) for row in connection.execute(query)]
+        # Not a condition of the query: SQLite would then read all that need no other look.
+        return [record for record in found if record.recheck_at is None]
 
     def list_cost_rechecks(self, account: str, *, limit: int) -> list[SubmissionRecord]:
         """Return submissions whose cost is to be read again now."""

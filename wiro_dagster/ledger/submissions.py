@@ -192,6 +192,8 @@ class Submissions(StatedCosts):
         self, account: str, *, task_ids: Collection[str] = (), markers: Collection[str] = ()
     ) -> list[SubmissionRecord]:
         """Return the submissions of an account that have one of these tasks or markers."""
+        if not task_ids and not markers:
+            return []
         wanted = submissions.c.task_id.in_(task_ids) | submissions.c.marker.in_(markers)
         query = sa.select(*SUBMISSION_COLUMNS).where(submissions.c.account == account, wanted)
         with self.reading() as connection:

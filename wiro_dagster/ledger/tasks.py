@@ -125,19 +125,21 @@ class Tasks(Database):
 
     def list_differences(self, account: str) -> list[Difference]:
         """Return costs that changed after Wiro had stated them."""
-        query = (
-            sa.select(
-                submissions.c.order_id,
-                submissions.c.task_id,
-                differences.c.was_usd,
-                differences.c.is_usd,
-            )
-            .join(submissions, submissions.c.id == differences.c.submission_id)
-            .where(submissions.c.account == account, differences.c.was_usd != differences.c.is_usd)
-            .order_by(submissions.c.id)
-        )
+        changed = sa.select(differences).where(differences.c.was_usd != differences.c.is_usd)
         with self.reading() as connection:
-            return [Difference(*row) for row in connection.execute(query)]
+            # They are few, and a join would read all submissions of the account.
+            found = {row.submission_id: row for row in connection.execute(changed)}
+            if not found:
+                return []
+            query = (
+                sa.select(submissions.c.id, submissions.c.order_id, submissions.c.task_id)
+                .where(submissions.c.id.in_(found), submissions.c.account == account)
+                .order_by(submissions.c.id)
+            )
+            return [
+                Difference(row.order_id, row.task_id, found[row.id].was_usd, found[row.id].is_usd)
+                for row in connection.execute(query)
+            ]
 
     # ---- accounts and keys ----
 
