@@ -76,7 +76,7 @@ def test_a_changed_prompt_drops_what_was_proposed(ledger: Ledger) -> None:
     """Only the newest wish waits for approval."""
     old = place_proposed(ledger)
     new = place_proposed(ledger, fingerprint="f2")
-    assert [order.id for order in ledger.list_proposed()] == [new.id]
+    assert [order.id for order in ledger.list_orders(states=["proposed"])] == [new.id]
     assert ledger.get(old.id).state == "cancelled"
 
 

@@ -30,6 +30,7 @@ from wiro_dagster.cli.tables import (
 )
 from wiro_dagster.cli.write_off import write_off
 from wiro_dagster.ledger import UNSENT, Ledger, Order, OrderState, Proposal
+from wiro_dagster.orders.approval import list_proposed_orders
 from wiro_dagster.orders.describe import describe_state
 
 _WATCH_SECONDS = 1.0
@@ -179,8 +180,8 @@ def approve(
 
     Lists them with their total, and asks. The sensor then submits them, if the budget allows.
     """
-    found = ledger.list_proposed(
-        ids=order_ids or None, collection=collection, partitions=partitions or None
+    found = list_proposed_orders(
+        ledger, ids=order_ids or None, collection=collection, partitions=partitions or None
     )
     if not found:
         click.echo("No such order waits for approval.")

@@ -16,7 +16,7 @@ from wiro_dagster.defs.model_result import ModelResult
 from wiro_dagster.defs.timing import WaitTiming
 from wiro_dagster.errors import ApiError, OrderFailed
 from wiro_dagster.ledger import Order, Placement
-from wiro_dagster.ledger.budget import Books, BudgetLimits, why_held
+from wiro_dagster.ledger.budget import why_never
 from wiro_dagster.orders import OrderDesk
 from wiro_dagster.orders.describe import describe_placement, describe_problem, describe_state
 from wiro_dagster.orders.showing import find_link, find_preview
@@ -174,15 +174,9 @@ class ModelRun:
             quote = context.quoter(order.model_slug, order.inputs)
         except ApiError:
             return  # the tick asks again, and the gate judges
-        limits = BudgetLimits(
-            video_usd=context.limits.video_usd,
-            unknown_price=context.limits.unknown_price,
-            assumed_usd=context.limits.assumed_usd,
-        )
-        objection = why_held(
+        objection = why_never(
             quote.ceiling_usd,
-            Books(),
-            limits,
+            context.limits,
             earlier_usd=order.earlier_usd,
             limit_usd=self.limit_usd,
         )

@@ -14,6 +14,7 @@ import dagster as dg
 
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.desks import open_desk
+from wiro_dagster.defs.report import check_result
 from wiro_dagster.ledger import Ledger
 from wiro_dagster.orders.verdicts import VideoChecks, find_unseen, judge_order
 
@@ -91,14 +92,7 @@ def build_video_checks(collection: VideoCollection) -> list[dg.AssetChecksDefini
         collection.cache.drop(_cache_key(collection, ledger))
         for evaluation in evaluate_video_checks(collection, ledger):
             if evaluation.asset_check_key in context.selected_asset_check_keys:
-                yield dg.AssetCheckResult(
-                    check_name=evaluation.check_name,
-                    asset_key=evaluation.asset_key,
-                    passed=evaluation.passed,
-                    severity=evaluation.severity,
-                    description=evaluation.description,
-                    metadata=evaluation.metadata,
-                )
+                yield check_result(evaluation)
 
     return [video_checks]
 

@@ -52,25 +52,7 @@ class Proposal:
 
 
 class Approvals(Claims):
-    """Lists what waits for approval, and approves it."""
-
-    def list_proposed(
-        self,
-        *,
-        ids: Collection[int] | None = None,
-        collection: str | None = None,
-        partitions: Collection[str] | None = None,
-    ) -> list[Order]:
-        """Return the orders that wait for approval and fit every condition, the oldest first."""
-        query = sa.select(*ORDER_COLUMNS).where(orders.c.state == "proposed").order_by(orders.c.id)
-        if ids is not None:
-            query = query.where(orders.c.id.in_(ids))
-        if collection is not None:
-            query = query.where(orders.c.collection == collection)
-        if partitions is not None:
-            query = query.where(orders.c.partition.in_(partitions))
-        with self.reading() as connection:
-            return [order_from_row(row) for row in connection.execute(query)]
+    """Adds up what waits for approval, and approves it."""
 
     def add_up_proposed(self, collection: str) -> Proposal:
         """Return how many orders of a collection wait for approval, and what they would cost."""

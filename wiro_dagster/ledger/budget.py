@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
@@ -106,6 +106,27 @@ def committed_amount(ceiling_usd: Decimal | None, limits: BudgetLimits) -> Decim
     return None
 
 
+def why_never(
+    ceiling_usd: Decimal | None,
+    limits: BudgetLimits,
+    *,
+    earlier_usd: Decimal | None,
+    limit_usd: Decimal | None,
+) -> str | None:
+    """Return why an order may never be submitted, or `None` if it may, now or later.
+
+    Budgets may have room later; what one video may cost does not change by waiting.
+
+    Args:
+        ceiling_usd: as in `why_held`.
+        limits: what may be spent.
+        earlier_usd: as in `why_held`.
+        limit_usd: as in `why_held`.
+    """
+    lasting = replace(limits, daily_usd=None, collection_usd=None, total_usd=None)
+    return why_held(ceiling_usd, Books(), lasting, earlier_usd=earlier_usd, limit_usd=limit_usd)
+
+
 def why_held(
     ceiling_usd: Decimal | None,
     books: Books,
@@ -117,7 +138,7 @@ def why_held(
     """Return why an order may not be submitted now, or `None` if it may.
 
     Args:
-        ceiling_usd: the most the order may cost; `None` where its price is unknown.
+        ceiling_usd: the most the order may cost; `None` if its price is unknown.
         books: what is spent and committed already.
         limits: what may be spent.
         earlier_usd: what earlier tries at the same video cost, or may have cost.

@@ -27,7 +27,9 @@ def list_proposed_orders(
         collection: as `wiro-dagster orders --wide` names it: `video`, or `ads/video`.
         partitions: ids of prompts.
     """
-    return ledger.list_proposed(ids=ids, collection=collection, partitions=partitions)
+    return ledger.list_orders(
+        states=["proposed"], ids=ids, collection=collection, partitions=partitions
+    )
 
 
 def approve_orders(ledger: Ledger, shown: Collection[Order], *, by: str) -> Proposal:

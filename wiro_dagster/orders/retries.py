@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from wiro_dagster.errors import ApiError, InputError
 from wiro_dagster.ledger import Order, OrderRequest
-from wiro_dagster.ledger.budget import Books, BudgetLimits, why_held
+from wiro_dagster.ledger.budget import why_never
 from wiro_dagster.orders.context import FittedInputs, OrderContext
 from wiro_dagster.orders.reasons import FailureKind, find_failure_kind, may_pass
 
@@ -80,18 +80,8 @@ def _build_try(
             raise InputError(f"{slug} is not known here.")
         fitted = context.fit_inputs(failed.model_slug, slug, failed.inputs)
     quote = context.quoter(slug, fitted.inputs)
-    # The other budgets may have room later; what one video may cost does not change.
-    limits = BudgetLimits(
-        video_usd=context.limits.video_usd,
-        unknown_price=context.limits.unknown_price,
-        assumed_usd=context.limits.assumed_usd,
-    )
-    objection = why_held(
-        quote.ceiling_usd,
-        Books(),
-        limits,
-        earlier_usd=earlier_usd,
-        limit_usd=failed.limit_usd,
+    objection = why_never(
+        quote.ceiling_usd, context.limits, earlier_usd=earlier_usd, limit_usd=failed.limit_usd
     )
     if objection is not None:
         raise InputError(f"{slug}: {objection}")
