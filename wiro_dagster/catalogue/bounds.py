@@ -20,5 +20,8 @@ MAX_KEY_LENGTH = 200
 MAX_TAKE = 9_999
 """The highest take."""
 
+MAX_TAKES = 20
+"""Takes of one prompt that are ordered at once: a typing error must not buy hundreds."""
+
 MAX_FILE_BYTES = 100_000_000
 """Size of a file that is sent as an input: Wiro takes 100 MB."""

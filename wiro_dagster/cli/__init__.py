@@ -22,6 +22,7 @@ _COMMANDS = {
     "prompts": "wiro_dagster.cli.prompts:prompts",
     "quote": "wiro_dagster.cli.quote:quote",
     "serve": "wiro_dagster.cli.serve:serve",
+    "takes": "wiro_dagster.cli.takes:takes",
     "run": "wiro_dagster.cli.run:run",
 }
 

@@ -105,7 +105,11 @@ def _list_requests(context: OrderContext) -> list[OrderRequest]:
     if not path.exists():
         return []
     prompts = load_prompt_file(path, build_catalogue(context.client, None)).prompts
-    return [build_request(context, prompt.id, prompt) for prompt in prompts.values()]
+    return [
+        build_request(context, prompt.id, take, version=prompt.fingerprint)
+        for prompt in prompts.values()
+        for take in prompt.list_takes()
+    ]
 
 
 def _describe_audit(found: Audit) -> str:

@@ -123,7 +123,8 @@ def quote(
                     longest_run_seconds=longest_run_seconds,
                 ),
             )
-            for prompt in found.prompts.values()
+            for entry in found.prompts.values()
+            for prompt in entry.list_takes()
         ]
     if as_json:
         click.echo(json.dumps([_to_json(item) for item in quoted], indent=2))
@@ -135,6 +136,10 @@ def quote(
         click.echo(f"Not priced: {problem}", err=True)
     if found.problems:
         raise click.exceptions.Exit(1)
+
+
+def _name(prompt: Prompt) -> str:
+    return prompt.id if prompt.take == 1 else f"{prompt.id} (take {prompt.take})"
 
 
 def _print(quoted: list[QuotedPrompt], *, wide: bool) -> None:
@@ -153,7 +158,7 @@ def _print(quoted: list[QuotedPrompt], *, wide: bool) -> None:
 
 def _prompt_row(item: QuotedPrompt) -> list[str]:
     return [
-        item.prompt.id,
+        _name(item.prompt),
         item.prompt.model_slug,
         _amount_text(item.quote.amount_usd),
         _amount_text(item.quote.ceiling_usd),
@@ -170,6 +175,7 @@ def _to_json(item: QuotedPrompt) -> dict[str, Any]:
     amounts = {"quote_usd": item.quote.amount_usd, "at_most_usd": item.quote.ceiling_usd}
     return {
         "prompt": item.prompt.id,
+        "take": item.prompt.take,
         "model": item.prompt.model_slug,
         **{name: None if amount is None else f"{amount:f}" for name, amount in amounts.items()},
         "kind": item.quote.kind,

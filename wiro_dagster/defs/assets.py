@@ -16,6 +16,7 @@ from wiro_dagster.defs.missing import add_up_missing
 from wiro_dagster.defs.order_checks import judge_orders, prompts_check
 from wiro_dagster.defs.prices import (
     OrderConfig,
+    VideoConfig,
     describe_prices,
     find_price,
     select_affordable,
@@ -24,7 +25,8 @@ from wiro_dagster.defs.prompt_sources import asset_loader
 from wiro_dagster.defs.report import Placed, Reporter
 from wiro_dagster.defs.translator import asset_arguments
 from wiro_dagster.defs.waiting import VideoWait
-from wiro_dagster.ledger import Proposal
+from wiro_dagster.errors import LedgerError
+from wiro_dagster.ledger import Placement, Proposal
 from wiro_dagster.orders.describe import describe_placement
 from wiro_dagster.prompts import PromptFile
 
@@ -78,6 +80,8 @@ def build_video_order_asset(collection: VideoCollection) -> dg.AssetsDefinition:
         reporter = Reporter.in_run(context, collection)
         hear_event_log(reporter)
         prompts = _load_prompts(context, collection)
+        if config.takes is not None:
+            prompts = _with_takes(prompts, config.takes)
         if config.dry_run:
             _log_prices(context, reporter, prompts)
             return
@@ -85,7 +89,9 @@ def build_video_order_asset(collection: VideoCollection) -> dg.AssetsDefinition:
         if config.approve:
             _approve(context, reporter, placed)
         if len(context.partition_keys) == 1:
-            for order in placed.orders:
+            # A step has one result for a partition: the first take's.
+            reporter.record(placed.orders[1:])
+            for order in placed.orders[:1]:
                 yield reporter.order_result(order)
         else:
             if not placed.failures and has_followers(context):
@@ -123,19 +129,22 @@ def build_video_asset(collection: VideoCollection) -> dg.AssetsDefinition:
         op_tags=dict(collection.op_tags),
         retry_policy=collection.retry_policy,
     )
-    def video(context: dg.AssetExecutionContext) -> StepEvents:
+    def video(context: dg.AssetExecutionContext, config: VideoConfig) -> StepEvents:
         reporter = Reporter.in_run(context, collection)
         hear_event_log(reporter)
         if is_failure_run(context):
             fail_with_reasons(context, reporter)
             return
-        prompts = _load_prompts(context, collection)
-        placed = _place_orders(context, reporter, prompts)
-        reporter.record_missing(placed.orders)
-        _log_checks(context, reporter, prompts)
+        if config.take is not None:
+            placed = _choose(context, reporter, config.take)
+        else:
+            prompts = _load_prompts(context, collection)
+            placed = _place_orders(context, reporter, prompts)
+            reporter.record_missing(placed.orders)
+            _log_checks(context, reporter, prompts)
         # What nobody has approved is not waited for: that may take days.
         placed.refuse_proposed()
-        wait = VideoWait(context, reporter, list(placed.placements.values()))
+        wait = VideoWait(context, reporter, placed.every)
         if len(context.partition_keys) == 1:
             yield from wait.deliver_result()
         else:
@@ -175,7 +184,7 @@ def _place_orders(
         here, refused = select_affordable(reporter.desk, here, max_usd)
     placed = reporter.place(here, present=prompts.ids)
     placed.failures |= refused
-    lines = [describe_placement(placement) for placement in placed.placements.values()]
+    lines = [describe_placement(placement) for placement in placed.every]
     # Each message is a row in Dagster's event log, which costs as much as a materialization.
     for start in range(0, len(lines), _LINES_A_MESSAGE):
         context.log.info("\n".join(lines[start : start + _LINES_A_MESSAGE]))
@@ -190,14 +199,38 @@ def _approve(context: dg.AssetExecutionContext, reporter: Reporter, placed: Plac
     waiting = [order for order in placed.orders if order.state == "proposed"]
     if not waiting:
         return
-    by = context.run.tags.get(_USER_TAG) or f"run {context.run.run_id}"
-    ledger = reporter.desk.context.ledger
+    by, ledger = _find_user(context), reporter.desk.context.ledger
     approved = ledger.approve(waiting, by=by)
-    for partition, placement in placed.placements.items():
-        order = ledger.get(placement.order.id)
-        placed.placements[partition] = replace(placement, order=order)
+    for partition, takes in placed.placements.items():
+        placed.placements[partition] = [
+            replace(take, order=ledger.get(take.order.id)) for take in takes
+        ]
     total = Proposal.of(order for order in waiting if order.id in approved)
     context.log.info(f"{by} approved {total.describe()}.")
+
+
+def _find_user(context: dg.AssetExecutionContext) -> str:
+    return context.run.tags.get(_USER_TAG) or f"run {context.run.run_id}"
+
+
+def _with_takes(prompts: PromptFile, takes: int) -> PromptFile:
+    changed = {key: replace(prompt, takes=takes) for key, prompt in prompts.prompts.items()}
+    return replace(prompts, prompts=changed)
+
+
+def _choose(context: dg.AssetExecutionContext, reporter: Reporter, take: int) -> Placed:
+    """Let a take stand for each partition of the run."""
+    ledger, placed = reporter.desk.context.ledger, Placed()
+    for partition in context.partition_keys:
+        try:
+            order = ledger.choose_take(
+                reporter.collection.ledger_name, partition, take, by=_find_user(context)
+            )
+        except LedgerError as error:
+            placed.failures[partition] = str(error)
+        else:
+            placed.placements[partition] = [Placement(order, "owned")]
+    return placed
 
 
 def _why_no_prompt(prompts: PromptFile, partition: str, collection: VideoCollection) -> str:

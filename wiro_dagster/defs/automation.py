@@ -77,7 +77,7 @@ def _build_missing_videos_job(collection: VideoCollection) -> dg.JobDefinition:
         context.log.info(f"{len(missing)} of {len(every)} prompts have no video.")
         reporter.observe_prompts(missing)
         placed = reporter.place_and_record(missing, present=prompts.ids)
-        for placement in placed.placements.values():
+        for placement in placed.every:
             context.log.info(describe_placement(placement))
         write: Callable[[Any], None] = context.log_event  # its annotation omits check evaluations
         write(

@@ -49,7 +49,8 @@ def claim_ended(
     known = [o for o in owned if o.task_id and reported.get(o.partition) == o.task_id]
     for order in known:
         ledger.apply(order, "deliver", due_at=None)
-    return [order for order in claimed if order not in known]
+    # One take stands for each partition; the next tick closes what is set aside here.
+    return [order for order in claimed if order not in known and ledger.elect(order).id == order.id]
 
 
 def report_orphans(reporter: Reporter) -> list[str]:
@@ -78,7 +79,7 @@ def _build_event(order: Order, key: dg.AssetKey) -> AssetEvent:
             asset_key=key,
             partition=order.partition,
             metadata=video_metadata(order),
-            tags=version_tags(order),
+            tags=version_tags(order.fingerprint),
         )
     return dg.AssetObservation(
         asset_key=key,

@@ -39,7 +39,7 @@ def build_gallery_asset(collection: VideoCollection) -> dg.AssetsDefinition:
 
     @dg.asset(
         **asset_arguments(collection.translate("video_gallery", _SPEC)),
-        deps=[collection.video_key],
+        deps=[collection.video_key, collection.order_key],
         required_resource_keys=collection.resource_keys,
     )
     def video_gallery(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:

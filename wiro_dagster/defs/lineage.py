@@ -10,6 +10,7 @@ version.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import dagster as dg
@@ -84,7 +85,7 @@ def _input_tags(upstream: dg.AssetKey, order: Order, event: int | None) -> dict[
     if event is None:
         return {}
     name = upstream.to_user_string()
-    return {_INPUT_DATA_VERSION + name: order.fingerprint, _INPUT_EVENT + name: str(event)}
+    return {_INPUT_DATA_VERSION + name: order.prompt_version, _INPUT_EVENT + name: str(event)}
 
 
 def find_observed_versions(
@@ -107,13 +108,16 @@ def _find_observations(
     instance: dg.DagsterInstance, asset_key: dg.AssetKey, orders: Collection[Order]
 ) -> dict[int, int]:
     """Return the storage id of the newest observation of each order's prompt, by order id."""
-    wanted = {(order.partition, order.fingerprint): order.id for order in orders}
+    # The takes of a prompt are made from one observation.
+    wanted: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for order in orders:
+        wanted[order.partition, order.prompt_version].append(order.id)
     found: dict[int, int] = {}
     for some in _chunks(sorted({order.partition for order in orders})):
         missing = {key for key in wanted if key[0] in set(some)}
         for partition, version, storage_id in _observations(instance, asset_key, some):
             if (partition, version) in missing:
-                found[wanted[partition, version]] = storage_id
+                found |= dict.fromkeys(wanted[partition, version], storage_id)
                 missing.discard((partition, version))
                 if not missing:
                     break

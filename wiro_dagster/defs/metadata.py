@@ -35,6 +35,7 @@ def prompt_metadata(prompt: Prompt, *, quote_usd: Decimal | None) -> dict[str, A
         "wiro/prompt": prompt.text,
         "wiro/model": prompt.model_slug,
         "wiro/take": prompt.take,
+        **({} if prompt.takes == 1 else {"wiro/takes": prompt.takes}),
         "wiro/fingerprint": prompt.fingerprint,
     }
 
@@ -51,6 +52,7 @@ def order_metadata(order: Order) -> dict[str, Any]:
         "wiro/order_id": order.id,
         "wiro/fingerprint": order.fingerprint,
         **_approval(order),
+        **({} if order.chosen_by is None else {"wiro/chosen_by": order.chosen_by}),
     }
 
 
@@ -162,10 +164,10 @@ def prompt_tags(prompt: Prompt) -> dict[str, str]:
     return {DATA_VERSION_TAG: prompt.fingerprint, _DATA_VERSION_IS_OURS_TAG: "true"}
 
 
-def version_tags(order: Order) -> dict[str, str]:
+def version_tags(data_version: str) -> dict[str, str]:
     """Return the version tags that Dagster adds only to what a step returns."""
     return {
-        DATA_VERSION_TAG: order.fingerprint,
+        DATA_VERSION_TAG: data_version,
         _DATA_VERSION_IS_OURS_TAG: "true",
         _CODE_VERSION_TAG: CODE_VERSION,
     }

@@ -68,8 +68,15 @@ def list_wanted(
     return [
         prompt
         for prompt, placed in _with_orders(ledger, collection, prompts)
-        if not placed or (takes_changed and _find_current(placed, prompt) is None)
+        if not placed or (takes_changed and _lacks_takes(placed, prompt))
     ]
+
+
+def _lacks_takes(placed: Sequence[Order], prompt: Prompt) -> bool:
+    """Whether the prompt has changed, or more takes of it are wanted than were ever ordered."""
+    known = {order.fingerprint for order in placed}
+    takes = {take.fingerprint for take in prompt.list_takes()}
+    return _find_current(placed, prompt) is None or not takes <= known
 
 
 def list_missing(
@@ -106,6 +113,6 @@ def _find_current(orders: Sequence[Order], prompt: Prompt) -> Order | None:
     fitting = [
         order
         for order in orders
-        if order.superseded_by is None and order.fingerprint == prompt.fingerprint
+        if order.superseded_by is None and order.prompt_version == prompt.fingerprint
     ]
     return fitting[-1] if fitting else None

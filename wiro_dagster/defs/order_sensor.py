@@ -105,6 +105,7 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
             *build_events(reporter, ended, delivered),
             *checks,
             *build_progress(reporter),
+            *reporter.build_takes(report.takes),
         ]
         lease = next((order.lease for order in ended if order.lease), "")
         runs = request_failure_runs(reporter, ended)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
+from wiro_dagster.catalogue.bounds import MAX_TAKES
 from wiro_dagster.errors import ApiError, InputError
 from wiro_dagster.ledger import OrderRequest
-from wiro_dagster.orders import OrderDesk
+from wiro_dagster.orders import OrderContext, OrderDesk
 from wiro_dagster.prompts import Prompt, inputs_to_json
 
 
@@ -24,6 +26,12 @@ class OrderConfig(dg.Config):
             "Approve the orders of this run, also those that wait for approval already. Only for "
             "a collection that needs approval."
         ),
+    )
+    takes: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_TAKES,
+        description="Order so many takes of each prompt, whatever the prompt file says.",
     )
     dry_run: bool = Field(
         default=False, description="Log what the orders would cost, and order nothing."
@@ -38,27 +46,46 @@ class OrderConfig(dg.Config):
     )
 
 
+class VideoConfig(dg.Config):
+    """What the launch dialog offers for `video`."""
+
+    take: int | None = Field(
+        default=None,
+        ge=1,
+        description=(
+            "Show this take of each partition from now on. It must be in the video store already; "
+            "nothing is ordered, and it costs nothing."
+        ),
+    )
+
+
 @dataclass(frozen=True)
 class Price:
     """What ordering a prompt would cost now.
 
     Args:
         prompt: which.
-        is_ordered: whether an order for it exists already, so that nothing new would be bought.
-        quote_usd: the expected cost; `None` if it is unknown.
-        ceiling_usd: the highest cost; `None` if it is unknown.
+        new: how many takes have no order yet, or one that waits for approval.
+        quote_usd: the expected cost of these; `None` if it is unknown.
+        ceiling_usd: their highest cost; `None` if it is unknown.
         problem: why there is no price.
     """
 
     prompt: Prompt
-    is_ordered: bool = False
+    new: int = 1
     quote_usd: Decimal | None = None
     ceiling_usd: Decimal | None = None
     problem: str = ""
 
+    @property
+    def is_ordered(self) -> bool:
+        """Whether nothing new would be bought."""
+        return not self.new
+
     def describe(self) -> str:
         """Return one line for logs."""
-        name = f'"{self.prompt.id}": {self.prompt.model_slug}'
+        takes = f", {self.new} takes" if self.new > 1 else ""
+        name = f'"{self.prompt.id}": {self.prompt.model_slug}{takes}'
         if self.is_ordered:
             return f"{name}, already ordered; nothing new would be bought."
         if self.ceiling_usd is None and self.quote_usd is None:
@@ -75,23 +102,31 @@ def find_price(desk: OrderDesk, prompt: Prompt) -> Price:
     """
     context = desk.context
     inputs = inputs_to_json(prompt.inputs)
-    live = context.ledger.find_live(
-        OrderRequest(
-            collection=context.collection,
-            partition=prompt.id,
-            account=context.account,
-            model_slug=prompt.model_slug,
-            inputs=inputs,
-            fingerprint=prompt.fingerprint,
-        )
-    )
-    # What waits for approval is not bought yet.
-    is_ordered = live is not None and live.state != "proposed"
+    new = sum(not _is_ordered(context, take, inputs) for take in prompt.list_takes())
     try:
         quote = context.quoter(prompt.model_slug, inputs)
     except (ApiError, InputError) as error:
-        return Price(prompt, is_ordered, problem=str(error))
-    return Price(prompt, is_ordered, quote.amount_usd, quote.ceiling_usd)
+        return Price(prompt, new, problem=str(error))
+    return Price(prompt, new, _times(quote.amount_usd, new), _times(quote.ceiling_usd, new))
+
+
+def _is_ordered(context: OrderContext, take: Prompt, inputs: Mapping[str, Any]) -> bool:
+    live = context.ledger.find_live(
+        OrderRequest(
+            collection=context.collection,
+            partition=take.id,
+            account=context.account,
+            model_slug=take.model_slug,
+            inputs=inputs,
+            fingerprint=take.fingerprint,
+        )
+    )
+    # What waits for approval is not bought yet.
+    return live is not None and live.state != "proposed"
+
+
+def _times(amount_usd: Decimal | None, count: int) -> Decimal | None:
+    return None if amount_usd is None else amount_usd * count
 
 
 def find_quote(desk: OrderDesk, prompt: Prompt) -> Decimal | None:
@@ -100,7 +135,7 @@ def find_quote(desk: OrderDesk, prompt: Prompt) -> Decimal | None:
         quote = desk.context.quoter(prompt.model_slug, inputs_to_json(prompt.inputs))
     except (ApiError, InputError):
         return None
-    return quote.amount_usd
+    return _times(quote.amount_usd, prompt.takes)
 
 
 def describe_prices(prices: Sequence[Price]) -> str:
@@ -110,7 +145,8 @@ def describe_prices(prices: Sequence[Price]) -> str:
     unknown = sum(price.quote_usd is None for price in new)
     more = f", and {unknown} of unknown price" if unknown else ""
     lines = [price.describe() for price in prices]
-    return "\n".join([*lines, f"{len(new)} new orders: {total:f} USD{more}. Nothing was ordered."])
+    count = sum(price.new for price in prices)
+    return "\n".join([*lines, f"{count} new orders: {total:f} USD{more}. Nothing was ordered."])
 
 
 def select_affordable(

@@ -37,7 +37,7 @@ from wiro_dagster.defs.prices import find_quote
 from wiro_dagster.errors import InputError, StoreError
 from wiro_dagster.ledger import Order, Placement
 from wiro_dagster.orders import OrderDesk
-from wiro_dagster.orders.describe import describe_placement, describe_state
+from wiro_dagster.orders.describe import describe_placement, describe_state, describe_take
 from wiro_dagster.orders.showing import find_link, find_preview
 from wiro_dagster.prompts import Prompt
 
@@ -52,25 +52,32 @@ class Placed:
     """The result of placing orders for several prompts.
 
     Args:
-        placements: by partition, the order that represents the prompt.
+        placements: by partition, the orders that represent the prompt: one for each take.
         failures: by partition, why a prompt could not be ordered.
         left: how many prompts there was no time for.
     """
 
-    placements: dict[str, Placement] = field(default_factory=dict)
+    placements: dict[str, list[Placement]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     left: int = 0
 
     @property
     def orders(self) -> list[Order]:
         """The orders that represent the prompts."""
-        return [placement.order for placement in self.placements.values()]
+        return [placement.order for placement in self.every]
+
+    @property
+    def every(self) -> list[Placement]:
+        """All placements, in the order of the prompts."""
+        return [placement for takes in self.placements.values() for placement in takes]
 
     def refuse_proposed(self) -> None:
         """Count what waits for approval as failed, with the command that approves it."""
-        for partition, placement in list(self.placements.items()):
-            if placement.order.state == "proposed":
-                self.failures[partition] = describe_state(placement.order)
+        for partition, takes in list(self.placements.items()):
+            waiting = [take.order for take in takes if take.order.state == "proposed"]
+            self.placements[partition] = [t for t in takes if t.order.state != "proposed"]
+            if len(waiting) == len(takes):
+                self.failures[partition] = "\n".join(map(describe_state, waiting))
                 del self.placements[partition]
 
     def add(self, other: Placed) -> None:
@@ -165,15 +172,15 @@ class Reporter:
                 placed.left += 1
                 continue
             try:
-                placement = self.desk.place(prompt.id, prompt, present=present)
+                placements = self.desk.place_takes(prompt.id, prompt, present=present)
             except (InputError, StoreError) as error:
                 placed.failures[prompt.id] = str(error)
                 continue
-            if placement.outcome == "billed_failure":
+            if placements[0].outcome == "billed_failure":
                 # Only the user pays for it once more, never a retry or a schedule.
-                placed.failures[prompt.id] = describe_placement(placement)
+                placed.failures[prompt.id] = "\n".join(map(describe_placement, placements))
             else:
-                placed.placements[prompt.id] = placement
+                placed.placements[prompt.id] = placements
         return placed
 
     def place_and_record(
@@ -207,7 +214,7 @@ class Reporter:
                     asset_key=self.collection.order_key,
                     partition=order.partition,
                     metadata={**order_metadata(order), **self._witness},
-                    tags={**version_tags(order), **tags[order.id]},
+                    tags={**version_tags(order.prompt_version), **tags[order.id]},
                 )
             )
 
@@ -229,7 +236,7 @@ class Reporter:
         tags = order_lineage_tags(self.instance, self.collection, [order])
         return dg.MaterializeResult(
             metadata={**order_metadata(order), **self._witness},
-            data_version=dg.DataVersion(order.fingerprint),
+            data_version=dg.DataVersion(order.prompt_version),
             tags=tags[order.id],
         )
 
@@ -259,7 +266,24 @@ class Reporter:
                 asset_key=self.collection.video_key,
                 partition=order.partition,
                 metadata=self._video_metadata(order),
-                tags={**version_tags(order), **tags[order.id]},
+                tags={**version_tags(order.fingerprint), **tags[order.id]},
+            )
+            for order in orders
+        ]
+
+    def build_takes(self, orders: Collection[Order]) -> list[dg.AssetMaterialization]:
+        """Build the materializations of `video_order` that say that further takes have come.
+
+        They are not shown as `video`, but can be chosen. The gallery is renewed by these events.
+        """
+        tags = order_lineage_tags(self.instance, self.collection, orders)
+        return [
+            dg.AssetMaterialization(
+                asset_key=self.collection.order_key,
+                partition=order.partition,
+                description=describe_take(order),
+                metadata={**self._video_metadata(order), "wiro/choose": describe_take(order)},
+                tags={**version_tags(order.prompt_version), **tags[order.id]},
             )
             for order in orders
         ]

@@ -105,6 +105,8 @@ class VideoWait:
                 report = self._desk.tick(self._timing.monotonic() + self._timing.tick_seconds)
                 for notice in report.notices:
                     self._context.log.warning(notice)
+                for event in self._reporter.build_takes(report.takes):
+                    self._context.log_event(event)
                 self._log_problem()
                 yield from self._settle()
                 if self._timing.monotonic() > deadline:
@@ -137,23 +139,38 @@ class VideoWait:
             self._context.log.error(describe_problem(problem))
 
     def _settle(self) -> Iterator[Order]:
-        for order in self._ledger.list_orders(ids=self._pending):
+        waited = self._ledger.list_orders(ids=self._pending)
+        for order in waited:
+            if order.id not in self._pending:
+                continue  # another take has come
             self._log_state(order)
             following = self._ledger.find_next_try(order)
             if following is not None:
                 self._follow_try(order, following)
             elif order.superseded_by is not None:
-                self._fail(order, f"Superseded by order {order.superseded_by} while it ran.")
+                self._follow_take(order)
             elif order.state == "proposed":  # its price has risen
                 self._fail(order, describe_state(order))
+            elif order.is_settled and self._ledger.elect(order).id != order.id:
+                continue  # the next look follows the take that stands for the partition
             elif order.is_owned:
-                self._pending.discard(order.id)
+                # The other takes are the sensor's.
+                self._pending -= {one.id for one in waited if one.partition == order.partition}
                 yield order
             elif order.is_settled and not order.awaits_next_try:
                 for event in self._reporter.build_failures(order):
                     self._context.log_event(event)
                 self._ledger.mark_reported([order.id])
                 self._fail(order, describe_state(order))
+
+    def _follow_take(self, order: Order) -> None:
+        """Wait for the take that stands for the partition; fail if the prompt has changed."""
+        stands = self._ledger.find_latest(order.collection, order.partition)
+        if stands is None or stands.prompt_version != order.prompt_version:
+            self._fail(order, f"Superseded by order {order.superseded_by} while it ran.")
+        else:
+            self._pending.discard(order.id)
+            self._pending.add(stands.id)
 
     def _follow_try(self, failed: Order, following: Order) -> None:
         """Wait for the order that follows a failed one: it is as much ours as that one was."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -33,6 +34,8 @@ def list_cards(
 ) -> list[Card]:
     """Return a collection's videos, earlier versions and failed orders, the newest first.
 
+    The takes of a prompt stand side by side, in their order.
+
     Args:
         ledger: has the orders.
         collection: whose.
@@ -44,14 +47,37 @@ def list_cards(
         StoreError: the store cannot be used.
     """
     owned = ledger.list_orders(collection=collection, states=("stored", "delivered"))
-    ended = [*owned, *ledger.list_failed(collection)]
-    ended.sort(key=lambda order: (order.ended_at or 0, order.id), reverse=True)
+    takes = {order.id: order for order in ledger.list_takes(collection=collection)}
+    failed = {order.id: order for order in ledger.list_failed(collection)}
+    failed |= {order.id: order for order in takes.values() if order.is_failure}
+    ended = [*owned, *failed.values()]
+    newest: dict[str, float] = defaultdict(float)
+    for order in ended:
+        if order.id in takes:
+            newest[order.partition] = max(newest[order.partition], order.ended_at or 0)
+
+    def place(order: Order) -> tuple[float, str, int]:
+        if order.id in takes:
+            return -newest[order.partition], order.partition, order.take
+        return -(order.ended_at or 0), "", -order.id
+
+    ended.sort(key=place)
     posters = _read_posters(store, ended)
     cards = [_card_of(order, store, checks, posters.get(order.id)) for order in ended]
+    cards = [
+        _beside_others(card, order, newest[order.partition]) if order.id in takes else card
+        for card, order in zip(cards, ended, strict=True)
+    ]
     if asset_url is None:
         return cards
     page = f"{asset_url}?view=partitions&partition="
     return [replace(card, partition_url=page + quote(card.name, safe="")) for card in cards]
+
+
+def _beside_others(card: Card, order: Order, newest: float) -> Card:
+    """Return the card of one of several takes."""
+    is_other = card.state == "earlier"
+    return replace(card, state="take" if is_other else card.state, take=order.take, group_at=newest)
 
 
 def _card_of(order: Order, store: VideoStore, checks: VideoChecks, poster: bytes | None) -> Card:

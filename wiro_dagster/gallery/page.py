@@ -19,10 +19,15 @@ from markupsafe import Markup
 from wiro_dagster.catalogue.suggestions import counted
 from wiro_dagster.media import MediaKind
 
-CardState = Literal["video", "earlier", "failed"]
-"""A partition's video, one that another has replaced, or an order that ended without one."""
+CardState = Literal["video", "take", "earlier", "failed"]
+"""A partition's video, another take of it, one that a later prompt's has replaced, or an order that
+ended without one."""
 
-_TAGS: dict[CardState, str] = {"earlier": "earlier version", "failed": "failed"}
+_TAGS: dict[CardState, str] = {
+    "take": "not chosen",
+    "earlier": "earlier version",
+    "failed": "failed",
+}
 _KILO = 1000.0
 _MINUTE_SECONDS = 60
 
@@ -48,6 +53,8 @@ class Card:
         size_bytes: of the first file.
         notes: what is wrong with it, one line each.
         partition_url: of its partition in Dagster's UI.
+        take: its number, if its prompt has several takes.
+        group_at: when the newest take of its prompt ended: takes stand side by side.
     """
 
     name: str
@@ -66,6 +73,8 @@ class Card:
     size_bytes: int | None = None
     notes: tuple[str, ...] = ()
     partition_url: str | None = None
+    take: int | None = None
+    group_at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -115,6 +124,8 @@ def _total(cards: Sequence[Card]) -> str:
     parts = [counted(counts["video"], "video"), f"{_sum_costs(cards):,.2f} USD"]
     if counts["failed"]:
         parts.append(f"{counts['failed']} failed")
+    if counts["take"]:
+        parts.append(f"{counted(counts['take'], 'take')} not chosen")
     if counts["earlier"]:
         parts.append(counted(counts["earlier"], "earlier version"))
     return " · ".join(parts)

@@ -34,6 +34,7 @@ from wiro_dagster.ledger.retries import Retries
 from wiro_dagster.ledger.schema import orders, submissions
 from wiro_dagster.ledger.strays import Strays
 from wiro_dagster.ledger.submissions import Submissions, insert_submission, leave_open
+from wiro_dagster.ledger.takes import Takes
 from wiro_dagster.ledger.tasks import Tasks
 from wiro_dagster.ledger.transitions import UNDER_WAY, UNSENT, WITHOUT_VIDEO, OrderState
 from wiro_dagster.ledger.write_offs import WriteOffs
@@ -50,6 +51,7 @@ class Ledger(
     Identities,
     Collections,
     Approvals,
+    Takes,
 ):
     """The orders of one database, shared by every process that has its URL.
 
@@ -125,6 +127,9 @@ class Ledger(
                     return None
                 _give_task(connection, live, task_id=task_id, known=known, cost=cost, now=now)
                 order_id = live.id
+        order = self.get(order_id)
+        if order.is_owned:
+            self.elect(order)
         return self.get(order_id)
 
     # ---- what a user decides ----

@@ -25,6 +25,8 @@ class OrderRequest:
     """What is asked for. `inputs` is plain JSON, as `wiro_dagster.prompts.inputs_to_json` makes it.
 
     Args:
+        prompt_version: what the takes of one prompt have in common: the prompt's own fingerprint;
+            empty for the fingerprint of the request.
         collection: the video asset's key as text, such as `video` or `ads/video`.
         account: the name of the Wiro account that pays.
         prompt_input: the input that carries the prompt's text; `None` if it takes none.
@@ -44,6 +46,7 @@ class OrderRequest:
     inputs: Mapping[str, Any]
     fingerprint: str
     take: int = 1
+    prompt_version: str = ""
     prompt_input: str | None = "prompt"
     quote_usd: Decimal | None = None
     ceiling_usd: Decimal | None = None
@@ -70,6 +73,7 @@ class Order:
     state: OrderState
     created_at: float
     moved_at: float = 0.0
+    prompt_version: str = ""
     prompt_input: str | None = "prompt"
     live_key: str | None = None
     due_at: float | None = None
@@ -110,6 +114,8 @@ class Order:
     waiter_run_id: str | None = None
     waiter_until: float | None = None
     superseded_by: int | None = None
+    chosen_at: float | None = None
+    chosen_by: str | None = None
     stop_state: StopState | None = None
     stop_reason: str | None = None
 
@@ -127,6 +133,11 @@ class Order:
     def is_owned(self) -> bool:
         """Whether the files are in the video store."""
         return self.state in OWNED
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether it ended without a video, and no other try follows."""
+        return self.state in WITHOUT_VIDEO and not self.awaits_next_try
 
     @property
     def is_billed_failure(self) -> bool:

@@ -41,7 +41,7 @@ def place_order(
         cancel_superseded: stop tasks that make a superseded video.
         needs_approval: a new order is proposed, and not bought before it is approved.
     """
-    _take_turns(connection, request)
+    take_turns(connection, request.collection, request.partition)
     key = live_key(request.collection, request.partition, request.fingerprint)
     found = connection.execute(
         sa.select(*ORDER_COLUMNS).where(orders.c.live_key == key)
@@ -52,14 +52,36 @@ def place_order(
         outcome: PlacementOutcome = "placed"
     else:
         order = order_from_row(found)
-        order_id, outcome = order.id, _take_up(connection, order, request, now)
+        version = request.prompt_version or request.fingerprint
+        asked, order = order, _find_standing(connection, order, version)
+        if order.id != asked.id and order.superseded_by is None:
+            order_id, outcome = order.id, _describe_standing(order)
+        else:
+            order_id, outcome = order.id, _take_up(connection, order, request, now)
         if order.state == "proposed" and not needs_approval:
             approve_order(connection, order, by=_SETTINGS, now=now)
     _supersede_others(connection, request, order_id, now)
     if cancel_superseded:
         _stop_superseded(connection, order_id, now)
-    row = connection.execute(sa.select(*ORDER_COLUMNS).where(orders.c.id == order_id)).one()
-    return Placement(order_from_row(row), outcome)
+    order = _get(connection, order_id)
+    return Placement(order, outcome)
+
+
+def find_candidates(connection: Connection, order: Order) -> list[Order]:
+    """Return the takes of an order's prompt that stand, or may come to stand, for its partition."""
+    found = connection.execute(
+        sa.select(*ORDER_COLUMNS)
+        .where(orders.c.collection == order.collection, orders.c.partition == order.partition)
+        .where(orders.c.prompt_version == order.prompt_version, orders.c.superseded_by.is_(None))
+        .order_by(orders.c.id)
+    )
+    return [order_from_row(row) for row in found]
+
+
+def _describe_standing(order: Order) -> PlacementOutcome:
+    if order.is_owned:
+        return "owned"
+    return "billed_failure" if order.is_billed_failure else "under_way"
 
 
 def approve_order(connection: Connection, order: Order, *, by: str, now: float) -> bool:
@@ -98,6 +120,7 @@ def insert_order(
     """
     values = {
         **{name: getattr(request, name) for name in OrderRequest.__dataclass_fields__},
+        "prompt_version": request.prompt_version or request.fingerprint,
         "live_key": key,
         "state": state,
         "created_at": now,
@@ -113,26 +136,29 @@ def insert_order(
     return int(inserted[0])
 
 
-def _take_turns(connection: Connection, request: OrderRequest) -> None:
-    """Let one transaction at a time place orders of a partition.
+def take_turns(connection: Connection, collection: str, partition: str) -> None:
+    """Let one transaction at a time decide which order stands for a partition.
 
     Two at once would not see each other's order, and neither would be superseded. SQLite has one
     writer at a time anyway.
     """
     if connection.dialect.name == "postgresql":
-        number = int(live_key(request.collection, request.partition, "")[:15], 16)
+        number = int(live_key(collection, partition, "")[:15], 16)
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
 
 
 def _take_up(
     connection: Connection, order: Order, request: OrderRequest, now: float
 ) -> PlacementOutcome:
-    changes: dict[str, Any] = {}
+    version = request.prompt_version or request.fingerprint
+    is_of_other = order.prompt_version != version
     is_taken_up = order.superseded_by is not None
+    changes: dict[str, Any] = {"prompt_version": version} if is_of_other else {}
     if is_taken_up:
         changes["superseded_by"] = None
         if order.stop_reason == _why_superseded(order.superseded_by):
             changes |= {"stop_state": None, "stop_reason": None}
+    if changes:
         connection.execute(sa.update(orders).where(orders.c.id == order.id).values(changes))
     if order.is_billed_failure and order.state != "uncollected":
         return "billed_failure"
@@ -157,6 +183,21 @@ def _take_up(
     return "owned" if order.is_owned else "under_way"
 
 
+def _find_standing(connection: Connection, order: Order, version: str) -> Order:
+    """Return the take that stands instead of an order, or did until the prompt was changed."""
+    while order.superseded_by is not None and order.prompt_version == version:
+        other = _get(connection, order.superseded_by)
+        if other.prompt_version != version:
+            break
+        order = other
+    return order
+
+
+def _get(connection: Connection, order_id: int) -> Order:
+    row = connection.execute(sa.select(*ORDER_COLUMNS).where(orders.c.id == order_id)).one()
+    return order_from_row(row)
+
+
 def _resume(connection: Connection, order: Order, step: str, now: float) -> PlacementOutcome:
     take_step(connection, Move(order, step, {"due_at": now, "attempts": 0}), now=now)
     return "taken_up"
@@ -173,7 +214,13 @@ def _supersede_others(
         .order_by(orders.c.id)
         .with_for_update()
     )
-    others = [order_from_row(row) for row in found]
+    version = request.prompt_version or request.fingerprint
+    others = [
+        other
+        for other in map(order_from_row, found)
+        # Takes of one prompt stand beside each other; a new one takes the place of a failed one.
+        if other.prompt_version != version or (other.is_failure and other.id < order_id)
+    ]
     for other in others:
         if other.state in UNSENT:
             reason = f"{_why_superseded(order_id)} Nothing had been sent."
@@ -188,7 +235,9 @@ def _supersede_others(
 
 def _stop_superseded(connection: Connection, order_id: int, now: float) -> None:
     """Ask for the tasks of superseded orders to be stopped; one that completes is kept."""
+    version = sa.select(orders.c.prompt_version).where(orders.c.id == order_id)
     mine = (orders.c.superseded_by == order_id) & orders.c.stop_reason.is_(None)
+    mine &= orders.c.prompt_version != version.scalar_subquery()
     connection.execute(
         sa.update(orders)
         .where(mine, orders.c.state.in_(UNDER_WAY))

@@ -90,8 +90,12 @@ class Reports(Database):
             )
         return [order_from_row(row) for row in rows]
 
-    def set_aside_superseded(self, collection: str) -> None:
-        """Close superseded orders that have ended: owned and on the books, but not reported."""
+    def set_aside_superseded(self, collection: str) -> list[Order]:
+        """Close superseded orders that have ended: owned and on the books, but not reported.
+
+        Returns:
+            Those of them that are further takes of what stands for their partition.
+        """
         is_superseded = (
             (orders.c.collection == collection)
             & (orders.c.superseded_by > 0)  # that is, not NULL, as the index can find it
@@ -100,10 +104,18 @@ class Reports(Database):
         ended = sa.select(orders.c.id).where(is_superseded & (_IS_STORED | _HAS_NO_VIDEO))
         with self.reading() as connection:
             if connection.execute(ended).first() is None:
-                return
+                return []
+        standing = orders.alias("standing")
+        is_take = sa.exists().where(
+            standing.c.id == orders.c.superseded_by,
+            standing.c.prompt_version == orders.c.prompt_version,
+        )
+        takes = sa.select(*ORDER_COLUMNS).where(is_superseded, _IS_STORED, is_take)
         with self.writing() as connection:
+            found = connection.execute(takes.where(orders.c.live_key.is_not(None))).all()
             # The condition is checked again: the user may have gone back to the earlier prompt.
             _close(connection, is_superseded, self.clock())
+        return [order_from_row(row) for row in found]
 
     def register_waiter(self, order_ids: Collection[int], run_id: str, *, until: float) -> None:
         """Note that a run waits for these orders and will report them itself, until that time."""

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Dialect
 
 from wiro_dagster.ledger.transitions import STATES
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 _PICO = Decimal(10) ** 12
 
@@ -111,6 +111,8 @@ orders = sa.Table(
     sa.Column("inputs", sa.JSON, nullable=False),
     sa.Column("fingerprint", sa.String(64), nullable=False),
     sa.Column("take", sa.Integer, nullable=False),
+    # The prompt's own fingerprint: its takes have it in common.
+    sa.Column("prompt_version", sa.String(64), nullable=False),
     # The input that carries the prompt; NULL if the model takes none.
     sa.Column("prompt_input", sa.String(255)),
     # Filled while the order is live, NULL once it may be repeated: a plain unique index then means
@@ -174,7 +176,12 @@ orders = sa.Table(
     sa.Column("error", PlainText),
     sa.Column("waiter_run_id", sa.String(64)),
     sa.Column("waiter_until", _Time),
+    # Another order stands for the partition: a later prompt's, the next try, or another take.
     sa.Column("superseded_by", _Id),
+    # Since when this take stands for its partition though there are others, and who chose it; NULL
+    # if nobody did, and it was the first that was there.
+    sa.Column("chosen_at", _Time),
+    sa.Column("chosen_by", PlainText),
     sa.Column("stop_state", sa.String(16)),
     sa.Column("stop_reason", PlainText),
     # Two orders can never claim one task.

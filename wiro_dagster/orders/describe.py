@@ -54,6 +54,14 @@ def _what_follows(order: Order) -> str:
     return _how_to_order_again(order)
 
 
+def describe_take(order: Order) -> str:
+    """Return which take an owned order is, and how to show it."""
+    return (
+        f"Take {order.take} is in the video store. To show it instead: wiro-dagster takes choose "
+        f'"{order.partition}" {order.take}'
+    )
+
+
 def _describe_unsent(order: Order) -> str:
     if order.state == "ordered":
         return f"Waiting: {order.hold}" if order.hold else "Ordered; not submitted yet."

@@ -108,6 +108,7 @@ class OrderDesk:
         partition: str,
         prompt: Prompt,
         *,
+        version: str = "",
         present: Container[str] | None = None,
         limit_usd: Decimal | None = None,
     ) -> Placement:
@@ -118,7 +119,8 @@ class OrderDesk:
 
         Args:
             partition: the prompt's id.
-            prompt: what is wanted.
+            prompt: what is wanted; one take.
+            version: what the takes of the prompt have in common; empty for one of its own.
             present: the ids of all prompts. A video whose id is no longer among them is taken over
                 by a prompt that asks for the same: its id was changed.
             limit_usd: the most that the video may cost, all tries together; `None` leaves it to
@@ -127,7 +129,9 @@ class OrderDesk:
         Raises:
             StoreError: the store cannot say whether it has the video.
         """
-        request = build_request(self.context, partition, prompt, limit_usd=limit_usd)
+        request = build_request(
+            self.context, partition, prompt, version=version, limit_usd=limit_usd
+        )
         ledger = self.context.ledger
         self._hold_collection()
         # A process that died may have left it open whether another try follows: it is the next one.
@@ -144,6 +148,39 @@ class OrderDesk:
             found = ledger.get(placement.order.id)
             return replace(placement, order=found, outcome="taken_up")
         return placement
+
+    def place_takes(
+        self, partition: str, prompt: Prompt, *, present: Container[str] | None = None
+    ) -> list[Placement]:
+        """Order every take of a prompt, or find the orders that it has already.
+
+        What one take cannot have is left out if others can, such as one that was billed and
+        brought nothing.
+
+        Args:
+            partition: the prompt's id.
+            prompt: what is wanted.
+            present: the ids of all prompts; see `place`.
+
+        Raises:
+            StoreError: the store cannot say whether it has the videos.
+        """
+        takes = prompt.list_takes()
+        placed: dict[int, Placement] = {}
+        for take in takes:
+            placement = self.place(partition, take, version=prompt.fingerprint, present=present)
+            placed.setdefault(placement.order.id, placement)
+        if len(takes) == 1:
+            return list(placed.values())
+        # A later take may have taken the place of an earlier one, which had failed.
+        orders = self.context.ledger.list_orders(ids=list(placed))
+        standing = [
+            replace(placed[order.id], order=order)
+            for order in orders
+            if order.superseded_by is None
+        ]
+        possible = [placement for placement in standing if placement.outcome != "billed_failure"]
+        return possible or standing or list(placed.values())
 
     def _take_over_renamed(self, request: OrderRequest, present: Container[str] | None) -> None:
         owned = self.context.ledger.find_owned(request.collection, request.fingerprint)
@@ -182,7 +219,7 @@ class OrderDesk:
         self._purchases.renew_quotes(report, deadline, only=only)
         self._work(collections, report, deadline, hurry=hurry, deliver=deliver)
         report.notices += decide_tries(self.context)
-        self.context.ledger.set_aside_superseded(self.context.collection)
+        report.takes = self.context.ledger.set_aside_superseded(self.context.collection)
         for pool in self._pools:
             report.notices += pool.take_notices()
         return report
@@ -203,7 +240,11 @@ class OrderDesk:
         if self._rebuilt_at is not None and 0 <= now - self._rebuilt_at < _REBUILD_SECONDS:
             return None
         self._rebuilt_at = now
-        requests = [build_request(self.context, key, prompt) for key, prompt in prompts.items()]
+        requests = [
+            build_request(self.context, key, take, version=prompt.fingerprint)
+            for key, prompt in prompts.items()
+            for take in prompt.list_takes()
+        ]
         try:
             found = rebuild(self.context, requests, events=find_events())
         except (ApiError, StoreError) as error:

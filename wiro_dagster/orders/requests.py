@@ -11,14 +11,20 @@ from wiro_dagster.prompts import Prompt, inputs_to_json
 
 
 def build_request(
-    context: OrderContext, partition: str, prompt: Prompt, *, limit_usd: Decimal | None = None
+    context: OrderContext,
+    partition: str,
+    prompt: Prompt,
+    *,
+    version: str = "",
+    limit_usd: Decimal | None = None,
 ) -> OrderRequest:
     """Return the request for a prompt's video. Its price is unknown if Wiro cannot be asked now.
 
     Args:
         context: of the collection.
         partition: the prompt's id.
-        prompt: what is wanted.
+        prompt: what is wanted; one take.
+        version: what the takes of the prompt have in common; empty for one of its own.
         limit_usd: the most that the video may cost; `None` leaves it to the budget.
     """
     inputs = inputs_to_json(prompt.inputs)
@@ -35,6 +41,7 @@ def build_request(
         inputs=inputs,
         fingerprint=prompt.fingerprint,
         take=prompt.take,
+        prompt_version=version or prompt.fingerprint,
         prompt_input=prompt.prompt_input,
         quote_usd=quote_usd,
         ceiling_usd=ceiling_usd,

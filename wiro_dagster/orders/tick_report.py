@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from wiro_dagster.ledger import Order
+
 
 @dataclass
 class TickReport:
@@ -15,6 +17,7 @@ class TickReport:
         collected: orders whose files were fetched, or were being fetched when the tick ended.
         held: orders that the budget held back.
         closed_reason: why the account submits nothing now, `None` if it does.
+        takes: owned orders that are further takes of what stands for their partition.
         notices: one line each, for the tick's log.
     """
 
@@ -23,4 +26,5 @@ class TickReport:
     collected: int = 0
     held: int = 0
     closed_reason: str | None = None
+    takes: list[Order] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)

@@ -17,7 +17,7 @@ from wiro_dagster.prompts.prompt import Prompt
 from wiro_dagster.prompts.prompt_file import PromptFile, PromptProblem
 from wiro_dagster.prompts.source import RawPrompts
 
-_DEFAULT_KEYS = ("model", "inputs")
+_DEFAULT_KEYS = ("model", "inputs", "takes")
 _TOP_KEYS = ("prompts", "defaults")
 _TYPING_ERROR_LIKENESS = 0.85
 
@@ -197,6 +197,7 @@ def _finish(
         model_slug=draft.schema.slug,
         inputs=checked.inputs,
         take=draft.take,
+        takes=draft.takes,
         prompt_input=draft.schema.prompt_input,
         wiro_defaults=checked.filled if draft.schema.source == "wiro" else frozenset(),
     )

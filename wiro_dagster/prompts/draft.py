@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wiro_dagster.catalogue import Catalogue, ModelSchema
-from wiro_dagster.catalogue.bounds import MAX_TAKE
+from wiro_dagster.catalogue.bounds import MAX_TAKE, MAX_TAKES
 from wiro_dagster.catalogue.suggestions import did_you_mean, listing, shown
 from wiro_dagster.catalogue.values import find_number, is_absent, wire_text
 from wiro_dagster.errors import InputError, WiroError
@@ -18,7 +18,7 @@ from wiro_dagster.prompts.prompt_file import PromptProblem, list_differences
 from wiro_dagster.prompts.table import BadRow
 
 _SHOWN_DIFFERENCES = 5
-_ENTRY_KEYS = ("id", "prompt", "model", "inputs", "take")
+_ENTRY_KEYS = ("id", "prompt", "model", "inputs", "take", "takes")
 
 
 @dataclass
@@ -32,6 +32,7 @@ class Draft:
         id: the id, also a wrong one; `None` if there is none.
         schema: its model; `None` if there is no such model.
         take: which take it is.
+        takes: how many are wanted, from that one on.
         own: the inputs that it gives itself.
         problems: pairs of a field, or `None` for all of it, and a message.
         notes: the same for what is right but was written in another way than the model takes it.
@@ -43,6 +44,7 @@ class Draft:
     id: str | None = None
     schema: ModelSchema | None = None
     take: int = 1
+    takes: int = 1
     own: dict[str, Any] = field(default_factory=dict)
     problems: list[tuple[str | None, str]] = field(default_factory=list)
     notes: list[tuple[str | None, str]] = field(default_factory=list)
@@ -112,7 +114,10 @@ def read_draft(
     _read_id(draft)
     given = entry.get("model")
     _read_model(draft, defaults.get("model") if is_absent(given) else given, models)
-    _read_take(draft)
+    draft.take = _read_count(draft, "take", None, MAX_TAKE, "Leave it out for the first take.")
+    draft.takes = _read_count(
+        draft, "takes", defaults.get("takes"), MAX_TAKES, "Leave it out for one video."
+    )
     for key in getattr(entry, "repeated", ()):
         draft.problems.append((str(key), "it is written twice. Keep one of them."))
     for key in entry:
@@ -152,19 +157,17 @@ def _read_model(draft: Draft, given: object, models: FileModels) -> None:
         draft.schema = found
 
 
-def _read_take(draft: Draft) -> None:
-    given = draft.entry.get("take")
+def _read_count(draft: Draft, name: str, default: object, most: int, hint: str) -> int:
+    given = draft.entry.get(name)
+    given = default if is_absent(given) else given
     if is_absent(given):
-        return
+        return 1
     number = find_number(given)
-    if number is None or not 1 <= number <= MAX_TAKE or number != number.to_integral_value():
-        message = (
-            f"{shown(given)} is not a whole number from 1 to {MAX_TAKE}. Leave it out for the "
-            "first take."
-        )
-        draft.problems.append(("take", message))
-    else:
-        draft.take = int(number)
+    if number is None or not 1 <= number <= most or number != number.to_integral_value():
+        message = f"{shown(given)} is not a whole number from 1 to {most}. {hint}"
+        draft.problems.append((name, message))
+        return 1
+    return int(number)
 
 
 def _read_own_inputs(draft: Draft) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -28,6 +28,8 @@ class Prompt:
         inputs: as they go over the wire, the prompt's text among them; a file is a
             `FileInput`, several values are a tuple. Read-only.
         take: counts the videos wanted of the same inputs, from 1.
+        takes: how many are wanted at once, `take` and those after it. The fingerprint is that of
+            the first: more takes do not make a video out of date.
         prompt_input: the input that carries the text; `None` if the model takes none.
         wiro_defaults: the inputs that only Wiro stated. They are sent, but are not part of the
             fingerprint: if Wiro changes a default, that alone must not order everything again.
@@ -39,6 +41,7 @@ class Prompt:
     take: int = 1
     prompt_input: str | None = field(default="prompt", compare=False)
     wiro_defaults: frozenset[str] = field(default=frozenset(), compare=False)
+    takes: int = 1
 
     def __post_init__(self) -> None:
         """Make the inputs read-only."""
@@ -55,10 +58,15 @@ class Prompt:
         stated = {n: v for n, v in self.inputs.items() if n not in self.wiro_defaults}
         return fingerprint_of(self.model_slug, stated, self.take)
 
+    def list_takes(self) -> list[Prompt]:
+        """Return a prompt for each take."""
+        numbers = range(self.take, self.take + self.takes)
+        return [replace(self, take=number, takes=1) for number in numbers]
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the inputs as a dict: read-only mappings cannot be pickled."""
         inputs = dict(self.inputs)
-        others = self.take, self.prompt_input, self.wiro_defaults
+        others = self.take, self.prompt_input, self.wiro_defaults, self.takes
         return Prompt, (self.id, self.model_slug, inputs, *others)
 
 
