@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import shutil
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,7 +15,6 @@ from typing import Any
 import pytest
 
 from tests.system.campaigns.bench import STEADY, Bench
-from tests.system.campaigns.workshop import Workshop
 from wiro_dagster.emulator import Emulator
 from wiro_dagster.errors import StoreError
 from wiro_dagster.ledger import Order
@@ -246,32 +247,48 @@ def test_several_files_are_all_fetched_or_the_order_waits(bench: Bench) -> None:
     bench.check_books()
 
 
+class SlowStore(FolderStore):
+    """A store that takes its time."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.may_go_on = threading.Event()
+
+    def commit(self, staged: Path, key: str, **options: Any) -> str:
+        assert self.may_go_on.wait(60)
+        return super().commit(staged, key, **options)
+
+
+def wait_for_renewal(bench: Bench, lease_seconds: float) -> None:
+    """Wait until the thread that keeps leases has renewed the one of the order."""
+    until = time.monotonic() + 60
+    while (bench.order("cat").due_at or 0.0) < bench.now + lease_seconds:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
 def test_a_slow_download_outlives_its_tick_and_keeps_its_claim(
     emulator: Emulator, tmp_path: Path
 ) -> None:
     """A tick does not wait for it; no other process fetches the same file meanwhile."""
-    policy = replace(STEADY, timing=replace(STEADY.timing, lease_seconds=1.0))
-
-    def parts(workshop: Workshop) -> dict[str, Any]:
-        workshop.client_options["read_timeout_seconds"] = 10.0
-        return {}
-
-    bench = open_bench(emulator, tmp_path, policy=policy, parts=parts)
-    emulator.script_fault("file_stall", seconds=3.0)
+    lease_seconds = 0.4
+    policy = replace(STEADY, timing=replace(STEADY.timing, lease_seconds=lease_seconds))
+    store = SlowStore(tmp_path / "videos")
+    bench = open_bench(emulator, tmp_path, policy=policy, parts=lambda _workshop: {"store": store})
+    store.may_go_on.set()
     finish_task(bench)
-    assert bench.desk.tick(bench.desk._monotonic() + 0.5).collected == 1
-    emulator.resume()
-    bench.now = emulator.now()
-    import time
-
+    store.may_go_on.clear()
+    while bench.desk.tick(time.monotonic() + 0.2).collected == 0:
+        pass  # a busy machine has spent its time before it came to the downloads
     other = open_bench(emulator, tmp_path, policy=policy)
-    emulator.resume()
-    until = time.monotonic() + 2.0
-    while time.monotonic() < until:
-        bench.now = other.now = emulator.now()
+    for _ in range(3):
+        bench.advance(0.9 * lease_seconds)
+        wait_for_renewal(bench, lease_seconds)
+        other.now = bench.now
         assert other.tick().collected == 0
-        time.sleep(0.2)
-    assert len(emulator.journal(kind="download")) == 1
+    store.may_go_on.set()
+    bench.settle()
+    assert (bench.state("cat"), len(emulator.journal(kind="download"))) == ("delivered", 1)
     other.close()
     bench.close()
 

@@ -94,7 +94,7 @@ def test_a_task_without_identity_goes_to_the_user(open_bench: OpenBench, world: 
     bench = open_bench(**({} if world == "callback_missing" else WITHOUT_MARKER))
     lose_answer(bench, LONG_NAME, worlds=[world])
     bench.place("younger")
-    bench.run(LONG, step=30)
+    bench.run(LONG, step=60)
     order = bench.order(LONG_NAME)
     (task_id,) = {task["id"] for task in bench.emulator.tasks()} - {bench.order("younger").task_id}
     assert (bench.runs(), order.state) == (2, "unknown")
@@ -125,7 +125,7 @@ def test_a_list_that_is_no_account_proves_nothing(open_bench: OpenBench, world: 
     bench.settle()
     bench.emulator.begin_world(world, seconds=LONG)
     lose_answer(bench)
-    bench.run(LONG, step=30)
+    bench.run(LONG, step=60)
     bench.place("younger")
     bench.settle(LONG)
     assert (bench.runs(), bench.state("cat")) == (3, "delivered")
