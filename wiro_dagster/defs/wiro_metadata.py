@@ -66,9 +66,11 @@ class WiroMetadata(BaseModel):
     output_urls: _Texts = ()
     """The files on Wiro's CDN; they expire."""
     duration_seconds: float | None = None
-    """Measured on the decoded frames, as are width and height."""
+    """Measured on the decoded frames, as the next two are."""
     width: int | None = None
+    """In pixels."""
     height: int | None = None
+    """In pixels."""
     queue_seconds: float | None = None
     """How long the task waited at Wiro."""
     elapsed_seconds: float | None = None
@@ -82,6 +84,7 @@ class WiroMetadata(BaseModel):
     approved_by: str | None = None
     """Who approved the order."""
     approved_at: datetime | None = None
+    """When, in UTC."""
     waits_for_approval: bool = False
     """Whether the order waits until it is approved."""
     tries: tuple[Mapping[str, Any], ...] = ()

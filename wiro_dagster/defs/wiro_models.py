@@ -80,8 +80,11 @@ class WiroModels(dg.ConfigurableResource):  # type: ignore[type-arg]
     """
 
     wiro: dg.ResourceDependency[WiroResource]
+    """The account that pays."""
     ledger: dg.ResourceDependency[LedgerResource]
+    """Keeps the orders, and the budget."""
     store: dg.ResourceDependency[VideoStoreResource]
+    """Keeps the files."""
     model_folder: str | None = Field(
         default=None, description="A folder with catalogue entries of the project's own."
     )

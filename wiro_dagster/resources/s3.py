@@ -25,6 +25,7 @@ class S3VideoStore(S3Place):
     """
 
     s3: dg.ResourceDependency[S3Resource]
+    """How to reach S3."""
 
     def __repr_args__(self) -> Iterator[tuple[str, str]]:
         """What repr and str show: `s3` would show its secrets."""
