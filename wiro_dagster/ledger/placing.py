@@ -7,7 +7,6 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from wiro_dagster.errors import LedgerError
 from wiro_dagster.ledger.claims import Move, take_step
 from wiro_dagster.ledger.order import (
     ORDER_COLUMNS,
@@ -131,8 +130,7 @@ def insert_order(
         **more,
     }
     inserted = connection.execute(sa.insert(orders).values(values)).inserted_primary_key
-    if inserted is None:
-        raise LedgerError("The database did not return the new order's id.")
+    assert inserted is not None  # both databases return the new row's id
     return int(inserted[0])
 
 

@@ -135,9 +135,7 @@ class Submissions(StatedCosts):
         with self.writing() as connection:
             row = connection.execute(
                 sa.select(*ORDER_COLUMNS).where(orders.c.id == order.id).with_for_update()
-            ).one_or_none()
-            if row is None:
-                return None
+            ).one()
             found = order_from_row(row)
             # Wiro's refusal in our hands is the truth, whichever process holds the order. A guess
             # counts only from the process that still holds it.
@@ -150,7 +148,7 @@ class Submissions(StatedCosts):
                 return None
             changes = {"due_at": due_at, "hold": hold, "lost_since": None}
             if not take_step(connection, Move(found, "withdraw", changes), now=now):
-                return None
+                return None  # pragma: no cover - its row is locked, so it has not moved on
             if not nothing_bought:
                 leave_open(connection, order)
             else:
