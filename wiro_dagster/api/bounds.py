@@ -41,7 +41,7 @@ def find_time(value: Any) -> float | None:
     """Return a point in time from 2000 to 2100 as unix seconds; None for anything else.
 
     Wiro's documents show unix seconds, its official clients' samples also ISO 8601. A text without
-    a time zone is nobody's point in time.
+    a time zone is no exact point in time.
     """
     number = find_decimal(value)
     seconds = _find_iso_time(value) if number is None else float(number)

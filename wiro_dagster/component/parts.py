@@ -51,7 +51,7 @@ class LedgerSettings:
 
 def _read_ledger(**values: Any) -> LedgerSettings:
     settings = LedgerSettings(values)
-    settings.build(Path.cwd())  # refuses wrong values here, where the line is known
+    settings.build(Path.cwd())  # refuses wrong values while their line is known
     return settings
 
 

@@ -142,7 +142,7 @@ def build_video_asset(collection: VideoCollection) -> dg.AssetsDefinition:
             placed = _place_orders(context, reporter, prompts)
             reporter.record_missing(placed.orders)
             _log_checks(context, reporter, prompts)
-        # What nobody has approved is not waited for: that may take days.
+        # An order without approval is not waited for: that may take days.
         placed.refuse_proposed()
         wait = VideoWait(context, reporter, placed.every)
         if len(context.partition_keys) == 1:
@@ -219,7 +219,7 @@ def _with_takes(prompts: PromptFile, takes: int) -> PromptFile:
 
 
 def _choose(context: dg.AssetExecutionContext, reporter: Reporter, take: int) -> Placed:
-    """Let a take stand for each partition of the run."""
+    """Let a take represent each partition of the run."""
     ledger, placed = reporter.desk.context.ledger, Placed()
     for partition in context.partition_keys:
         try:

@@ -49,7 +49,7 @@ def claim_ended(
     known = [o for o in owned if o.task_id and reported.get(o.partition) == o.task_id]
     for order in known:
         ledger.apply(order, "deliver", due_at=None)
-    # One take stands for each partition; the next tick closes what is set aside here.
+    # One take represents each partition; the next tick closes what is set aside here.
     return [order for order in claimed if order not in known and ledger.elect(order).id == order.id]
 
 

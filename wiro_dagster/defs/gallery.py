@@ -97,7 +97,7 @@ def _render(
         missing="This link has expired. Materialize video_gallery for new ones.",
         note=(
             f"Its links are good for {LINK_SECONDS // 86400} days at most, shorter where they "
-            "were signed with temporary credentials; whoever has the page can use them."
+            "were signed with temporary credentials; anyone who has the page can use them."
         ),
     )
 

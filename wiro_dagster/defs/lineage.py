@@ -1,7 +1,7 @@
 """Lineage tags: which version of its inputs a materialization was made from.
 
 Dagster writes these tags only for what a step returns. An event that a sensor reports, or that a
-run logs for one of several partitions, must carry them itself, or Dagster cannot tell whether its
+run logs for one of several partitions, must carry them itself, or Dagster does not know whether its
 partition is out of date.
 
 `prompt` has no code: the sensor observes each new text, with the prompt's fingerprint as the data

@@ -47,7 +47,7 @@ class ModelResult:
         return self.files[0]
 
     def materialize_result(self, **metadata: Any) -> dg.MaterializeResult[Any]:
-        """Return the result of an asset whose value nobody loads.
+        """Return the result of an asset whose value is not loaded.
 
         Args:
             **metadata: more of it, by key.

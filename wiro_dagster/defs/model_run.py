@@ -1,7 +1,7 @@
 """One run of one model: ordered, followed to its end, its files handed over. No sensor is needed.
 
 It goes through the same ledger, desk and store as a collection's videos. So asking again for the
-same buys nothing, and a run whose process died is taken up by the next call.
+same buys nothing, and the next call continues a run whose process died.
 """
 
 from __future__ import annotations
@@ -108,7 +108,8 @@ class ModelRun:
 
         Args:
             reason: why.
-            cancel: whether a task that runs is stopped. It is paid for, and may be taken up later.
+            cancel: whether a task that runs is stopped. It is paid for, and a later call may
+                continue it.
         """
         if self.order_id is None or not self.is_new:
             return

@@ -309,7 +309,7 @@ def books_check(context: OrderContext, order_key: dg.AssetKey) -> dg.AssetCheckE
 
 
 def _describe_stray(stray: Stray, order_id: int | None) -> str:
-    """Describe a task that nobody asked for; with an order, Wiro made it of a run of ours."""
+    """Describe a task that no order asked for; with an order, Wiro made it of a run of ours."""
     if order_id is None:
         return f"No order explains task {stray.task_id} ({stray.model_slug}, {stray.cost_usd} USD)."
     return (

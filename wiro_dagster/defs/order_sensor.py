@@ -124,7 +124,7 @@ def deliver_videos(reporter: Reporter) -> list[int]:
     """Report some of the videos that are in the store. Return the ids of their orders.
 
     They are written here, while the tick works on, and not with its result: the daemon would write
-    them one by one when the tick is over, and nothing else would move meanwhile.
+    them one by one when the tick is over, and nothing else would move until then.
     """
     collection = reporter.collection
     claimed = claim_ended(

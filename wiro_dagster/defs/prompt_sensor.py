@@ -140,7 +140,7 @@ class _News:
         failures: why prompts could not be ordered.
         left: how much there was no time for, or that must wait for its partition.
         summary: one line.
-        missing: the videos that nobody has ordered.
+        missing: the videos that were never ordered.
     """
 
     partitions: list[str]

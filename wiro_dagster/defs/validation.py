@@ -18,7 +18,7 @@ def refuse_wrong_prompts(collection: VideoCollection) -> None:
     """Refuse a prompt file with mistakes, if Dagster only validates the definitions.
 
     A code location that runs must load whatever its prompt file holds, so that one wrong entry
-    holds up no other: there, the sensor and the check `prompts_valid` report mistakes. Prompts that
+    stops no other: there, the sensor and the check `prompts_valid` report mistakes. Prompts that
     come from S3 or an asset are not read, because a validation needs no network.
 
     Raises:

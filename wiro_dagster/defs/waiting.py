@@ -152,7 +152,7 @@ class VideoWait:
             elif order.state == "proposed":  # its price has risen
                 self._fail(order, describe_state(order))
             elif order.is_settled and self._ledger.elect(order).id != order.id:
-                continue  # the next look follows the take that stands for the partition
+                continue  # the next look follows the take that represents the partition
             elif order.is_owned:
                 # The other takes are the sensor's.
                 self._pending -= {one.id for one in waited if one.partition == order.partition}
@@ -164,7 +164,7 @@ class VideoWait:
                 self._fail(order, describe_state(order))
 
     def _follow_take(self, order: Order) -> None:
-        """Wait for the take that stands for the partition; fail if the prompt has changed."""
+        """Wait for the take that represents the partition; fail if the prompt has changed."""
         stands = self._ledger.find_latest(order.collection, order.partition)
         if stands is None or stands.prompt_version != order.prompt_version:
             self._fail(order, f"Superseded by order {order.superseded_by} while it ran.")

@@ -195,7 +195,7 @@ class WiroModels(dg.ConfigurableResource):  # type: ignore[type-arg]
         waiter: str,
         log: Callable[[str], None],
     ) -> ModelRun:
-        """Return the run of a request that was read. Nothing is ordered before it is told to.
+        """Return the run of a request that was read. Nothing is ordered until it is started.
 
         Args:
             wanted: what is asked for.
@@ -297,7 +297,7 @@ def _find_partition(context: dg.AssetExecutionContext) -> str:
     if not context.has_partition_key:
         if context.has_partition_key_range:
             raise ConfigurationError(
-                "This run has several partitions. Say which one is meant with partition=…, or give "
+                "This run has several partitions. Name one with partition=…, or give "
                 "the asset a backfill policy of one run for each partition."
             )
         return str(context.asset_key.path[-1])

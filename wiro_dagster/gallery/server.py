@@ -43,7 +43,7 @@ _STORE_FAILED = 502
 
 
 Find = Callable[[str], "Path | None"]
-"""Returns the local file of a key; None if there is none."""
+"""Return the local file of a key; None if it does not exist."""
 
 
 @contextmanager

@@ -120,7 +120,7 @@ class Claims(Database):
             return [order_from_row(row) for row in rows]
 
     def is_claimed(self, order: Order, *, until: float) -> bool:
-        """Whether nobody else can take a claimed order before that time."""
+        """Whether no other process can take a claimed order before that time."""
         query = sa.select(orders.c.id).where(_is_claimed(order), orders.c.due_at >= until)
         with self.reading() as connection:
             return connection.execute(query).first() is not None

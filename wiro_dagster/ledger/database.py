@@ -46,7 +46,7 @@ class Database:
         self._is_real_time = is_real_time
         self.engine = open_engine(url, now=clock())
         self._file = _find_file(self.engine.url)
-        # SQLite lets those who wait for each other sleep; threads of one process need not.
+        # SQLite makes waiting writers sleep; threads of one process need not.
         self._turn_to_write = threading.RLock()
         self._grouped = GroupedWrites(self.writing)
 
@@ -107,7 +107,7 @@ class Database:
             yield connection
 
     def _refuse_replaced_file(self) -> None:
-        """Stop if the SQLite file was deleted or replaced: ours would be one that nobody sees."""
+        """Stop if the SQLite file was deleted or replaced: no other process would see ours."""
         if self._file is not None and _find_file(self.engine.url) != self._file:
             raise LedgerError(
                 f"The ledger at {self.engine.url.database} was deleted or replaced while it was "

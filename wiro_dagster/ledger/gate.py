@@ -83,7 +83,7 @@ class Gate(AccountState):
             lease_seconds: after that long without a renewal, a claimed order becomes `unknown`.
             quoted_after: leave out orders with an older quote: prices change while orders wait.
             only: leave out all orders but these, by id.
-            needs_approval: leave out orders that nobody has approved and that were never sent.
+            needs_approval: leave out orders without approval that were never sent.
         """
         now = self._ledger.clock()
         which = (

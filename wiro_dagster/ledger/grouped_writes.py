@@ -1,7 +1,7 @@
 """Grouped writes: what several threads have to write goes into one transaction.
 
 SQLite has one writer at a time, and each commit waits for the disk. A thread that finds another one
-at it lines up, and whoever comes next commits for all that have lined up by then. A write has
+at it lines up, and the next to run commits for all that have lined up by then. A write has
 lasted when `run` returns, and one that fails leaves the others alone.
 """
 

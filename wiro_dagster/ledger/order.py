@@ -14,7 +14,7 @@ from wiro_dagster.ledger.schema import orders
 from wiro_dagster.ledger.transitions import OWNED, SETTLED, WITHOUT_VIDEO, OrderState
 
 StopState = Literal["failed", "cancelled"]
-"""How an order ends that was asked to stop: it failed, or it is no longer needed."""
+"""How a stopped order ends: it failed, or it is no longer needed."""
 
 MAXIMUM_POSTS = 2
 """How often the product sends one order on its own. After that, only the user can send it again."""

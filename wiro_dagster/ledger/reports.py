@@ -94,7 +94,7 @@ class Reports(Database):
         """Close superseded orders that have ended: owned and on the books, but not reported.
 
         Returns:
-            Those of them that are further takes of what stands for their partition.
+            Those of them that are further takes of what represents their partition.
         """
         is_superseded = (
             (orders.c.collection == collection)

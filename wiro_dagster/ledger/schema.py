@@ -176,10 +176,10 @@ orders = sa.Table(
     sa.Column("error", PlainText),
     sa.Column("waiter_run_id", sa.String(64)),
     sa.Column("waiter_until", _Time),
-    # Another order stands for the partition: a later prompt's, the next try, or another take.
+    # Another order represents the partition: a later prompt's, the next try, or another take.
     sa.Column("superseded_by", _Id),
-    # Since when this take stands for its partition though there are others, and who chose it; NULL
-    # if nobody did, and it was the first that was there.
+    # Since when this take represents its partition though there are others, and who chose it; NULL
+    # if it was simply the first to arrive.
     sa.Column("chosen_at", _Time),
     sa.Column("chosen_by", PlainText),
     sa.Column("stop_state", sa.String(16)),
@@ -195,7 +195,7 @@ orders = sa.Table(
         "wiro_orders_superseded",
         "collection",
         "superseded_by",
-        # Nobody shall use it to find the many orders that are not superseded.
+        # Never used to find the many orders that are not superseded.
         sqlite_where=sa.text("superseded_by IS NOT NULL"),
         postgresql_where=sa.text("superseded_by IS NOT NULL"),
     ),

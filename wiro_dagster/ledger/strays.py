@@ -1,4 +1,4 @@
-"""Tasks of an account that nobody asked for: told until they are explained or accepted."""
+"""Tasks that no order asked for: reported until they are explained or accepted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Stray:
 
 
 class Strays(Database):
-    """Notes tasks that nobody asked for."""
+    """Notes tasks that no order asked for."""
 
     def note_strays(self, account: str, found: Iterable[Stray]) -> int:
         """Note unexplained tasks. Return how many were not known yet."""
@@ -62,7 +62,7 @@ class Strays(Database):
 
 
 def insert_stray(connection: Connection, account: str, stray: Stray, now: float) -> bool:
-    """Note a task that nobody asked for. Return whether it was not known yet."""
+    """Note a task that no order asked for. Return whether it was not known yet."""
     which = (strays.c.account == account) & (strays.c.task_id == stray.task_id)
     changed = connection.execute(sa.update(strays).where(which).values(cost_usd=stray.cost_usd))
     if changed.rowcount:

@@ -1,6 +1,6 @@
-"""Takes: several orders of one prompt, of which one stands for the partition.
+"""Takes: several orders of one prompt, of which one represents the partition.
 
-Until somebody chooses, it is the first that is in the store. The others are owned all the same, and
+Until a user chooses, it is the first that is in the store. The others are owned too, and
 can be chosen at any time; they are superseded by the one that stands.
 """
 
@@ -23,7 +23,7 @@ class Takes(Claims):
     """Says which take stands for a partition, and lets users choose another one."""
 
     def elect(self, ended: Order) -> Order:
-        """Return the order that stands for the partition, now that this one has ended.
+        """Return the order that represents the partition, now that this one has ended.
 
         It is called before an end is reported, so that a partition shows one take, and fails only
         if all of its takes have failed.
@@ -50,7 +50,7 @@ class Takes(Claims):
             return own
 
     def choose_take(self, collection: str, partition: str, take: int, *, by: str) -> Order:
-        """Let a take stand for its partition. It is reported again, and costs nothing.
+        """Let a take represent its partition. It is reported again, and costs nothing.
 
         Args:
             collection: whose video.

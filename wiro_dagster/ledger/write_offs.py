@@ -25,7 +25,7 @@ class WriteOffs(StatedCosts):
     """Lists lost POSTs, and writes them off."""
 
     def list_lost(self, order_id: int) -> list[SubmissionRecord]:
-        """Return the POSTs of an order that were given up without a task: each counts for ever."""
+        """Return an order's POSTs that ended without a task. The budget counts each."""
         query = (
             sa.select(*SUBMISSION_COLUMNS)
             .where(submissions.c.order_id == order_id, _IS_GIVEN_UP)

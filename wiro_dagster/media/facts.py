@@ -17,7 +17,7 @@ class MediaFacts:
     kind: MediaKind
     """"file" is anything other than a picture, a film or sound."""
     duration_seconds: float | None = None
-    """Of the film, the moving image or the sound; None for a still image or another file."""
+    """Of the film, the moving image or the sound; None for a still image and for other files."""
     width: int | None = None
     """Pixels, as shown: a video that the player turns is measured after turning."""
     height: int | None = None

@@ -46,7 +46,7 @@ class Permission:
 def measure_clocks(context: OrderContext, database_offset_seconds: float | None) -> str | None:
     """Return why nothing may be bought by this machine's clock; `None` if it is right.
 
-    A clock that was wrong is measured again: when it has been set, buying goes on by itself.
+    A clock that was wrong is measured again: when it has been set, buying resumes automatically.
 
     Args:
         context: of the account.
@@ -56,7 +56,7 @@ def measure_clocks(context: OrderContext, database_offset_seconds: float | None)
         try:
             context.client.list_tasks(limit=1)
         except NotFound:
-            pass  # an account without any task; its answer has a date all the same
+            pass  # an account without any task; its answer still has a date
         except ApiError as error:
             reason = f"Nothing is bought before Wiro has answered: {error}"
             until = context.now() + context.policy.timing.pause_seconds

@@ -89,7 +89,7 @@ def search_list(
     Args:
         context: of the account.
         sent_at: when the first of them was claimed.
-        given_up_at: when the last answer was given up.
+        given_up_at: when we stopped waiting for the last answer.
         notices: gets a line for each task that is adopted.
 
     Raises:
@@ -104,8 +104,8 @@ def search_list(
         sent_at + offset - _CLOCK_MARGIN_SECONDS,
         expected=[str(record.task_id) for record in known if record.listed_at is not None]
         or [str(record.task_id) for record in known],
-        # Wiro may have made the task at any time until the answer was given up, so a younger one
-        # must have been made after that.
+        # Wiro may have made the task at any time until we stopped waiting for the answer, so a
+        # younger one must have been made after that.
         younger_than=given_up_at + offset + _CLOCK_PRECISION_SECONDS,
     )
     explained = {

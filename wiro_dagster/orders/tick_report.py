@@ -17,7 +17,7 @@ class TickReport:
         collected: orders whose files were fetched, or were being fetched when the tick ended.
         held: orders that the budget held back.
         closed_reason: why the account submits nothing now, `None` if it does.
-        takes: owned orders that are further takes of what stands for their partition.
+        takes: owned orders that are further takes of what represents their partition.
         notices: one line each, for the tick's log.
     """
 

@@ -74,7 +74,7 @@ class Uploads:
             folder_id: the folder to keep a new upload in.
 
         Raises:
-            InputError: the file cannot be read, is empty, is too large, or changed meanwhile.
+            InputError: the file cannot be read, is empty, is too large, or has changed since.
             ApiError: it could not be uploaded.
         """
         file = read_local_file(path)

@@ -17,7 +17,7 @@ def write_witness(context: OrderContext) -> None:
     """Record how far the ledger has come, before anything is sent.
 
     Processes that buy at once may write in any order. Each looks at the ledger once more after it
-    has written, so whoever writes last writes the newest.
+    has written, so the last to write writes the newest.
 
     Raises:
         StoreError: the store cannot keep it; then nothing may be bought.

@@ -16,7 +16,7 @@ class PromptProblem:
     """One thing that is wrong in a prompt file.
 
     Args:
-        file: the file, or the name of another source.
+        file: the file, or the name of the source.
         entry: the entry's number and id, like `3 (sunrise)`; `None` for the file as a whole.
         field: the field, like `inputs.duration`; `None` for the entry as a whole.
         message: what is wrong and what to do.

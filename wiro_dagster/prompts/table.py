@@ -34,7 +34,7 @@ class BadRow:
     Args:
         line: where it starts, from 1.
         message: what is wrong, and what to do.
-        id: its first cell under `id`, if that can be told.
+        id: its first cell under `id`, if it is known.
     """
 
     line: int

@@ -17,7 +17,7 @@ def build_video_store(place: str | Path, *, base_url: str | None = None) -> Vide
 
     Args:
         place: the folder, or the URI.
-        base_url: where a web server shows the files, if one does.
+        base_url: URL of a web server that shows the files, if there is one.
 
     Raises:
         ConfigurationError: the text names another kind of place, or its extra is not installed.
