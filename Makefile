@@ -19,7 +19,7 @@ coverage: .venv/.test
 
 # The pictures in docs/images, taken by the tests that click through Dagster's UI.
 screenshots: .venv/.test
-	WIRO_SCREENSHOTS=docs/images .venv/bin/python -m pytest tests/system/test_ui.py -n 0
+	WIRO_SCREENSHOTS=docs/images .venv/bin/python -m pytest tests/system/test_dev.py -n 0
 
 # The API contract, endpoint by endpoint, as a table: against the emulator, or by hand against Wiro
 # with WIRO_API_KEY set. That reads only, unless SPEND_LIMIT=1.00 allows it to buy.

@@ -24,8 +24,7 @@ settings.load_profile("suite")
 
 # They mostly wait for processes. If they began last, they would run on their own at the end.
 _BEGUN_FIRST = (
-    "test_main_job.py",
-    "test_ui.py",
+    "test_dev.py",
     "test_chaos.py",
     "test_fault_points.py",
     "test_kills.py",

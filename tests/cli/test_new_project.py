@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import runpy
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from click.testing import CliRunner, Result
 
@@ -16,7 +18,16 @@ from wiro_dagster.cli.examples_folder import EXAMPLE_PROMPTS, write_examples
 
 ROOT = Path(__file__).parents[2]
 KEYS = {"WIRO_API_KEY": "key", "WIRO_API_SECRET": "secret"}
-VALIDATE = "import dagster as dg; dg.Definitions.validate_loadable({definitions})"
+LOAD = """
+import os
+import dagster as dg
+from my_videos.definitions import defs
+
+dg.Definitions.validate_loadable(defs())
+os.environ.update(WIRO_BASE_URL="http://127.0.0.1:1/v1", WIRO_CDN_HOSTS="localhost:2")
+wiro = defs().resources["wiro"]
+print(wiro.base_url, wiro.cdn_hosts, wiro.websocket_url)
+"""
 
 
 def run(*arguments: str) -> Result:
@@ -41,27 +52,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_new_project_loads_as_it_is(folder: Path) -> None:
-    """Dagster finds its code location, and only the credentials come from outside."""
+    """Dagster finds its code location, and only the credentials come from outside.
+
+    `wiro-dagster dev` points it at the emulator by the environment alone.
+    """
     shown = run("init", "my-videos")
     assert shown.exit_code == 0, shown.output
     settings = (folder / "my-videos" / "pyproject.toml").read_text()
     assert 'module_name = "my_videos.definitions"' in settings
     assert (folder / "my-videos" / "my_videos" / "defs" / "videos" / "prompts.yaml").exists()
-    code = "import my_videos.definitions as d; " + VALIDATE.format(definitions="d.defs()")
-    loaded = python(folder / "my-videos", code, **KEYS)
+    loaded = python(folder / "my-videos", LOAD, **KEYS)
     assert loaded.returncode == 0, loaded.stderr[-3000:]
-
-
-def test_the_emulators_variables_reach_a_new_project(folder: Path) -> None:
-    """`wiro-dagster dev` points it at the emulator by the environment alone."""
-    run("init", "my-videos")
-    code = (
-        "import my_videos.definitions as d; wiro = d.defs().resources['wiro']; "
-        "print(wiro.base_url, wiro.cdn_hosts, wiro.websocket_url)"
-    )
-    place = {"WIRO_BASE_URL": "http://127.0.0.1:1/v1", "WIRO_CDN_HOSTS": "localhost:2"}
-    shown = python(folder / "my-videos", code, **KEYS, **place)
-    assert shown.stdout.split() == ["http://127.0.0.1:1/v1", "['localhost:2']", "None"], shown
+    assert loaded.stdout.split() == ["http://127.0.0.1:1/v1", "['localhost:2']", "None"]
 
 
 def test_init_overwrites_nothing(folder: Path) -> None:
@@ -94,12 +96,15 @@ def test_examples_come_with_the_package(folder: Path) -> None:
     assert (folder / EXAMPLE_PROMPTS).read_text() == "prompts: []\n"
 
 
-def test_a_folder_without_a_project_gets_the_ready_one(folder: Path) -> None:
+def test_a_folder_without_a_project_gets_the_ready_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What `wiro-dagster dev` loads there has the example prompts."""
     write_examples(folder)
-    code = "from wiro_dagster.cli.ready import defs; " + VALIDATE.format(definitions="defs")
-    loaded = python(folder, code, **KEYS)
-    assert loaded.returncode == 0, loaded.stderr[-3000:]
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    ready = runpy.run_module("wiro_dagster.cli.ready")
+    dg.Definitions.validate_loadable(ready["defs"])
 
 
 def test_a_taken_port_is_a_clear_error(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""A real `dagster dev` on the project's own `workspace.yaml`, driven through GraphQL."""
+"""A real `wiro-dagster dev` on the project's own `workspace.yaml`, driven through GraphQL."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ import requests
 
 ROOT = Path(__file__).parents[2]
 T = TypeVar("T")
+
+IN_PROCESS = {"execution": {"config": {"in_process": {}}}}
+"""Run configuration: steps in the run's own process. One process each doubles what a run costs."""
 
 _STOP_SECONDS = 30.0
 """Longer than `wiro-dagster dev` gives Dagster before it kills it."""
@@ -64,19 +67,28 @@ class DagsterDev:
         keys: list[str] = node.get("partitionKeys", [])
         return keys
 
-    def launch_backfill(self, asset: str, partitions: list[str]) -> str:
+    def launch_backfill(
+        self, asset: str, partitions: list[str], *, config: Mapping[str, Any] | None = None
+    ) -> str:
         launched = self.query(
             "mutation($params: LaunchBackfillParams!) "
             "{ launchPartitionBackfill(backfillParams: $params) "
             "{ __typename ... on LaunchBackfillSuccess { backfillId } "
             "... on PythonError { message } } }",
-            params={"assetSelection": [{"path": [asset]}], "partitionNames": partitions},
+            params={
+                "assetSelection": [{"path": [asset]}],
+                "partitionNames": partitions,
+                "runConfigData": config or {},
+            },
         )["launchPartitionBackfill"]
         assert launched["__typename"] == "LaunchBackfillSuccess", launched
         return str(launched["backfillId"])
 
     def launch_run(self, asset: str, partitions: list[str]) -> str:
-        """One run over a range of partitions. It starts at once; backfills wait for the daemon."""
+        """One run, in one process, over a range of partitions.
+
+        It starts at once; backfills wait for the daemon.
+        """
         tags = {
             "dagster/asset_partition_range_start": partitions[0],
             "dagster/asset_partition_range_end": partitions[-1],
@@ -92,6 +104,7 @@ class DagsterDev:
                     "jobName": "__ASSET_JOB",
                     "assetSelection": [{"path": [asset]}],
                 },
+                "runConfigData": IN_PROCESS,
                 "executionMetadata": {
                     "tags": [{"key": key, "value": value} for key, value in tags.items()]
                 },
@@ -146,21 +159,6 @@ class DagsterDev:
             key={"path": [asset]},
         )["assetOrError"]["assetObservations"]
         return [str(observation["partition"]) for observation in observations]
-
-
-@contextmanager
-def dagster_dev(
-    folder: Path, settings: Mapping[str, str], *, workspace: Path = ROOT / "workspace.yaml"
-) -> Iterator[DagsterDev]:
-    """Starts `dagster dev` with a home of its own, and ends all of its processes."""
-    home = folder / "dagster_home"
-    home.mkdir(exist_ok=True)
-    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
-    port = free_port()
-    command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-p", str(port)]
-    environment = {**os.environ, "DAGSTER_HOME": str(home), **settings}
-    with _running(command, environment, port, folder / "dagster.log") as dev:
-        yield dev
 
 
 @contextmanager

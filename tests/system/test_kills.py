@@ -13,13 +13,13 @@ from tests.system.campaigns.kill import Kills, run_kills
 def test_kills_neither_pay_twice_nor_lose() -> None:
     """Run workers, code server and daemon die at random moments while videos are made."""
     kills = Kills(
-        orders=5,
-        kills=5,
+        orders=3,
+        kills=4,
         seed=1,
         task_seconds=3.0,
         pause_seconds=(0.2, 2.0),
         ask_by="run",
-        ask_again_seconds=5.0,
+        ask_again_seconds=8.0,
     )
     found = run_kills(kills)
     assert found.is_right, str(found)

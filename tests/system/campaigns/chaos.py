@@ -72,6 +72,9 @@ _STILL_SECONDS = 20.0
 _LAST_LOOKS_SECONDS = 65.0
 """In the slowest world a cost changes a minute after the end."""
 
+_IDLE_SECONDS = 0.2
+"""How long a process sleeps that has nothing to do: a tick costs more than it waits."""
+
 _HASTE = 20.0
 """How much faster the client's pauses pass: after a 429 it would hold back for a second or more."""
 
@@ -183,6 +186,7 @@ def _calm_down(
     while not _is_at_rest(ledger) and time.monotonic() - started < chaos.limit_seconds:
         tick(desk, 5.0)
         report_all(ledger)
+        time.sleep(_IDLE_SECONDS)
         if time.monotonic() > decide_at:
             operator.decide()
             operator.stop_standing(older_than_seconds=_PATIENCE_SECONDS)
@@ -279,7 +283,7 @@ def _worker(
             raise RuntimeError(unexpected[0])
         report_all(desk.context.ledger)
         if not report.polled and not report.submitted:
-            time.sleep(0.1)
+            time.sleep(_IDLE_SECONDS)
     desk.close()
 
 

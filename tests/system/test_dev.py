@@ -1,5 +1,6 @@
-"""What `make dev` starts, in a real browser: order by clicking, watch, look, play.
+"""What `make dev` starts: emulator, webserver, daemon, code server; one of each for all tests.
 
+First in a real browser: order by clicking, watch, look, play. Then the main job with backfills.
 With `WIRO_SCREENSHOTS=docs/images` the pictures that the tests take are kept, for the README.
 """
 
@@ -12,43 +13,45 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from tests.support.browser import TELEPHONE, needs_browser, open_browser, open_page
-from tests.support.dagster_dev import DagsterDev, wiro_dev
+from tests.support.dagster_dev import IN_PROCESS, DagsterDev, wiro_dev
 from wiro_dagster.emulator import EmulatorControl
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
-
-pytestmark = needs_browser
 
 WINDOW = (1280, 800)
 PICTURE_BYTES = 150_000
 PATIENCE_SECONDS = 120.0
 """For what the daemon does in its own time: it looks at backfills every 30 seconds only."""
 
-PROMPTS = {
-    "defaults": {"model": "minimax/hailuo-2-3"},
-    "prompts": [
-        {
-            "id": "lighthouse-dawn",
-            "prompt": "A white lighthouse on a cliff at dawn, gulls circling, long waves below.",
-        },
-        {
-            "id": "night-market",
-            "prompt": "A rainy night market full of paper lanterns, reflections in the puddles.",
-            "inputs": {"resolution": "1080P"},
-        },
-        {
-            "id": "paper-crane",
-            "prompt": "A paper crane lifts its wings and takes off towards the moon. [fail]",
-        },
-    ],
-}
+PROMPTS = [
+    {
+        "id": "lighthouse-dawn",
+        "prompt": "A white lighthouse on a cliff at dawn, gulls circling, long waves below.",
+    },
+    {
+        "id": "night-market",
+        "prompt": "A rainy night market full of paper lanterns, reflections in the puddles.",
+        "inputs": {"resolution": "1080P"},
+    },
+    {
+        "id": "paper-crane",
+        "prompt": "A paper crane lifts its wings and takes off towards the moon. [fail]",
+    },
+]
+MORE_PROMPTS = [
+    {"id": "lighthouse", "prompt": "A lighthouse in a storm"},
+    {"id": "market", "prompt": "A market at dawn"},
+    {"id": "harbour", "prompt": "A harbour at night"},
+    {"id": "broken", "prompt": "A broken thing [fail]"},
+    {"id": "patience", "prompt": "A snail crosses a road [slow]"},
+]
 REASON = "The model could not make anything of this input."
 IS_DRAWN = """
 (canvas) => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height)
@@ -58,14 +61,29 @@ PLAY = "(film) => { film.muted = true; return film.play(); }"
 
 
 @dataclass
-class Studio:
-    """A person's screen: Dagster's UI in a browser, and where pictures of it go."""
+class Work:
+    """What `make dev` started, and the file of prompts that it reads."""
 
     dev: DagsterDev
+    emulator_url: str
+    prompt_file: Path
+
+    def list_videos(self, names: set[str]) -> list[dict[str, Any]]:
+        """The materializations of these prompts' videos."""
+        return [
+            event for event in self.dev.materializations("video") if event["partition"] in names
+        ]
+
+
+@dataclass
+class Studio:
+    """A person's screen: Dagster's UI in a browser, and where pictures of it go, if anywhere."""
+
+    dev: DagsterDev
+    emulator_url: str
     browser: Browser
     window: BrowserContext
-    emulator_url: str
-    pictures: Path
+    pictures: Path | None
 
     @contextmanager
     def open(self, url: str, *, height: int = WINDOW[1]) -> Iterator[Page]:
@@ -84,6 +102,8 @@ class Studio:
 
     def take_picture(self, page: Page, name: str) -> None:
         """A screenshot, in fewer colours where it would be a large file."""
+        if self.pictures is None:
+            return
         from PIL import Image
 
         page.wait_for_timeout(500)  # dialogs and plots fade in
@@ -99,32 +119,34 @@ class Studio:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    wanted = os.environ.get("WIRO_SCREENSHOTS")
-    folder = Path(wanted) if wanted else tmp_path_factory.mktemp("screenshots")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def work() -> Iterator[Work]:
+    """Dagster with the emulator, as `make dev` starts them."""
+    with tempfile.TemporaryDirectory(prefix="wiro-") as name:
+        folder = Path(name)
+        prompt_file = folder / "prompts.yaml"
+        settings = {
+            "WIRO_PROMPT_FILE": str(prompt_file),
+            "WIRO_VIDEO_STORE": str(folder / "videos"),
+        }
+        write_prompts(prompt_file, *PROMPTS)
+        with wiro_dev(folder, settings, task_seconds=1) as dev:
+            url = str(dev.find_in_log(r"Emulator of Wiro: (\S+)"))
+            yield Work(dev, url, prompt_file)
 
 
 @pytest.fixture(scope="module")
-def studio(pictures: Path) -> Iterator[Studio]:
-    """Dagster with the emulator, as `make dev` starts them, and a browser."""
-    with tempfile.TemporaryDirectory(prefix="wiro-") as name:
-        folder = Path(name)
-        prompts = folder / "prompts.yaml"
-        prompts.write_text(yaml.safe_dump(PROMPTS))
-        settings = {"WIRO_PROMPT_FILE": str(prompts), "WIRO_VIDEO_STORE": str(folder / "videos")}
-        with (
-            wiro_dev(folder, settings, task_seconds=1) as dev,
-            open_browser() as browser,
-            open_page(browser, WINDOW) as page,
-        ):
-            url = str(dev.find_in_log(r"Emulator of Wiro: (\S+)"))
-            EmulatorControl(url).script_fault("http_502", endpoint="Task/Detail")
-            dev.wait_for(
-                lambda: len(dev.partition_keys("video_order")) == 3, seconds=90, what="partitions"
-            )
-            yield Studio(dev, browser, page.context, url, pictures)
+def studio(work: Work) -> Iterator[Studio]:
+    """Three prompts, and a browser."""
+    EmulatorControl(work.emulator_url).script_fault("http_502", endpoint="Task/Detail")
+    wanted = os.environ.get("WIRO_SCREENSHOTS")
+    if wanted:
+        Path(wanted).mkdir(parents=True, exist_ok=True)
+    with open_browser() as browser, open_page(browser, WINDOW) as page:
+        work.dev.wait_for(
+            lambda: len(work.dev.partition_keys("video_order")) == 3, seconds=90, what="partitions"
+        )
+        pictures = Path(wanted) if wanted else None
+        yield Studio(work.dev, work.emulator_url, browser, page.context, pictures)
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +182,7 @@ def finished(ordered: Studio) -> Studio:
     return ordered
 
 
+@needs_browser
 def test_ordered_prompts_become_videos_to_look_at(finished: Studio) -> None:
     """Both partitions are green; each has a moving preview, and a link that plays it."""
     with finished.open_asset("video", "Partitions") as page:
@@ -180,6 +203,7 @@ def test_ordered_prompts_become_videos_to_look_at(finished: Studio) -> None:
         wait_until_it_plays(opened.value, "video")
 
 
+@needs_browser
 def test_a_failed_order_shows_its_reason(finished: Studio) -> None:
     """On its partition, and in the check on all orders."""
     with finished.open_asset("video_order", "Partitions") as page:
@@ -191,6 +215,7 @@ def test_a_failed_order_shows_its_reason(finished: Studio) -> None:
         page.get_by_text(f'"paper-crane": Failed: {REASON}').wait_for()
 
 
+@needs_browser
 def test_costs_are_plotted_and_checks_told(finished: Studio) -> None:
     """Numbers become Dagster's plots; every check says how many videos it saw."""
     with finished.open_asset("video", "Overview") as page:
@@ -208,6 +233,7 @@ def test_costs_are_plotted_and_checks_told(finished: Studio) -> None:
         finished.take_picture(page, "checks")
 
 
+@needs_browser
 def test_the_graph_shows_all_from_prompt_to_gallery(finished: Studio) -> None:
     """Four assets, their partitions and their checks."""
     with finished.open(f"{finished.dev.url}/locations/wiro/asset-groups/wiro", height=520) as page:
@@ -218,6 +244,7 @@ def test_the_graph_shows_all_from_prompt_to_gallery(finished: Studio) -> None:
         finished.take_picture(page, "graph")
 
 
+@needs_browser
 def test_the_gallery_opens_by_its_link_and_plays(finished: Studio) -> None:
     """From the asset's page, in a new window; it reads well on a telephone, too."""
     with finished.open_asset("video_gallery", "Overview") as page:
@@ -238,6 +265,7 @@ def test_the_gallery_opens_by_its_link_and_plays(finished: Studio) -> None:
         finished.take_picture(telephone, "gallery-narrow")
 
 
+@needs_browser
 def test_the_emulator_shows_what_happened(finished: Studio) -> None:
     """Its tasks, its faults and its journal."""
     with finished.open(finished.emulator_url, height=1450) as page:
@@ -245,6 +273,69 @@ def test_the_emulator_shows_what_happened(finished: Studio) -> None:
         page.get_by_text("http_502").first.wait_for()
         page.get_by_text("Task/Detail").first.wait_for()
         finished.take_picture(page, "emulator")
+
+
+def test_the_main_job_with_a_real_daemon(work: Work) -> None:
+    """A backfill of `video_order` does not wait, one of `video` does, and both tell the truth.
+
+    The sensor delivers what nobody waits for, also where a waiting run was terminated.
+    """
+    dev, emulator = work.dev, EmulatorControl(work.emulator_url)
+    names = {str(prompt["id"]) for prompt in MORE_PROMPTS}
+    bought_before = emulator.billable_tasks()
+    write_prompts(work.prompt_file, *PROMPTS, *MORE_PROMPTS)
+    dev.wait_for(lambda: names <= {*dev.partition_keys("video")}, seconds=90, what="partitions")
+    # At once: Dagster looks at its backfills every 30 s only.
+    ordered = dev.launch_backfill("video_order", ["lighthouse", "market"], config=IN_PROCESS)
+    waited = dev.launch_backfill("video", ["harbour", "broken"], config=IN_PROCESS)
+    terminated = dev.launch_backfill("video", ["patience"])
+
+    run_id = dev.wait_for(
+        lambda: emulator_has(emulator, "snail") and dev.started_run(terminated),
+        seconds=120,
+        what="the run that waits",
+    )
+    dev.terminate_run(run_id)
+    dev.wait_for(
+        lambda: dev.backfill_runs(terminated) == ["CANCELED"], seconds=60, what="its termination"
+    )
+    # Most of the minute that a slow task takes. A whole one would set the clocks too far apart.
+    emulator.advance(50)
+    ended = {
+        backfill: dev.wait_for(
+            lambda backfill=backfill: dev.ended_status(backfill), seconds=150, what="its end"
+        )
+        for backfill in (ordered, waited)
+    }
+    assert ended == {ordered: "COMPLETED_SUCCESS", waited: "COMPLETED_FAILED"}
+    assert dev.backfill_runs(ordered) == ["SUCCESS"]
+    assert dev.backfill_runs(waited) == ["FAILURE"]
+
+    videos = dev.wait_for(
+        lambda: len(found := work.list_videos(names)) == 4 and found, seconds=60, what="the videos"
+    )
+    runs = {event["partition"]: event["runId"] for event in videos}
+    assert {partition for partition, run in runs.items() if not run} == {
+        "lighthouse",
+        "market",
+        "patience",
+    }
+    assert runs["harbour"]
+    for event in videos:
+        entries = {entry["label"]: entry for entry in event["metadataEntries"]}
+        assert entries["wiro/cost_usd"]["floatValue"] == pytest.approx(0.28)
+        assert entries["wiro/output_urls"]["url"].startswith("http")
+        assert "data:image/webp" in entries["wiro/preview"]["mdStr"]
+    assert emulator.billable_tasks() - bought_before == 5
+
+
+def write_prompts(path: Path, *prompts: dict[str, Any]) -> None:
+    content = {"defaults": {"model": "minimax/hailuo-2-3"}, "prompts": list(prompts)}
+    path.write_text(yaml.safe_dump(content))
+
+
+def emulator_has(emulator: EmulatorControl, words: str) -> bool:
+    return any(words in str(task["parameters"]) for task in emulator.tasks())
 
 
 def choose_partition(page: Page, name: str) -> None:
