@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -62,11 +63,14 @@ class ModelResult:
         Args:
             **metadata: more of it, by key.
         """
-        return dg.Output(
-            self,
-            metadata={**self.metadata, **metadata},
-            data_version=dg.DataVersion(self.fingerprint),
-        )
+        with warnings.catch_warnings():
+            # Data versions of outputs are beta in Dagster; using them is our choice.
+            warnings.simplefilter("ignore", dg.BetaWarning)
+            return dg.Output(
+                self,
+                metadata={**self.metadata, **metadata},
+                data_version=dg.DataVersion(self.fingerprint),
+            )
 
 
 def plain_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
