@@ -199,7 +199,7 @@ def _approve(context: dg.AssetExecutionContext, reporter: Reporter, placed: Plac
     waiting = [order for order in placed.orders if order.state == "proposed"]
     if not waiting:
         return
-    by, ledger = _find_user(context), reporter.desk.context.ledger
+    by, ledger = _find_user(context), reporter.desk.ledger
     approved = ledger.approve(waiting, by=by)
     for partition, takes in placed.placements.items():
         placed.placements[partition] = [
@@ -220,7 +220,7 @@ def _with_takes(prompts: PromptFile, takes: int) -> PromptFile:
 
 def _choose(context: dg.AssetExecutionContext, reporter: Reporter, take: int) -> Placed:
     """Let a take represent each partition of the run."""
-    ledger, placed = reporter.desk.context.ledger, Placed()
+    ledger, placed = reporter.desk.ledger, Placed()
     for partition in context.partition_keys:
         try:
             order = ledger.choose_take(

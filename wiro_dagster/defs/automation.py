@@ -65,7 +65,7 @@ def _build_missing_videos_job(collection: VideoCollection) -> dg.JobDefinition:
     )
     def order_missing(context: dg.OpExecutionContext) -> None:
         reporter = Reporter.in_run(context, collection)
-        ledger = reporter.desk.context.ledger
+        ledger = reporter.desk.ledger
         prompts = load_prompts(
             collection, context.resources, context.instance, asset_loader(context)
         )

@@ -34,7 +34,7 @@ def claim_ended(
         states: how they ended.
         limit: how many at most.
     """
-    ledger = reporter.desk.context.ledger
+    ledger = reporter.desk.ledger
     claimed = ledger.claim(
         collection,
         states,
@@ -68,8 +68,8 @@ def report_orphans(reporter: Reporter) -> list[str]:
             notices.append(
                 f"{order.name}, of a collection without a sensor: {describe_state(order)}"
             )
-        reporter.desk.context.ledger.mark_reported([order.id for order in orders])
-        reporter.desk.context.ledger.set_aside_superseded(collection)
+        reporter.desk.ledger.mark_reported([order.id for order in orders])
+        reporter.desk.ledger.set_aside_superseded(collection)
     return notices
 
 

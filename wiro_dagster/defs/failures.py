@@ -92,7 +92,7 @@ def fail_with_reasons(context: dg.AssetExecutionContext, reporter: Reporter) -> 
     Raises:
         dg.Failure: at least one partition has a failed order.
     """
-    ledger = reporter.desk.context.ledger
+    ledger = reporter.desk.ledger
     failures: dict[str, str] = {}
     for partition in context.partition_keys:
         order = ledger.find_latest(reporter.collection.ledger_name, partition)

@@ -44,7 +44,7 @@ def build_gallery_asset(collection: VideoCollection) -> dg.AssetsDefinition:
     )
     def video_gallery(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         desk = open_desk(collection, context.resources)
-        ledger, store = desk.context.ledger, desk.context.store
+        ledger, store = desk.ledger, desk.context.store
         cards = list_cards(
             ledger,
             collection.ledger_name,

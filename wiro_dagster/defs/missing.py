@@ -47,7 +47,7 @@ def add_up_missing(
     desk: OrderDesk, collection: VideoCollection, prompts: Iterable[Prompt]
 ) -> Missing:
     """Add up what the missing videos of a collection would cost now. Nothing is ordered."""
-    missing = list_missing(desk.context.ledger, collection, prompts)
+    missing = list_missing(desk.ledger, collection, prompts)
     quotes = [find_quote(desk, prompt) for prompt in missing]
     uses = desk.context.gate.list_uses(desk.context.collection, desk.context.limits)
     return Missing(

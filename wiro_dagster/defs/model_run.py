@@ -82,7 +82,7 @@ class ModelRun:
         """
         if self.order_id is None:
             self.place()
-        ledger = self.desk.context.ledger
+        ledger = self.desk.ledger
         try:
             order = self._follow()
         finally:
@@ -113,13 +113,13 @@ class ModelRun:
         """
         if self.order_id is None or not self.is_new:
             return
-        ledger = self.desk.context.ledger
+        ledger = self.desk.ledger
         if cancel or ledger.get(self.order_id).state == "ordered":
             ledger.request_stop(self.order_id, state="cancelled", reason=reason)
 
     def _follow(self) -> Order:
         """Return the order as it has ended, or as it is at the deadline."""
-        timing, ledger = self.timing, self.desk.context.ledger
+        timing, ledger = self.timing, self.desk.ledger
         deadline = timing.monotonic() + self.deadline_seconds
         while True:
             self._show_alive()
@@ -137,7 +137,7 @@ class ModelRun:
 
     def _find_newest_try(self, order: Order) -> Order:
         while True:
-            following = self.desk.context.ledger.find_next_try(order)
+            following = self.desk.ledger.find_next_try(order)
             if following is None:
                 self.order_id = order.id
                 return order
@@ -148,7 +148,7 @@ class ModelRun:
         now, beat = self.timing.monotonic(), self.timing.heartbeat_seconds
         is_time = self._alive_at is None or now > self._alive_at + beat / 3
         if self.order_id is not None and is_time:
-            ledger = self.desk.context.ledger
+            ledger = self.desk.ledger
             ledger.register_waiter([self.order_id], self.waiter, until=ledger.clock() + beat)
             self._alive_at = now
 
@@ -221,7 +221,7 @@ class ModelRun:
         )
 
     def _fail(self, order: Order, reason: str) -> NoReturn:
-        tries = self.desk.context.ledger.list_tries(order)
+        tries = self.desk.ledger.list_tries(order)
         costs = [each.cost_usd for each in tries if each.cost_usd is not None]
         raise OrderFailed(reason, order_id=order.id, cost_usd=sum(costs, Decimal(0)))
 

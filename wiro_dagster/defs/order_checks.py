@@ -43,7 +43,7 @@ def judge_orders(desk: OrderDesk, order_key: dg.AssetKey) -> list[dg.AssetCheckE
     `orders_approved` is among them only if the collection needs approval. Dagster's UI shows an
     evaluation until the asset's next materialization.
     """
-    ledger, collection = desk.context.ledger, desk.context.collection
+    ledger, collection = desk.ledger, desk.context.collection
     held = ledger.list_held(collection, limit=LISTED_ORDERS)
     return [
         orders_check(ledger.list_failed(collection), order_key),

@@ -79,7 +79,7 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
         desk = reporter.desk
         before = OrderCursor.from_text(context.cursor)
         # The daemon writes a tick's events before its cursor, so what the cursor names is written.
-        desk.context.ledger.mark_lease_reported(before.lease)
+        desk.ledger.mark_lease_reported(before.lease)
         hear_event_log(reporter)
         show_missing(reporter)
         delivered: list[int] = []
@@ -137,7 +137,7 @@ def deliver_videos(reporter: Reporter) -> list[int]:
     for event in reporter.build_videos(claimed):
         reporter.write(event)
     ids = [order.id for order in claimed]
-    reporter.desk.context.ledger.mark_reported(ids)
+    reporter.desk.ledger.mark_reported(ids)
     return ids
 
 
@@ -153,7 +153,7 @@ def build_events(
     """
     if not failed and not delivered:
         return []
-    collection, ledger = reporter.collection, reporter.desk.context.ledger
+    collection, ledger = reporter.collection, reporter.desk.ledger
     events: list[AssetEvent] = []
     for order in failed:
         events += reporter.build_failures(order)
@@ -177,7 +177,7 @@ def find_news(
     Returns:
         The evaluations, and what has been reported once they are written.
     """
-    ledger, now = desk.context.ledger, desk.context.now()
+    ledger, now = desk.ledger, desk.context.now()
     checks: list[dg.AssetCheckEvaluation] = []
     after = before
     problem = desk.find_problem()
@@ -234,7 +234,7 @@ def show_missing(reporter: Reporter) -> None:
 
     That happens if DAGSTER_HOME is new, or its database was restored from a backup. It is free.
     """
-    collection, ledger = reporter.collection, reporter.desk.context.ledger
+    collection, ledger = reporter.collection, reporter.desk.ledger
 
     def find_missing() -> bool:
         delivered = ledger.list_delivered(collection.ledger_name)
@@ -248,7 +248,7 @@ def show_missing(reporter: Reporter) -> None:
 
 def build_progress(reporter: Reporter) -> list[dg.AssetObservation]:
     """Build observations of running tasks: their start, and changes once a minute."""
-    moved = reporter.desk.context.ledger.claim_progress(
+    moved = reporter.desk.ledger.claim_progress(
         reporter.collection.ledger_name,
         limit=_PROGRESS_PER_TICK,
         pause_seconds=_PROGRESS_PAUSE_SECONDS,
@@ -271,8 +271,8 @@ def _describe_tick(report: TickReport, delivered: int, failed: int) -> str:
 
 
 def _summary(desk: OrderDesk, report: TickReport) -> str:
-    counts = desk.context.ledger.count_unsettled(desk.context.collection)
-    proposal = desk.context.ledger.add_up_proposed(desk.context.collection)
+    counts = desk.ledger.count_unsettled(desk.context.collection)
+    proposal = desk.ledger.add_up_proposed(desk.context.collection)
     proposed = f" For approval: {proposal.describe()}." if proposal.count else ""
     if not counts:
         return f"No orders are under way.{proposed}"
@@ -280,6 +280,6 @@ def _summary(desk: OrderDesk, report: TickReport) -> str:
     if sum(counts.values()) >= MOST_COUNTED:
         text = f"{MOST_COUNTED} or more under way"
     waiting = f" Nothing is submitted: {report.closed_reason}" if report.closed_reason else ""
-    count = desk.context.ledger.count_held(desk.context.collection)
+    count = desk.ledger.count_held(desk.context.collection)
     held = f" The budget holds back {counted(count, 'order')}." if count else ""
     return f"Orders: {text}.{waiting}{held}{proposed}"

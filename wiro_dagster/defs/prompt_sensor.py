@@ -170,7 +170,7 @@ def _bring_in(
     failures: dict[str, str] = {}
     if collection.auto_order != "never" and not left:
         in_place = [prompt for prompt_id, prompt in every.items() if prompt_id in known]
-        wanted = list_wanted(reporter.desk.context.ledger, collection, in_place)
+        wanted = list_wanted(reporter.desk.ledger, collection, in_place)
         placed = reporter.place_and_record(wanted, present=prompts.ids, deadline=deadline)
         failures, left = placed.failures, placed.left + len(new)
         summary += f" Ordered: {len(placed.placements)}."

@@ -322,12 +322,12 @@ class Reporter:
         return {**found, **self._tries_metadata(order), **self._witness}
 
     def _tries_metadata(self, order: Order) -> dict[str, Any]:
-        return tries_metadata(self.desk.context.ledger.list_tries(order))
+        return tries_metadata(self.desk.ledger.list_tries(order))
 
     @cached_property
     def _witness(self) -> dict[str, Any]:
         """Which ledger the event comes from, and how far it had come: evidence outside it."""
-        identity = self.desk.context.ledger.identity()
+        identity = self.desk.ledger.identity()
         return {"wiro/ledger_id": identity.ledger_id, "wiro/ledger_sequence": identity.sequence}
 
 

@@ -39,7 +39,7 @@ class VideoWait:
         self._collection = reporter.collection
         self._timing = reporter.collection.timing
         self._desk = reporter.desk
-        self._ledger = reporter.desk.context.ledger
+        self._ledger = reporter.desk.ledger
         self._pending = {placement.order.id for placement in placements}
         # Only what this run itself has ordered is ever cancelled with it.
         self._own = {placed.order.id for placed in placements if placed.outcome == "placed"}

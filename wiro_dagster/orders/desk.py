@@ -16,7 +16,7 @@ from decimal import Decimal
 from functools import partial
 
 from wiro_dagster.errors import ApiError, StoreError
-from wiro_dagster.ledger import AccountProblem, Order, OrderRequest, Placement
+from wiro_dagster.ledger import AccountProblem, Ledger, Order, OrderRequest, Placement
 from wiro_dagster.orders.answers import AnswerSpool
 from wiro_dagster.orders.collect import collect_order, is_in_store
 from wiro_dagster.orders.context import OrderContext
@@ -259,6 +259,11 @@ class OrderDesk:
     def find_problem(self) -> AccountProblem | None:
         """Return why nothing can be submitted until the user acts; `None` if all is well."""
         return self.context.gate.find_problem()
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger of its orders."""
+        return self.context.ledger
 
     @property
     def orphans(self) -> list[str]:
