@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import pytest
 
 from tests.orders.conftest import OpenBench
 from tests.system.campaigns.bench import Bench
-from tests.system.campaigns.workshop import Workshop
+from tests.system.campaigns.workshop import PRICE, Workshop, committed_by_ledger
 from wiro_dagster.errors import LedgerError
-from wiro_dagster.ledger import Ledger, TaskNote
+from wiro_dagster.ledger import Ledger, OrderState, TaskNote
 from wiro_dagster.orders.answers import Answer, AnswerSpool
 
 ANSWER = Answer(order_id=7, marker="marker", task_id="task")
@@ -73,6 +74,42 @@ class AwayLedger(Ledger):
             self.failures -= 1
             raise LedgerError("The ledger is away.")
         return super().note_task(*args, **options)
+
+
+class FullLedger(Ledger):
+    """A ledger whose disk is full, right before the first byte of a run is sent and after it."""
+
+    is_full = True
+
+    def is_claimed(self, *args: Any, **options: Any) -> bool:
+        if self.is_full:
+            raise LedgerError("The disk is full.")
+        return super().is_claimed(*args, **options)
+
+    def note_unsent(self, *args: Any, **options: Any) -> OrderState | None:
+        if self.is_full:
+            raise LedgerError("The disk is full.")
+        return super().note_unsent(*args, **options)
+
+
+def test_a_run_that_was_not_sent_is_no_lost_answer(open_bench: OpenBench, tmp_path: Path) -> None:
+    """The claim could not be confirmed, nor the order be given back: it is sent when that works."""
+
+    def parts(workshop: Workshop) -> dict[str, Any]:
+        ledger = FullLedger(workshop.ledger_url, clock=workshop.clock)
+        return {"ledger": ledger, "answers_folder": tmp_path / "kept"}
+
+    bench = open_bench(parts=parts)
+    ledger = bench.ledger
+    assert isinstance(ledger, FullLedger)
+    bench.place("cat")
+    with suppress(LedgerError):  # of the step, if the tick was still there to see it
+        bench.tick()
+    assert (bench.runs(), bench.state("cat")) == (0, "submitting")
+    ledger.is_full = False
+    bench.settle()
+    assert (bench.runs(), bench.state("cat")) == (1, "delivered")
+    assert committed_by_ledger(bench.ledger) == PRICE
 
 
 def open_away(open_bench: OpenBench, tmp_path: Path, failures: int) -> tuple[Bench, list[float]]:

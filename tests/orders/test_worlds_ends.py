@@ -124,6 +124,23 @@ def test_a_cost_that_is_never_stated_is_told(open_bench: OpenBench, world: str) 
     assert any(str(bench.order("cat").task_id) in line for line in bench.told())
 
 
+@pytest.mark.parametrize("seconds", [60.0, None])
+def test_a_failure_whose_cost_cannot_be_read_is_not_taken_for_free(
+    open_bench: OpenBench, seconds: float | None
+) -> None:
+    """Only Wiro's word that it was free lets it be ordered again without the user."""
+    bench = open_bench()
+    bench.emulator.script_task(outcome="fail", worlds={"cost_text": seconds})
+    bench.place("cat")
+    bench.run(45, step=5)
+    order = bench.order("cat")
+    assert (order.state, order.is_billed_failure) == ("failed", True)
+    assert committed_by_ledger(bench.ledger) == PRICE
+    bench.run(DAY + 7200, step=3600)
+    assert bench.order("cat").is_billed_failure == (seconds is None)
+    assert committed_by_ledger(bench.ledger) == (PRICE if seconds is None else 0)
+
+
 @pytest.mark.parametrize("world", ["cost_above_price", "cost_changes", "failed_later"])
 def test_a_cost_that_changes_is_taken_over_and_told(open_bench: OpenBench, world: str) -> None:
     """The books follow what Wiro finally charges; the user is told of the change."""

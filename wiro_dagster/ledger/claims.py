@@ -265,6 +265,16 @@ def _note_difference(
         )
 
 
+def free_unbilled(connection: Connection, order_ids: Collection[int]) -> None:
+    """Let videos be ordered again that ended without anything billed, as is known by now."""
+    ended = orders.c.state.in_(("failed", "cancelled")) & orders.c.live_key.is_not(None)
+    query = sa.select(*ORDER_COLUMNS).where(orders.c.id.in_(order_ids), ended).with_for_update()
+    for order in map(order_from_row, connection.execute(query).all()):
+        if not may_be_billed(connection, order):
+            free = sa.update(orders).where(orders.c.id == order.id).values(live_key=None)
+            connection.execute(free)
+
+
 def may_be_billed(connection: Connection, order: Order) -> bool:
     """Whether any POST of the order cost money, or may have."""
     may_cost = submissions.c.cost_usd.is_(None) | (submissions.c.cost_usd > Decimal(0))

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from wiro_dagster.ledger.claims import Claims, Cost, record_cost
+from wiro_dagster.ledger.claims import Claims, Cost, free_unbilled, record_cost
 from wiro_dagster.ledger.order import Order
 from wiro_dagster.ledger.schema import submissions
 
@@ -100,3 +100,4 @@ class StatedCosts(Claims):
             with self.writing() as connection:
                 for order, cost in costs:
                     record_cost(connection, order.account, str(order.task_id), cost, now=now)
+                free_unbilled(connection, [order.id for order, cost in costs if cost.usd == 0])

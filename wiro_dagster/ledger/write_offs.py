@@ -7,16 +7,14 @@ from decimal import Decimal
 
 import sqlalchemy as sa
 
-from wiro_dagster.ledger.claims import may_be_billed
-from wiro_dagster.ledger.order import ORDER_COLUMNS, order_from_row
-from wiro_dagster.ledger.schema import orders, submissions
+from wiro_dagster.ledger.claims import free_unbilled
+from wiro_dagster.ledger.schema import submissions
 from wiro_dagster.ledger.stated_costs import (
     SUBMISSION_COLUMNS,
     StatedCosts,
     SubmissionRecord,
     submission_from_row,
 )
-from wiro_dagster.ledger.transitions import WITHOUT_VIDEO
 
 _IS_GIVEN_UP = (submissions.c.outcome == "open") & submissions.c.has_ended
 
@@ -51,8 +49,8 @@ class WriteOffs(StatedCosts):
         now = self.clock()
         which = submissions.c.id.in_(submission_ids) & _IS_GIVEN_UP
         with self.writing() as connection:
-            order_ids = connection.execute(sa.select(submissions.c.order_id).where(which)).scalars()
-            mine = orders.c.id.in_(order_ids.all()) & orders.c.state.in_(WITHOUT_VIDEO)
+            asked = sa.select(submissions.c.order_id).where(which)
+            order_ids = connection.execute(asked).scalars().all()
             written_off = connection.execute(
                 sa.update(submissions)
                 .where(which)
@@ -64,9 +62,5 @@ class WriteOffs(StatedCosts):
                     written_off_why=why,
                 )
             ).rowcount
-            rows = connection.execute(sa.select(*ORDER_COLUMNS).where(mine).with_for_update())
-            for order in map(order_from_row, rows.all()):
-                if not may_be_billed(connection, order):  # the video may be ordered again
-                    free = sa.update(orders).where(orders.c.id == order.id).values(live_key=None)
-                    connection.execute(free)
+            free_unbilled(connection, order_ids)
         return written_off

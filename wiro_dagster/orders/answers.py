@@ -16,17 +16,17 @@ _log = logging.getLogger("wiro_dagster")
 
 @dataclass(frozen=True)
 class Answer:
-    """Wiro's answer to one POST. It holds no task token: that is a secret.
+    """What became of one POST. It holds no task token: that is a secret.
 
     Args:
         order_id: whose POST it was.
         marker: of the POST.
-        task_id: of the task that Wiro made.
+        task_id: of the task that Wiro made; `None` if it made none for certain.
     """
 
     order_id: int
     marker: str
-    task_id: str
+    task_id: str | None
 
 
 class AnswerSpool:

@@ -111,8 +111,10 @@ def _without_video(
 ) -> Judgement:
     if task.state == "succeeded":
         return Judgement("fail", seen, _cost_of_success(order, task, now, policy))
-    # Failed and cancelled runs are free unless Wiro states a cost.
-    cost = Cost(task.cost_usd if task.cost_usd is not None else Decimal(0), has_ended=True)
+    # Failed and cancelled runs are free only if Wiro says so.
+    cost = Cost(task.cost_usd, has_ended=True)
+    if task.cost_usd is None:
+        cost = _read_again(now, policy)
     files = [output.model_dump() for output in task.outputs]
     is_cancelled = task.state == "cancelled" and order.stop_state != "failed"
     return Judgement("cancel" if is_cancelled else "fail", {**seen, "outputs": files}, cost)
@@ -129,7 +131,11 @@ def _why_no_video(order: Order, task: Task) -> str:
 def _cost_of_success(order: Order, task: Task, now: float, policy: OrderPolicy) -> Cost:
     if _is_stated(task, order):
         return Cost(task.cost_usd, has_ended=True)
-    # Not stated: the ceiling stays committed, and the task is read again.
+    return _read_again(now, policy)
+
+
+def _read_again(now: float, policy: OrderPolicy) -> Cost:
+    """Return a cost that is not stated: the ceiling stays committed, and the task is read again."""
     return Cost(None, has_ended=True, recheck_at=now + policy.timing.cost_recheck_seconds[0])
 
 

@@ -88,7 +88,7 @@ def recheck_cost(context: OrderContext, record: SubmissionRecord) -> list[str]:
         pause = context.policy.timing.look_maximum_seconds
         context.ledger.postpone_recheck(record.id, recheck_at=context.now() + pause)
         return []
-    if task is not None and (task.cost_usd or 0) > 0:
+    if task is not None and _is_stated(task):
         order = context.ledger.get(record.order_id)
         context.ledger.note_costs([(order, Cost(task.cost_usd, has_ended=True))])
         return []
@@ -99,6 +99,12 @@ def recheck_cost(context: OrderContext, record: SubmissionRecord) -> list[str]:
         f"Order {record.order_id}: Wiro does not state the cost of task {record.task_id}. Its "
         "ceiling stays committed in the budget."
     ]
+
+
+def _is_stated(task: Task) -> bool:
+    """Whether a cost can be believed: only a task that ended without success may be free."""
+    may_be_free = task.state in ("failed", "cancelled")
+    return task.cost_usd is not None and (task.cost_usd > 0 or may_be_free)
 
 
 def _note_not_found(context: OrderContext, order: Order, error: NotFound) -> list[str]:

@@ -32,6 +32,18 @@ from wiro_dagster.orders.files import (
 )
 from wiro_dagster.orders.lease import LeaseKeeper
 
+_NOTHING_BOUGHT = (
+    AuthenticationRefused,
+    ConcurrencyLimitReached,
+    InputError,
+    InsufficientBalance,
+    NothingAccepted,
+    RateLimited,
+    RequestRefused,
+    SubmissionWithdrawn,
+)
+"""After these, no task exists for certain."""
+
 _TRIES_TO_NOTE = 5
 _FIRST_PAUSE_SECONDS = 0.2
 _PRICE_SECONDS = 600.0
@@ -104,7 +116,12 @@ def submit_order(
                 confirm=lambda: leases.confirm(order),
             )
         except Exception as error:  # whatever it is, money may depend on how it is noted
-            return _note_failure(context, order, error, is_marked=callback_url is not None)
+            try:
+                return _note_failure(context, order, error, is_marked=callback_url is not None)
+            except LedgerError:
+                if isinstance(error, _NOTHING_BOUGHT):  # as good to know as a task's id
+                    answers.keep(Answer(order.id, str(order.marker), None))
+                raise
         return _note_task(context, answers, order, submission.task_id)
 
 
@@ -121,7 +138,12 @@ def note_kept_answers(context: OrderContext, answers: AnswerSpool) -> list[str]:
             for record in context.ledger.list_submissions(order_id=order.id)
         ):
             continue  # another ledger's answer
-        notices += _note_answer(context, answers, order, answer) or []
+        if answer.task_id is None:
+            if order.marker == answer.marker:
+                context.ledger.note_unsent(order, due_at=context.now())
+            answers.drop(answer)
+            continue
+        notices += _note_answer(context, answers, order, answer, answer.task_id)
     return notices
 
 
@@ -181,7 +203,7 @@ def _note_task(
     answer = Answer(order.id, str(order.marker), task_id)
     for attempt in range(_TRIES_TO_NOTE):
         try:
-            notices = _note_answer(context, answers, order, answer)
+            notices = _note_answer(context, answers, order, answer, task_id)
         except LedgerError:
             if attempt == 0:
                 answers.keep(answer)
@@ -195,19 +217,19 @@ def _note_task(
 
 
 def _note_answer(
-    context: OrderContext, answers: AnswerSpool, order: Order, answer: Answer
+    context: OrderContext, answers: AnswerSpool, order: Order, answer: Answer, task_id: str
 ) -> list[str]:
     due_at = context.pace.first_look_at(order.model_slug, context.now())
-    outcome = context.ledger.note_task(order, answer.task_id, due_at=due_at, marker=answer.marker)
+    outcome = context.ledger.note_task(order, task_id, due_at=due_at, marker=answer.marker)
     answers.drop(answer)
     match outcome:
         case "noted" | "known":
             return []
         case "taken":
-            return [f"{order.name}: its task {answer.task_id} was adopted by another order."]
+            return [f"{order.name}: its task {task_id} was adopted by another order."]
         case "extra":
             return [
-                f"{order.name} already had a task, or had ended, when task {answer.task_id} was "
+                f"{order.name} already had a task, or had ended, when task {task_id} was "
                 "made for it as well. That task is on the books as an order of its own."
             ]
 

@@ -46,6 +46,7 @@ _PATIENCE_SECONDS = 30.0
 """How long the product may decide by itself at the end, before its user does."""
 
 _END_SECONDS = 900.0
+_NOTHING = dg.AssetMaterialization("nothing")
 _DAEMON_START_SECONDS = 8.0
 _DAGSTER_YAML = {
     "telemetry": {"enabled": False},
@@ -79,7 +80,7 @@ class Kills:
     task_seconds: float = 6.0
     pause_seconds: tuple[float, float] = (0.2, 2.6)
     ask_by: Literal["backfill", "run"] = "run"
-    ask_again_seconds: float = 10.0
+    ask_again_seconds: float = 20.0
 
     @property
     def last_looks_seconds(self) -> float:
@@ -109,7 +110,7 @@ class KillFigures:
         return (
             self.figures.is_right
             and is_all
-            and self.figures.owned == self.shown
+            and self.figures.owned - self.figures.twins <= self.shown <= self.figures.owned
             and self.shown_twice == 0
         )
 
@@ -290,7 +291,8 @@ def run_kills(kills: Kills) -> KillFigures:
     twice = sum(count - 1 for count in shown.values())
     seconds = time.monotonic() - started
     decisions = dict(operator.decisions)
-    return KillFigures(figures, kills.worlds, dict(killed), len(shown), twice, decisions, seconds)
+    videos = {task_id for task_id, _ in shown}
+    return KillFigures(figures, kills.worlds, dict(killed), len(videos), twice, decisions, seconds)
 
 
 @dataclass
@@ -369,13 +371,19 @@ def _run_to_the_end(
         time.sleep(1)
 
 
-def _count_shown(home: Path) -> Counter[str]:
-    """How often Dagster's event log shows each task's video."""
+def _count_shown(home: Path) -> Counter[tuple[str, str]]:
+    """Count how often Dagster's event log shows each task's video, by task and run.
+
+    Each run that a buyer asked for shows what it waited for; the sensor's events have no run.
+    """
     with dg.DagsterInstance.from_config(str(home)) as instance:
         records = instance.fetch_materializations(dg.AssetKey("video"), limit=10_000).records
-    events = [record.asset_materialization for record in records]
-    tasks = (event.metadata.get("wiro/task_id") for event in events if event is not None)
-    return Counter(str(task.value) for task in tasks if task is not None)
+    shown: Counter[tuple[str, str]] = Counter()
+    for record in records:
+        task = (record.asset_materialization or _NOTHING).metadata.get("wiro/task_id")
+        if task is not None:
+            shown[str(task.value), record.event_log_entry.run_id] += 1
+    return shown
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
