@@ -47,7 +47,8 @@ def test_four_takes_are_compared_and_one_is_chosen(project: Project) -> None:
     assert project.order("cat").success
     project.settle()
     assert project.emulator.billable_tasks() == 4
-    assert shown(project) == [1]
+    (first,) = shown(project)
+    other = 3 if first != 3 else 2
     told = [event.description or "" for event in project.materializations(ORDER, "cat")]
     assert sum("takes choose" in text for text in told) == 3
 
@@ -56,11 +57,11 @@ def test_four_takes_are_compared_and_one_is_chosen(project: Project) -> None:
     assert page.count("shown as video") == 1
     assert page.count("not chosen</span>") == 3
 
-    assert "take 3 is shown with the next tick" in cli(
-        project, "takes", "choose", "cat", "3", "--by", "anna"
+    assert f"take {other} is shown with the next tick" in cli(
+        project, "takes", "choose", "cat", str(other), "--by", "anna"
     )
     project.settle()
-    assert shown(project) == [3, 1]
+    assert shown(project) == [other, first]
     (newest, *_) = project.videos("cat")
     assert newest.metadata["wiro/chosen_by"].value == "anna"
     listed = cli(project, "takes")
@@ -69,7 +70,7 @@ def test_four_takes_are_compared_and_one_is_chosen(project: Project) -> None:
 
     assert project.order("cat").success
     project.settle()
-    assert shown(project) == [3, 1]
+    assert shown(project) == [other, first]
     assert project.emulator.billable_tasks() == 4
 
 

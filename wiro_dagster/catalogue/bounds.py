@@ -23,5 +23,11 @@ MAX_TAKE = 9_999
 MAX_TAKES = 20
 """Takes of one prompt that are ordered at once: a typing error must not buy hundreds."""
 
+MAX_PRIORITY = 100
+"""The highest priority, and the lowest with a minus."""
+
+PRIORITIES = {"urgent": 10, "normal": 0, "low": -10}
+"""Words for priorities."""
+
 MAX_FILE_BYTES = 100_000_000
 """Size of a file that is sent as an input: Wiro takes 100 MB."""

@@ -45,6 +45,7 @@ _COLUMNS = (
     Column("task", is_wide=True),
     Column("quote, USD", justify="right", is_wide=True),
     Column("since", is_wide=True),
+    Column("priority", justify="right", is_wide=True),
     Column("approved by", is_wide=True),
     Column("what happens"),
 )
@@ -258,6 +259,7 @@ def _row(order: Order) -> list[str]:
         order.task_id or "",
         _amount(order.quote_usd),
         _time(order.created_at),
+        str(order.priority),
         order.approved_by or "",
         _describe(order),
     ]
@@ -287,6 +289,7 @@ def _to_json(order: Order) -> dict[str, Any]:
         "try": order.try_number,
         "retry_of": order.retry_of,
         "created_at": order.created_at,
+        "priority": order.priority,
         "approved_by": order.approved_by,
         "approved_at": order.approved_at,
         "progress_percent": order.progress_percent,

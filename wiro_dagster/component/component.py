@@ -39,6 +39,7 @@ _PASSED_ON = (
     "name",
     "auto_order",
     "needs_approval",
+    "priority",
     "group_name",
     "owners",
     "tags",
@@ -117,6 +118,13 @@ class WiroVideoComponent(dg.Component, dg.Model, dg.Resolvable):
             "materializing video_order with approve: true, or from your own code."
         ),
     ] = False
+    priority: Annotated[
+        int,
+        described(
+            "Of orders whose prompt states none. If Wiro's limit or the budget lets only some "
+            "through, higher goes first; 10 is urgent."
+        ),
+    ] = 0
     order_missing: Annotated[
         MissingVideosSchedule | None,
         described(

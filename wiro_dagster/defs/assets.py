@@ -1,7 +1,7 @@
 """The assets of a collection: `prompt`, `video_order` (we asked for it), `video` (we own it)."""
 
 # No `from __future__ import annotations`: Dagster compares the context's annotation with its class.
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +31,7 @@ from wiro_dagster.orders.describe import describe_placement
 from wiro_dagster.prompts import PromptFile
 
 _LINES_A_MESSAGE = 50
+_PRIORITY_TAG = "dagster/priority"
 _USER_TAG = "user"
 """Dagster+ names the user who launched a run in this tag."""
 
@@ -80,8 +81,8 @@ def build_video_order_asset(collection: VideoCollection) -> dg.AssetsDefinition:
         reporter = Reporter.in_run(context, collection)
         hear_event_log(reporter)
         prompts = _load_prompts(context, collection)
-        if config.takes is not None:
-            prompts = _with_takes(prompts, config.takes)
+        changes = {"takes": config.takes, "priority": config.priority}
+        prompts = _change_prompts(prompts, changes)
         if config.dry_run:
             _log_prices(context, reporter, prompts)
             return
@@ -158,7 +159,8 @@ def build_video_asset(collection: VideoCollection) -> dg.AssetsDefinition:
 
 
 def _load_prompts(context: dg.AssetExecutionContext, collection: VideoCollection) -> PromptFile:
-    return load_prompts(collection, context.resources, context.instance, asset_loader(context))
+    found = load_prompts(collection, context.resources, context.instance, asset_loader(context))
+    return _change_prompts(found, {"priority": _find_priority(context)})
 
 
 def _log_prices(context: dg.AssetExecutionContext, reporter: Reporter, prompts: PromptFile) -> None:
@@ -213,9 +215,19 @@ def _find_user(context: dg.AssetExecutionContext) -> str:
     return context.run.tags.get(_USER_TAG) or f"run {context.run.run_id}"
 
 
-def _with_takes(prompts: PromptFile, takes: int) -> PromptFile:
-    changed = {key: replace(prompt, takes=takes) for key, prompt in prompts.prompts.items()}
+def _change_prompts(prompts: PromptFile, changes: Mapping[str, Any]) -> PromptFile:
+    """Return the prompts with what a run says for all of them."""
+    given = {name: value for name, value in changes.items() if value is not None}
+    if not given:
+        return prompts
+    changed = {key: replace(prompt, **given) for key, prompt in prompts.prompts.items()}
     return replace(prompts, prompts=changed)
+
+
+def _find_priority(context: dg.AssetExecutionContext) -> int | None:
+    """Return the priority of a run in Dagster's own tag."""
+    tag = context.run.tags.get(_PRIORITY_TAG, "")
+    return int(tag) if tag.lstrip("-").isdigit() else None
 
 
 def _choose(context: dg.AssetExecutionContext, reporter: Reporter, take: int) -> Placed:

@@ -39,6 +39,7 @@ class VideoCollection:
         name: empty for the default collection; else letters, digits and `_`.
         auto_order: what the prompt sensor orders.
         needs_approval: whether orders wait, with their quotes, until they are approved.
+        priority: of orders whose prompt states none; higher goes first, 10 is urgent.
         group_name: asset group in Dagster.
         owners: Dagster owners of the assets.
         tags: Dagster tags of the assets.
@@ -77,6 +78,7 @@ class VideoCollection:
     name: str = ""
     auto_order: AutoOrder = "never"
     needs_approval: bool = False
+    priority: int = 0
     group_name: str = "wiro"
     owners: Sequence[str] = field(default=(), hash=False)
     tags: Mapping[str, str] = field(default_factory=dict, hash=False)

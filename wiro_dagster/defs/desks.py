@@ -48,6 +48,7 @@ class Opener:
         timing: has the clock of deadlines.
         model_folder: the project's own catalogue entries.
         needs_approval: whether orders wait until they are approved.
+        priority: of orders whose prompt states none.
     """
 
     wiro: WiroResource
@@ -58,6 +59,7 @@ class Opener:
     timing: WaitTiming
     model_folder: Path | None = None
     needs_approval: bool = False
+    priority: int = 0
 
     def open_ledger(self) -> Ledger:
         """Return the ledger."""
@@ -108,11 +110,19 @@ class Opener:
                     answers_folder=ledger.answers_folder,
                     threads=self.wiro.concurrent_requests,
                     needs_approval=self.needs_approval,
+                    priority=self.priority,
                 ),
                 monotonic=self.timing.monotonic,
             )
 
-        settings = (self.policy, self.timing, self.model_folder, self.needs_approval, limits)
+        settings = (
+            self.policy,
+            self.timing,
+            self.model_folder,
+            self.needs_approval,
+            self.priority,
+            limits,
+        )
         return self.cache.get(("desk", collection, *settings, ledger, client, store), make)
 
     def _open_once(self, resource: Any, open_it: Callable[[], T]) -> T:
@@ -138,6 +148,7 @@ def opener_of(collection: VideoCollection, resources: Any) -> Opener:
         timing=collection.timing,
         model_folder=None if folder is None else Path(folder),
         needs_approval=collection.needs_approval,
+        priority=collection.priority,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from wiro_dagster.catalogue.bounds import MAX_TAKES
+from wiro_dagster.catalogue.bounds import MAX_PRIORITY, MAX_TAKES
 from wiro_dagster.errors import ApiError, InputError
 from wiro_dagster.ledger import OrderRequest
 from wiro_dagster.orders import OrderContext, OrderDesk
@@ -32,6 +32,15 @@ class OrderConfig(dg.Config):
         ge=1,
         le=MAX_TAKES,
         description="Order so many takes of each prompt, whatever the prompt file says.",
+    )
+    priority: int | None = Field(
+        default=None,
+        ge=-MAX_PRIORITY,
+        le=MAX_PRIORITY,
+        description=(
+            "How urgent the orders of this run are; 10 is urgent. By default the run's tag "
+            "dagster/priority, else what the prompt or the collection says."
+        ),
     )
     dry_run: bool = Field(
         default=False, description="Log what the orders would cost, and order nothing."

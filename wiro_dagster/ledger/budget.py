@@ -44,11 +44,11 @@ class Books:
     collection_usd: Decimal = Decimal(0)
     total_usd: Decimal = Decimal(0)
 
-    def plus(self, amount_usd: Decimal) -> Books:
-        """The books after committing `amount_usd` more."""
+    def plus(self, amount_usd: Decimal, *, is_of_collection: bool = True) -> Books:
+        """The books after committing `amount_usd` more, for the collection or for another one."""
         return Books(
             self.daily_usd + amount_usd,
-            self.collection_usd + amount_usd,
+            self.collection_usd + (amount_usd if is_of_collection else 0),
             self.total_usd + amount_usd,
         )
 

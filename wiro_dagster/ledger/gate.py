@@ -26,14 +26,18 @@ from wiro_dagster.ledger.budget import (
     why_held,
 )
 from wiro_dagster.ledger.claims import SOON_SECONDS, Move, is_due, take_step
+from wiro_dagster.ledger.collections import ALIVE_SECONDS
 from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, order_from_row
-from wiro_dagster.ledger.schema import account_keys, identity, orders, submissions
+from wiro_dagster.ledger.schema import account_keys, collections, identity, orders, submissions
 from wiro_dagster.ledger.submissions import open_submissions
 from wiro_dagster.ledger.transitions import UNDER_WAY, UNSENT
 
 SECONDS_A_DAY = 86400
 HELD_AGAIN_AFTER_SECONDS = 30.0
 """How soon an order that the budget holds back is looked at again."""
+
+URGENT_AGAIN_AFTER_SECONDS = 4.0
+"""The same for an urgent order: what others leave of the budget must not pass it by."""
 
 _LASTING: tuple[ProblemKind, ...] = ("hosts", "store")
 """While what was bought cannot be stored, nothing more is bought, not even one to try."""
@@ -71,7 +75,10 @@ class Gate(AccountState):
         only: Collection[int] | None = None,
         needs_approval: bool = False,
     ) -> Admission:
-        """Claim orders of a collection for submission, the oldest due first.
+        """Claim orders of a collection for submission, in their turns (`turn_of`).
+
+        What the account's other collections are to submit first keeps its place in Wiro's limit
+        and in the budgets that they share.
 
         The intent to buy is on the books when this returns: from then on, until Wiro's answer is
         noted, the outcome is unknown and the ceiling is committed.
@@ -86,74 +93,133 @@ class Gate(AccountState):
             needs_approval: leave out orders without approval that were never sent.
         """
         now = self._ledger.clock()
-        which = (
-            (orders.c.collection == collection)
-            & (orders.c.account == self._account)
-            & (orders.c.state == "ordered")
-            & is_due(orders.c.due_at, now, far_seconds=SOON_SECONDS)
-        )
+        due = is_due(orders.c.due_at, now, far_seconds=SOON_SECONDS)
+        waits = (orders.c.account == self._account) & (orders.c.state == "ordered")
+        mine = waits & (orders.c.collection == collection)
         if quoted_after is not None:
-            which &= orders.c.ceiling_usd.is_(None) | (orders.c.quoted_at >= quoted_after)
+            mine &= orders.c.ceiling_usd.is_(None) | (orders.c.quoted_at >= quoted_after)
         if only is not None:
-            which &= orders.c.id.in_(only)
+            mine &= orders.c.id.in_(only)
         if needs_approval:
-            which &= orders.c.approved_at.is_not(None) | (orders.c.posts > 0)
+            mine &= orders.c.approved_at.is_not(None) | (orders.c.posts > 0)
         with self._ledger.reading() as connection:
-            if connection.execute(sa.select(orders.c.id).where(which).limit(1)).first() is None:
+            if connection.execute(sa.select(orders.c.id).where(mine, due).limit(1)).first() is None:
                 return Admission()
         with self._ledger.writing() as connection:
             gate = self._lock(connection)
             closed_reason = self._why_closed(connection, gate, now)
             if closed_reason is not None:
                 return Admission(closed_reason=closed_reason)
-            if gate.slots is not None and gate.slots_until is not None and gate.slots_until > now:
-                limit = min(limit, gate.slots - self._count_under_way(connection))
-            if limit <= 0:
+            slots = self._count_free_slots(connection, gate, now)
+            if slots is not None and slots <= 0:
                 return Admission(closed_reason=gate.reason)
             if gate.closed_until is not None:
                 # After a pause one goes first: it shows whether what stopped the others has passed.
                 limit = 1
                 self._set(connection, closed_until=None)
-            due = connection.execute(
-                sa.select(
-                    orders.c.id, orders.c.ceiling_usd, orders.c.earlier_usd, orders.c.limit_usd
-                )
-                .where(which)
-                .order_by(orders.c.due_at, orders.c.id)
-                .limit(_JUDGED_AT_ONCE)
-                # Locked: an order that is dropped at this moment must not be bought after all. One
-                # that another process has locked waits for the next look: no deadlock is possible.
-                .with_for_update(skip_locked=True)
-            ).all()
-            admitted, held = self._judge(connection, collection, limits, due, limit)
+            queue = self._line_up(connection, collection, mine, waits, due, now)
+            admitted, held = self._judge(
+                connection, collection, limits, queue, limit=limit, slots=slots
+            )
             self._hold(connection, held, now)
             claimed = self._claim(connection, admitted, now, lease_seconds, limits)
             held_count = sum(map(len, held.values()))
             return Admission(orders=claimed, held=held_count)
+
+    def _count_free_slots(
+        self, connection: Connection, account: sa.engine.Row[Any], now: float
+    ) -> int | None:
+        """Return how many more tasks Wiro takes now; `None` if it has named no limit."""
+        if account.slots is None or account.slots_until is None or account.slots_until <= now:
+            return None
+        return int(account.slots) - self._count_under_way(connection)
+
+    def _line_up(
+        self,
+        connection: Connection,
+        collection: str,
+        mine: sa.ColumnElement[bool],
+        waits: sa.ColumnElement[bool],
+        due: sa.ColumnElement[bool],
+        now: float,
+    ) -> list[sa.engine.Row[Any]]:
+        """Return the orders that are due, and what is to be submitted before the last of them.
+
+        That is what the budget holds back until its next look, and what is due in collections that
+        are at work. Each part has its own limit, so that the cost does not grow with what waits.
+        """
+        columns = (
+            orders.c.id,
+            orders.c.turn_at,
+            orders.c.collection,
+            orders.c.ceiling_usd,
+            orders.c.earlier_usd,
+            orders.c.limit_usd,
+            due.label("is_due"),
+        )
+
+        def find(*which: sa.ColumnElement[bool]) -> list[sa.engine.Row[Any]]:
+            query = (
+                sa.select(*columns)
+                .where(*which)
+                .order_by(orders.c.turn_at, orders.c.id)
+                .limit(_JUDGED_AT_ONCE)
+                # Locked: an order that is dropped at this moment must not be bought after all. One
+                # that another process has locked waits for the next look: no deadlock is possible.
+                .with_for_update(skip_locked=True)
+            )
+            return list(connection.execute(query).all())
+
+        found = find(mine, due)
+        if not found:
+            return []
+        first = orders.c.turn_at < found[-1].turn_at
+        found += find(mine, ~due, orders.c.held_since.is_not(None), first)
+        at_work = sa.select(collections.c.collection).where(
+            collections.c.collection != collection,
+            collections.c.account == self._account,
+            collections.c.ticked_at >= now - ALIVE_SECONDS,
+        )
+        names = list(connection.execute(at_work).scalars())
+        if names:
+            # One that its own collection holds back may be held by that collection's own budget.
+            is_free = orders.c.held_since.is_(None)
+            found += find(waits, orders.c.collection.in_(names), due, is_free, first)
+        return sorted(found, key=lambda row: (row.turn_at, row.id))
 
     def _judge(
         self,
         connection: Connection,
         collection: str,
         limits: BudgetLimits,
-        due: Sequence[sa.engine.Row[Any]],
+        queue: Sequence[sa.engine.Row[Any]],
+        *,
         limit: int,
+        slots: int | None,
     ) -> tuple[list[int], dict[str, list[int]]]:
         """Return the ids of the orders that may be bought, and by reason those that may not."""
         books = self.books(connection, collection, limits)
+        shared = replace(limits, collection_usd=None)
         admitted: list[int] = []
         held: dict[str, list[int]] = {}
-        for order_id, ceiling_usd, earlier_usd, limit_usd in due:
-            if len(admitted) == limit:
+        for row in queue:
+            if len(admitted) == limit or slots == 0:
                 break
+            is_ours = row.collection == collection
             reason = why_held(
-                ceiling_usd, books, limits, earlier_usd=earlier_usd, limit_usd=limit_usd
+                row.ceiling_usd,
+                books,
+                limits if is_ours else shared,
+                earlier_usd=row.earlier_usd,
+                limit_usd=row.limit_usd,
             )
             if reason is None:
-                books = books.plus(committed_amount(ceiling_usd, limits) or Decimal(0))
-                admitted.append(order_id)
-            else:
-                held.setdefault(reason, []).append(order_id)
+                amount = committed_amount(row.ceiling_usd, limits) or Decimal(0)
+                books = books.plus(amount, is_of_collection=is_ours)
+                slots = None if slots is None else slots - 1
+                admitted += [row.id] if is_ours else []
+            elif is_ours and row.is_due:
+                held.setdefault(reason, []).append(row.id)
         return admitted, held
 
     @staticmethod
@@ -165,7 +231,11 @@ class Gate(AccountState):
                 .values(
                     hold=reason,
                     held_since=sa.func.coalesce(orders.c.held_since, now),
-                    due_at=now + HELD_AGAIN_AFTER_SECONDS,
+                    due_at=now
+                    + sa.case(
+                        (orders.c.priority > 0, URGENT_AGAIN_AFTER_SECONDS),
+                        else_=HELD_AGAIN_AFTER_SECONDS,
+                    ),
                 )
             )
 

@@ -16,6 +16,9 @@ from wiro_dagster.ledger.transitions import OWNED, SETTLED, WITHOUT_VIDEO, Order
 StopState = Literal["failed", "cancelled"]
 """How a stopped order ends: it failed, or it is no longer needed."""
 
+TURN_SECONDS = 360.0
+"""What one point of priority is worth: so much time of waiting. Thus nothing starves."""
+
 MAXIMUM_POSTS = 2
 """How often the product sends one order on its own. After that, only the user can send it again."""
 
@@ -30,6 +33,7 @@ class OrderRequest:
         collection: the video asset's key as text, such as `video` or `ads/video`.
         account: the name of the Wiro account that pays.
         prompt_input: the input that carries the prompt's text; `None` if it takes none.
+        priority: higher goes first; waiting ones age, see `turn_of`.
         quote_usd: the expected cost, `None` if it is not known.
         ceiling_usd: the highest cost that the budget must have room for.
         quoted_at: when the price was computed, in unix seconds.
@@ -46,6 +50,7 @@ class OrderRequest:
     inputs: Mapping[str, Any]
     fingerprint: str
     take: int = 1
+    priority: int = 0
     prompt_version: str = ""
     prompt_input: str | None = "prompt"
     quote_usd: Decimal | None = None
@@ -73,6 +78,8 @@ class Order:
     state: OrderState
     created_at: float
     moved_at: float = 0.0
+    priority: int = 0
+    turn_at: float = 0.0
     prompt_version: str = ""
     prompt_input: str | None = "prompt"
     live_key: str | None = None
@@ -181,6 +188,14 @@ def order_from_row(row: Row[Any]) -> Order:
     values["outputs"] = tuple(values["outputs"])
     values["files"] = tuple(values["files"])
     return Order(**values)
+
+
+def turn_of(came_at: float, priority: int) -> float:
+    """Return when it is an order's turn: the time it came, earlier by its priority.
+
+    It never changes while the order waits, so an index keeps the orders in their turns.
+    """
+    return came_at - priority * TURN_SECONDS
 
 
 def live_key(collection: str, partition: str, fingerprint: str) -> str:

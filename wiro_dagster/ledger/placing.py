@@ -16,6 +16,7 @@ from wiro_dagster.ledger.order import (
     PlacementOutcome,
     live_key,
     order_from_row,
+    turn_of,
 )
 from wiro_dagster.ledger.schema import orders
 from wiro_dagster.ledger.transitions import UNDER_WAY, UNSENT, OrderState
@@ -86,7 +87,8 @@ def _describe_standing(order: Order) -> PlacementOutcome:
 def approve_order(connection: Connection, order: Order, *, by: str, now: float) -> bool:
     """Let a proposed order be bought at the price that was shown. False if it has moved on."""
     approval = {"approved_by": by, "approved_at": now, "approved_usd": order.ceiling_usd}
-    changes = {"due_at": now, "attempts": 0, "hold": None, **approval}
+    turn_at = turn_of(now, order.priority)
+    changes = {"due_at": now, "attempts": 0, "hold": None, "turn_at": turn_at, **approval}
     return take_step(connection, Move(order, "approve", changes), now=now)
 
 
@@ -125,6 +127,7 @@ def insert_order(
         "created_at": now,
         "moved_at": now,
         "due_at": now,
+        "turn_at": turn_of(now, request.priority),
         "outputs": [],
         "files": [],
         **more,
@@ -176,6 +179,8 @@ def _take_up(
             account=request.account,
             inputs=dict(request.inputs),
             limit_usd=request.limit_usd,
+            priority=request.priority,
+            turn_at=turn_of(order.approved_at or order.created_at, request.priority),
         )
     )
     return "owned" if order.is_owned else "under_way"

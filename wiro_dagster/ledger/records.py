@@ -145,7 +145,7 @@ class Records(Database):
             sa.select(*ORDER_COLUMNS)
             .where(orders.c.collection == collection, orders.c.state.in_(UNSENT))
             .where(is_due(orders.c.due_at, self.clock(), far_seconds=SOON_SECONDS), is_old)
-            .order_by(orders.c.due_at, orders.c.id)
+            .order_by(orders.c.turn_at, orders.c.id)
             .limit(limit)
         )
         with self.reading() as connection:

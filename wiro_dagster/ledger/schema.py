@@ -10,7 +10,7 @@ from sqlalchemy.engine import Dialect
 
 from wiro_dagster.ledger.transitions import STATES
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 _PICO = Decimal(10) ** 12
 
@@ -122,6 +122,9 @@ orders = sa.Table(
     sa.Column("created_at", _Time, nullable=False),
     # When the order came into its present state: what stands still is news.
     sa.Column("moved_at", _Time, nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False, default=0),
+    # When it is the order's turn to be submitted: when it came, earlier the higher its priority.
+    sa.Column("turn_at", _Time, nullable=False),
     # When the next step is due; NULL means never. A claim moves it to the lease's end.
     sa.Column("due_at", _Time),
     sa.Column("lease", sa.String(32), index=True),
@@ -189,6 +192,7 @@ orders = sa.Table(
     sa.Index("wiro_orders_due", "collection", "state", "due_at"),
     sa.Index("wiro_orders_partition", "collection", "partition"),
     sa.Index("wiro_orders_account", "account", "state", "due_at"),
+    sa.Index("wiro_orders_turn", "account", "state", "turn_at", "due_at"),
     # What a tick asks when nothing is due must cost the same with very many orders.
     sa.Index("wiro_orders_moved", "collection", "state", "moved_at"),
     sa.Index(

@@ -58,7 +58,7 @@ SETTLED: tuple[OrderState, ...] = (*OWNED, *WITHOUT_VIDEO)
 """Nothing is left to do at Wiro or in the store unless the user asks for it."""
 
 _STEP = frozenset({"due_at", "hold", "attempts", "error"})
-_APPROVAL = _STEP | {"approved_by", "approved_at", "approved_usd"}
+_APPROVAL = _STEP | {"approved_by", "approved_at", "approved_usd", "turn_at"}
 _SEEN = _STEP | {
     "task_status",
     "progress_percent",

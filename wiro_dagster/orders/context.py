@@ -66,6 +66,7 @@ class OrderContext:
         threads: how many requests to Wiro may be under way at once.
         fit_inputs: gives inputs to another model, for second tries; `None` = there is no other.
         needs_approval: whether orders wait until they are approved.
+        priority: of orders whose prompt states none.
         random: source of jitter.
         sleep: pauses for so many seconds.
     """
@@ -84,6 +85,7 @@ class OrderContext:
     threads: int = 8
     fit_inputs: InputFitter | None = None
     needs_approval: bool = False
+    priority: int = 0
     random: random.Random = field(default_factory=random.Random)
     sleep: Callable[[float], None] = time.sleep
 

@@ -41,6 +41,7 @@ def build_request(
         inputs=inputs,
         fingerprint=prompt.fingerprint,
         take=prompt.take,
+        priority=context.priority if prompt.priority is None else prompt.priority,
         prompt_version=version or prompt.fingerprint,
         prompt_input=prompt.prompt_input,
         quote_usd=quote_usd,

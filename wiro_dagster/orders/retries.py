@@ -93,6 +93,7 @@ def _build_try(
         inputs=fitted.inputs,
         fingerprint=failed.fingerprint,
         take=failed.take,
+        priority=failed.priority,
         prompt_version=failed.prompt_version,
         prompt_input=fitted.prompt_input,
         quote_usd=quote.amount_usd,

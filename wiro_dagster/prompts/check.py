@@ -17,7 +17,7 @@ from wiro_dagster.prompts.prompt import Prompt
 from wiro_dagster.prompts.prompt_file import PromptFile, PromptProblem
 from wiro_dagster.prompts.source import RawPrompts
 
-_DEFAULT_KEYS = ("model", "inputs", "takes")
+_DEFAULT_KEYS = ("model", "inputs", "takes", "priority")
 _TOP_KEYS = ("prompts", "defaults")
 _TYPING_ERROR_LIKENESS = 0.85
 
@@ -198,6 +198,7 @@ def _finish(
         inputs=checked.inputs,
         take=draft.take,
         takes=draft.takes,
+        priority=draft.priority,
         prompt_input=draft.schema.prompt_input,
         wiro_defaults=checked.filled if draft.schema.source == "wiro" else frozenset(),
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wiro_dagster.catalogue import Catalogue, ModelSchema
-from wiro_dagster.catalogue.bounds import MAX_TAKE, MAX_TAKES
+from wiro_dagster.catalogue.bounds import MAX_PRIORITY, MAX_TAKE, MAX_TAKES, PRIORITIES
 from wiro_dagster.catalogue.suggestions import did_you_mean, listing, shown
 from wiro_dagster.catalogue.values import find_number, is_absent, wire_text
 from wiro_dagster.errors import InputError, WiroError
@@ -18,7 +18,7 @@ from wiro_dagster.prompts.prompt_file import PromptProblem, list_differences
 from wiro_dagster.prompts.table import BadRow
 
 _SHOWN_DIFFERENCES = 5
-_ENTRY_KEYS = ("id", "prompt", "model", "inputs", "take", "takes")
+_ENTRY_KEYS = ("id", "prompt", "model", "inputs", "take", "takes", "priority")
 
 
 @dataclass
@@ -33,6 +33,7 @@ class Draft:
         schema: its model; `None` if there is no such model.
         take: which take it is.
         takes: how many are wanted, from that one on.
+        priority: how urgent it is; `None` if it does not say.
         own: the inputs that it gives itself.
         problems: pairs of a field, or `None` for all of it, and a message.
         notes: the same for what is right but was written in another way than the model takes it.
@@ -45,6 +46,7 @@ class Draft:
     schema: ModelSchema | None = None
     take: int = 1
     takes: int = 1
+    priority: int | None = None
     own: dict[str, Any] = field(default_factory=dict)
     problems: list[tuple[str | None, str]] = field(default_factory=list)
     notes: list[tuple[str | None, str]] = field(default_factory=list)
@@ -118,6 +120,7 @@ def read_draft(
     draft.takes = _read_count(
         draft, "takes", defaults.get("takes"), MAX_TAKES, "Leave it out for one video."
     )
+    _read_priority(draft, defaults.get("priority"))
     for key in getattr(entry, "repeated", ()):
         draft.problems.append((str(key), "it is written twice. Keep one of them."))
     for key in entry:
@@ -168,6 +171,22 @@ def _read_count(draft: Draft, name: str, default: object, most: int, hint: str) 
         draft.problems.append((name, message))
         return 1
     return int(number)
+
+
+def _read_priority(draft: Draft, default: object) -> None:
+    given = draft.entry.get("priority")
+    given = default if is_absent(given) else given
+    if is_absent(given):
+        return
+    number = find_number(PRIORITIES.get(str(given).strip().lower(), given))
+    if number is None or abs(number) > MAX_PRIORITY or number != number.to_integral_value():
+        message = (
+            f"{shown(given)} is not a priority. Write urgent, normal, low, or a whole number from "
+            f"-{MAX_PRIORITY} to {MAX_PRIORITY}."
+        )
+        draft.problems.append(("priority", message))
+    else:
+        draft.priority = int(number)
 
 
 def _read_own_inputs(draft: Draft) -> None:

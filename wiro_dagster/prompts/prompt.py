@@ -30,6 +30,7 @@ class Prompt:
         take: counts the videos wanted of the same inputs, from 1.
         takes: how many are wanted at once, `take` and those after it. The fingerprint is that of
             the first: more takes do not make a video out of date.
+        priority: higher goes first; `None` leaves it to the collection. Not in the fingerprint.
         prompt_input: the input that carries the text; `None` if the model takes none.
         wiro_defaults: the inputs that only Wiro stated. They are sent, but are not part of the
             fingerprint: if Wiro changes a default, that alone must not order everything again.
@@ -42,6 +43,7 @@ class Prompt:
     prompt_input: str | None = field(default="prompt", compare=False)
     wiro_defaults: frozenset[str] = field(default=frozenset(), compare=False)
     takes: int = 1
+    priority: int | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         """Make the inputs read-only."""
@@ -66,7 +68,7 @@ class Prompt:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the inputs as a dict: read-only mappings cannot be pickled."""
         inputs = dict(self.inputs)
-        others = self.take, self.prompt_input, self.wiro_defaults, self.takes
+        others = self.take, self.prompt_input, self.wiro_defaults, self.takes, self.priority
         return Prompt, (self.id, self.model_slug, inputs, *others)
 
 

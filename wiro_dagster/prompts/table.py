@@ -14,7 +14,7 @@ from wiro_dagster.catalogue.suggestions import listing, shown
 from wiro_dagster.catalogue.values import is_absent
 from wiro_dagster.errors import InputError
 
-PROMPT_COLUMNS = ("id", "prompt", "model", "take", "takes")
+PROMPT_COLUMNS = ("id", "prompt", "model", "take", "takes", "priority")
 _INPUT_PREFIX = "inputs."
 _DELIMITERS = (",", ";", "\t")
 # Excel's own first line, which tells it how the cells are divided.
@@ -45,9 +45,8 @@ class BadRow:
 def entries_from_rows(rows: Iterable[object]) -> Iterator[object]:
     """Rows as prompt entries.
 
-    The columns `id`, `prompt`, `model`, `take` and `takes` are the entry's own; `inputs` may be a
-    mapping; any other column that is not empty may be an input, also if it is written as
-    `inputs.NAME`.
+    The columns of `PROMPT_COLUMNS` are the entry's own; `inputs` may be a mapping; any other column
+    that is not empty may be an input, also if it is written as `inputs.NAME`.
     """
     for row in rows:
         yield _entry(row) if isinstance(row, Mapping) else row
