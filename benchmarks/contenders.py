@@ -195,7 +195,9 @@ def open_ours(emulator: Emulator, folder: Path, count: int) -> Iterator[Stack]:
     with _open_stack(folder, settings, ROOT / "workspace.yaml") as stack:
         stack.wait_for_partitions(count)
         # The sensor reports the prompts one by one; the partitions come with its first tick.
+        loaded = stack.tree.cpu_seconds() - stack.preparing
         _wait(lambda: len(stack.instance.get_materialized_partitions(PROMPT)) == count)
+        stack.preparing = stack.tree.cpu_seconds() - loaded
         yield stack
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 
 from tests.support.media_samples import moving, write_film
 from tests.support.project import Project
 from wiro_dagster.catalogue import read_local_file
 from wiro_dagster.errors import ConfigurationError
 from wiro_dagster.ledger import Order
+from wiro_dagster.ledger.schema import orders
 from wiro_dagster.media import inspect
 from wiro_dagster.orders.findings import Findings, find_out
 from wiro_dagster.orders.verdicts import VideoChecks, find_unseen, judge_order
@@ -314,6 +317,30 @@ def test_every_delivery_evaluates_the_checks(project: Project) -> None:
     }
     assert [check.passed for check in evaluations(project, "playable")] == [True, True]
     assert len(project.videos("cat")) == len(project.videos("dog")) == 1
+
+
+def test_while_many_videos_arrive_the_checks_are_evaluated_seldom(project: Project) -> None:
+    """Not with each delivery while files are on their way, and once when they have come."""
+    bird = {"id": "bird", "prompt": "A bird in the rain"}
+    project.write_prompts(CAT, DOG, bird)
+    project.order("cat")
+    project.settle()
+    project.order("bird")
+    put(project, "bird", state="finished", due_at=time.time() + 1000)
+    project.order("dog")
+    while not project.videos("dog"):
+        project.tick()
+    assert len(evaluations(project, "playable")) == 1
+    put(project, "bird", state="cancelled", due_at=None)
+    project.tick()
+    assert evaluations(project, "playable")[0].metadata["wiro/videos"].value == 2
+
+
+def put(project: Project, partition: str, **values: Any) -> None:
+    """Change an order behind the product's back."""
+    with project.ledger.writing() as connection:
+        mine = orders.c.partition == partition
+        connection.execute(sa.update(orders).where(mine).values(values))
 
 
 def test_a_waiting_run_evaluates_the_checks(project: Project) -> None:

@@ -20,6 +20,8 @@ class OrderCursor:
         standing: the first orders that stood still, as `orders_moving` reported them.
         books: what `books_match` reported, as one line.
         approvals: what `orders_approved` reported, as one line.
+        judged_at: when the checks on the videos were last evaluated, in unix seconds.
+        unjudged: how many videos were reported since.
     """
 
     lease: str = ""
@@ -30,6 +32,8 @@ class OrderCursor:
     standing: tuple[int, ...] | None = None
     books: str | None = None
     approvals: str | None = None
+    judged_at: float = 0.0
+    unjudged: int = 0
 
     @classmethod
     def from_text(cls, text: str | None) -> OrderCursor:

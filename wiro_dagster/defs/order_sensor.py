@@ -29,7 +29,7 @@ from wiro_dagster.defs.order_cursor import OrderCursor
 from wiro_dagster.defs.report import AssetEvent, Reporter
 from wiro_dagster.defs.video_checks import evaluate_video_checks
 from wiro_dagster.errors import InputError
-from wiro_dagster.ledger import WITHOUT_VIDEO, Order
+from wiro_dagster.ledger import WITHOUT_VIDEO, Order, OrderState
 from wiro_dagster.ledger.records import MOST_COUNTED
 from wiro_dagster.orders import OrderDesk, TickReport
 
@@ -47,6 +47,10 @@ _PROGRESS_PER_TICK = 10
 _PROGRESS_PAUSE_SECONDS = 60.0
 _HELD_PAUSE_SECONDS = 300.0
 """How often a changed number of held orders leads to an evaluation of `within_budget`."""
+
+_JUDGED_PAUSE_SECONDS = 30.0
+_ARRIVING: frozenset[OrderState] = frozenset({"settling", "finished", "stored"})
+"""While orders are in these states, the checks on the videos are evaluated once a pause."""
 
 _NAMED_IN_CURSOR = 20
 
@@ -101,8 +105,10 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
         for check in checks:
             if not check.passed:
                 context.log.error(check.description)
+        judged, after = judge_videos(reporter, after, delivered)
         events = [
-            *build_events(reporter, ended, delivered),
+            *build_events(reporter, ended, has_delivered=bool(delivered)),
+            *judged,
             *checks,
             *build_progress(reporter),
             *reporter.build_takes(report.takes),
@@ -142,25 +148,53 @@ def deliver_videos(reporter: Reporter) -> list[int]:
 
 
 def build_events(
-    reporter: Reporter, failed: Collection[Order], delivered: Collection[int]
+    reporter: Reporter, failed: Collection[Order], *, has_delivered: bool
 ) -> list[AssetEvent]:
-    """Build the events of orders that ended without a video, and the checks that have changed.
+    """Build the events of orders that ended without a video, and `orders_succeeded`.
 
     Args:
         reporter: of the tick.
         failed: orders that ended without a video.
-        delivered: ids of orders whose videos were reported in this tick.
+        has_delivered: whether videos were reported in this tick.
     """
-    if not failed and not delivered:
+    if not failed and not has_delivered:
         return []
     collection, ledger = reporter.collection, reporter.desk.ledger
     events: list[AssetEvent] = []
     for order in failed:
         events += reporter.build_failures(order)
     events.append(orders_check(ledger.list_failed(collection.ledger_name), collection.order_key))
-    if delivered:
-        events += evaluate_video_checks(collection, ledger, changed=delivered)
     return events
+
+
+def judge_videos(
+    reporter: Reporter, before: OrderCursor, delivered: Collection[int]
+) -> tuple[list[dg.AssetCheckEvaluation], OrderCursor]:
+    """Evaluate the checks on the videos after a delivery; while many arrive, only now and then.
+
+    Each evaluation is over all videos, and one of each check costs as much as some deliveries.
+
+    Args:
+        reporter: of the tick.
+        before: what has been reported so far.
+        delivered: ids of orders whose videos were reported in this tick.
+
+    Returns:
+        The evaluations, and what has been reported once they are written.
+    """
+    collection, context = reporter.collection, reporter.desk.context
+    now, unjudged = context.now(), before.unjudged + len(delivered)
+    if not unjudged:
+        return [], before
+    key = ("unjudged", collection.ledger_name, context.ledger.engine.url)
+    changed = frozenset({*collection.cache.get(key, frozenset[int]), *delivered})
+    is_late = not 0 <= now - before.judged_at < _JUDGED_PAUSE_SECONDS
+    if not is_late and not _ARRIVING.isdisjoint(context.ledger.count_unsettled(context.collection)):
+        collection.cache.put(key, changed)
+        return [], replace(before, unjudged=unjudged)
+    collection.cache.drop(key)
+    evaluations = evaluate_video_checks(collection, context.ledger, changed=changed)
+    return evaluations, replace(before, judged_at=now, unjudged=0)
 
 
 def find_news(
