@@ -233,7 +233,9 @@ class Policy(dg.Model, dg.Resolvable):
         Literal["frames", "bytes"],
         described("What is verified: every frame, or only size and sha256."),
     ] = "frames"
-    max_file_bytes: Annotated[int, described("Larger output files are refused.")] = 2 * 1024**3
+    max_file_bytes: Annotated[
+        int, described("Larger output files stay at Wiro until this is raised.")
+    ] = 2 * 1024**3
     run_deadline_seconds: Annotated[
         float, described("Tasks that run longer are killed. Queue time does not count.")
     ] = 3600.0

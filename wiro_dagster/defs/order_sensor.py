@@ -11,6 +11,7 @@ import dagster as dg
 
 from wiro_dagster.catalogue.suggestions import counted
 from wiro_dagster.defs.collection import VideoCollection
+from wiro_dagster.defs.contained import build_failures, write_videos
 from wiro_dagster.defs.desks import load_prompts
 from wiro_dagster.defs.ended import claim_ended, report_orphans
 from wiro_dagster.defs.evidence import find_events, hear_event_log
@@ -140,9 +141,7 @@ def deliver_videos(reporter: Reporter) -> list[int]:
         ["stored"],
         limit=_DELIVERED_AT_ONCE,
     )
-    for event in reporter.build_videos(claimed):
-        reporter.write(event)
-    ids = [order.id for order in claimed]
+    ids = write_videos(reporter, claimed)
     reporter.desk.ledger.mark_reported(ids)
     return ids
 
@@ -160,9 +159,7 @@ def build_events(
     if not failed and not has_delivered:
         return []
     collection, ledger = reporter.collection, reporter.desk.ledger
-    events: list[AssetEvent] = []
-    for order in failed:
-        events += reporter.build_failures(order)
+    events: list[AssetEvent] = [*build_failures(reporter, failed)]
     events.append(orders_check(ledger.list_failed(collection.ledger_name), collection.order_key))
     return events
 

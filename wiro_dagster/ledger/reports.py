@@ -182,7 +182,7 @@ def _lock_in_order(connection: Connection, which: sa.ColumnElement[bool]) -> lis
 
 def _close(connection: Connection, which: sa.ColumnElement[bool], now: float) -> None:
     """Take the steps `deliver` and `rest` for all of the orders that have ended, in two updates."""
-    closed = {"due_at": None, "lease": None}
+    closed = {"due_at": None, "lease": None, "hold": None}
     deliver = TRANSITIONS["deliver"]
     connection.execute(
         sa.update(orders)

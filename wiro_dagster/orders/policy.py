@@ -89,7 +89,7 @@ class OrderPolicy:
             Uploads stay among the account's files, whatever `files_at_wiro` says.
         verify: `"frames"` decodes every frame; `"bytes"` checks size and sha256 only, and the
             checks on the videos say "not looked at".
-        max_file_bytes: larger output files are refused.
+        max_file_bytes: larger output files stay at Wiro, and come once this is raised.
         run_deadline_seconds: a task that runs longer is killed; queue time does not count.
         resubmit_after_seconds: how long Wiro's complete list must show nothing of a lost
             submission, in several looks, before the order is submitted once more.

@@ -107,6 +107,15 @@ def judge_order(order: Order, checks: VideoChecks) -> dict[str, str]:
     Returns:
         For each check that could be made what is wrong, an empty text if nothing is.
     """
+    try:
+        return _judge(order, checks)
+    except Exception as error:  # one odd order must not stop the checks on all others
+        return dict.fromkeys(
+            checks.active[:1], f"It cannot be judged: {type(error).__name__}: {error}."
+        )
+
+
+def _judge(order: Order, checks: VideoChecks) -> dict[str, str]:
     verdicts: dict[str, str] = {}
     for delivery in _list_deliveries(order, checks):
         for check in checks.active:

@@ -1,0 +1,61 @@
+"""Reports of several orders, of which one that cannot be written harms no other."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import dagster as dg
+
+from wiro_dagster.defs.report import Reporter
+from wiro_dagster.errors import LedgerError
+from wiro_dagster.ledger import Order
+
+
+def write_videos(reporter: Reporter, orders: Collection[Order]) -> list[int]:
+    """Write the materializations of stored orders. Return the ids of those that are written.
+
+    An order whose event cannot be built or written waits ever longer, and says why.
+    """
+    try:
+        events = reporter.build_videos(orders)
+    except LedgerError:
+        raise
+    except Exception as error:
+        if len(orders) > 1:
+            return [order_id for order in orders for order_id in write_videos(reporter, [order])]
+        _put_off(reporter, next(iter(orders)), error)
+        return []
+    written = []
+    for order, event in zip(orders, events, strict=True):
+        try:
+            reporter.write(event)
+        except Exception as error:
+            _put_off(reporter, order, error)
+        else:
+            written.append(order.id)
+    return written
+
+
+def build_failures(reporter: Reporter, orders: Collection[Order]) -> list[dg.AssetObservation]:
+    """Build the observations of orders that ended without a video, of each that can be told."""
+    events: list[dg.AssetObservation] = []
+    for order in orders:
+        try:
+            events += reporter.build_failures(order)
+        except LedgerError:
+            raise
+        except Exception as error:
+            _put_off(reporter, order, error)
+    return events
+
+
+def _put_off(reporter: Reporter, order: Order, error: Exception) -> None:
+    context = reporter.desk.context
+    hold = f"It could not be reported in Dagster: {type(error).__name__}: {error}"
+    context.ledger.apply(
+        order,
+        "postpone",
+        attempts=order.attempts + 1,
+        hold=hold,
+        due_at=context.retry_at(order),
+    )
