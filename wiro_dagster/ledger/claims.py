@@ -167,9 +167,13 @@ class Claims(Database):
 
 
 def awaits_next_try() -> sa.ColumnElement[bool]:
-    """Whether an order failed, and it is not decided yet whether another try follows."""
+    """Whether an order failed, and it is not decided yet whether another try follows.
+
+    Until then nothing reports it, so it stays due: an index finds it among all that ever failed.
+    """
     return (
         (orders.c.state == "failed")
+        & orders.c.due_at.is_not(None)
         & orders.c.next_models.is_not(None)
         & orders.c.superseded_by.is_(None)
     )

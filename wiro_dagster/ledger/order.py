@@ -157,7 +157,8 @@ class Order:
     @property
     def awaits_next_try(self) -> bool:
         """Whether it failed, and it is not decided yet whether the user's policy tries again."""
-        return self.state == "failed" and bool(self.next_models) and self.superseded_by is None
+        is_open = self.due_at is not None and self.superseded_by is None
+        return self.state == "failed" and bool(self.next_models) and is_open
 
     @property
     def name(self) -> str:
