@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -312,3 +313,14 @@ def test_importing_the_emulator_loads_no_server() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "set()"
+
+
+def test_a_port_in_use_is_one_sentence() -> None:
+    """The command names the options that choose others."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        shown = CliRunner().invoke(emulator_command, ["--port", port, "--files-port", "0"])
+    assert shown.exit_code == 1
+    assert f"Port {port} or 0 is in use" in shown.output

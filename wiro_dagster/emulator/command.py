@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import tempfile
 from decimal import Decimal, InvalidOperation
@@ -195,6 +196,11 @@ def emulator_command(
                 announce=announce,
             )
         except (ValueError, OSError) as error:
+            if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+                raise click.ClickException(
+                    f"Port {port} or {files_port} is in use. Choose others with --port and "
+                    "--files-port; 0 takes any."
+                ) from error
             raise click.ClickException(str(error)) from error
     # Otherwise the parent does so: it may want to start the emulator again before.
     if remove_state and state_path is not None and parent is not None and parent.is_gone:
