@@ -100,16 +100,17 @@ class Row:
 
     def __str__(self) -> str:
         over = f"{self.over_usd:.2f}" if self.over_usd > 0 else "no"
-        return (
-            f"{self.world:<24} {self.orders:>6} {self.billed:>6} {self.twice:>5} {self.owned:>5} "
-            f"{self.unowned:>7} {self.untold:>6} {self.book_errors:>5} {self.silent_errors:>6} "
-            f"{over:>6} {self.decisions:>7} {self.seconds:>5.0f}{'' if self.is_right else ' WRONG'}"
+        cells = (
+            *(self.world, self.orders, self.billed, self.twice, self.owned, self.unowned),
+            *(self.untold, self.book_errors, self.silent_errors, over, self.decisions),
+            f"{self.seconds:.0f}",
         )
+        return f"| {' | '.join(map(str, cells))} |{'' if self.is_right else ' WRONG'}"
 
 
 HEADER = (
-    f"{'world':<24} {'orders':>6} {'billed':>6} {'twice':>5} {'owned':>5} {'unowned':>7} "
-    f"{'untold':>6} {'books':>5} {'untold':>6} {'over':>6} {'decided':>7} {'s':>5}"
+    "| world | orders | billed | twice | owned | not owned | untold | other cost | untold "
+    "| over budget, USD | decided | seconds |\n" + 12 * "|---" + "|"
 )
 
 
@@ -216,7 +217,7 @@ def _is_owned(order: Order | None) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table."""
+    """Print the table, as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--orders", type=int, default=300)
     parser.add_argument("--only", help="names of worlds, with commas between them")
