@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wiro_dagster.api.types import Task
-from wiro_dagster.errors import ApiError, LedgerError, NotFound
+from wiro_dagster.errors import ApiError, NotFound
 from wiro_dagster.ledger import Stray
 from wiro_dagster.ledger.identity import Marker, find_marker
 from wiro_dagster.orders.context import OrderContext
@@ -110,10 +110,7 @@ def adopt_marked(context: OrderContext, task: Task, marker: Marker) -> list[str]
         )
         context.ledger.note_witness("task", reason)
         return [reason]
-    try:
-        order = context.ledger.get(found[0].order_id)
-    except LedgerError:
-        return []
+    order = context.ledger.get(found[0].order_id)
     outcome = context.ledger.note_task(order, task.id, due_at=context.now(), marker=marker.text)
     match outcome:
         case "noted":
