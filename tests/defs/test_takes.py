@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from tests.support.project import Project
 from wiro_dagster.catalogue import Catalogue
 from wiro_dagster.cli import main
+from wiro_dagster.defs.process_cache import ProcessCache
 from wiro_dagster.prompts import parse_prompt_text
 
 ORDER, VIDEO, GALLERY = (dg.AssetKey(name) for name in ("video_order", "video", "video_gallery"))
@@ -147,3 +148,24 @@ def run_order(project: Project, **config: Any) -> dg.ExecuteInProcessResult:
     return project.materialize(
         ORDER, partitions=["cat"], run_config={"ops": {"video_order": {"config": config}}}
     )
+
+
+def test_a_lost_ledger_buys_no_take_again(project: Project) -> None:
+    """Each take has a note of its own in the store; the choice is not among the evidence."""
+    project.write_prompts({**CAT, "takes": 3})
+    project.order("cat")
+    project.settle()
+    (first,) = shown(project)
+    other = first % 3 + 1
+    cli(project, "takes", "choose", "cat", str(other))
+    project.settle()
+    project.cache.close()
+    project.cache, project.cursor = ProcessCache(), None
+    for file in project.folder.glob("ledger.db*"):
+        file.unlink()
+    assert project.order("cat").success
+    project.settle()
+    assert project.emulator.billable_tasks() == 3
+    takes = project.ledger.list_takes()
+    assert [take.take for take in takes if take.superseded_by is None] == [1]
+    assert {take.state for take in takes} == {"delivered"}
