@@ -14,7 +14,7 @@ from tests.support.own_assets import quick_models
 from tests.support.project import Project
 from wiro_dagster import ModelResult, WiroModels
 from wiro_dagster.defs.asset_files import find_newest
-from wiro_dagster.defs.wiro_models import ModelRequest
+from wiro_dagster.defs.model_request import ModelRequest
 from wiro_dagster.errors import OrderFailed
 
 PICTURE = "bytedance/seedream-v4-5"

@@ -19,10 +19,11 @@ from wiro_dagster.catalogue import LocalFolders
 from wiro_dagster.cli.ledger_option import locate_ledger
 from wiro_dagster.cli.project import ProjectFolder, require_modules, task_seconds_option
 from wiro_dagster.cli.tables import json_option
+from wiro_dagster.defs.model_request import ModelRequest
 from wiro_dagster.defs.model_result import ModelResult
 from wiro_dagster.defs.model_run import FileKind, ModelRun
 from wiro_dagster.defs.project import build_project_resources
-from wiro_dagster.defs.wiro_models import ModelRequest, WiroModels
+from wiro_dagster.defs.wiro_models import WiroModels
 from wiro_dagster.emulator import Emulator
 from wiro_dagster.errors import ConfigurationError
 from wiro_dagster.resources.account import LedgerResource, WiroResource

@@ -3,7 +3,6 @@
 # No `from __future__ import annotations`: Dagster reads the dependencies from the annotations.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,12 @@ from typing import Any
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from wiro_dagster.api.bounds import find_money
 from wiro_dagster.catalogue import AssetFileInput, Catalogue, LocalFolders
 from wiro_dagster.defs.asset_files import resolve_asset_files
 from wiro_dagster.defs.choices import OnTerminate
 from wiro_dagster.defs.desks import Opener
-from wiro_dagster.defs.model_result import ModelResult, plain_inputs
+from wiro_dagster.defs.model_request import ModelRequest
+from wiro_dagster.defs.model_result import ModelResult
 from wiro_dagster.defs.model_run import FileKind, ModelRun
 from wiro_dagster.defs.process_cache import ProcessCache
 from wiro_dagster.defs.timing import WaitTiming
@@ -28,44 +27,6 @@ from wiro_dagster.resources.stores import VideoStoreResource
 from wiro_dagster.store import StoredFile
 
 _SOURCE = "inputs"
-
-
-@dataclass(frozen=True)
-class ModelRequest:
-    """What is asked of a model; see `WiroModels.run` for the fields."""
-
-    model: str
-    prompt: str | None = None
-    inputs: Mapping[str, Any] = field(default_factory=dict)
-    take: int = 1
-    max_usd: float | Decimal | str | None = None
-    kind: FileKind | None = None
-    attempts: int = 1
-    fallback_models: tuple[str, ...] = ()
-
-    @property
-    def limit_usd(self) -> Decimal | None:
-        """The most that it may cost, all tries together."""
-        if self.max_usd is None:
-            return None
-        limit = find_money(str(self.max_usd))
-        if limit is None:
-            raise InputError(f"max_usd is {self.max_usd!r}. Write an amount in USD, such as 0.60.")
-        return limit
-
-    def policy(self, base: OrderPolicy) -> OrderPolicy:
-        """Return rules and timings with the request's second tries."""
-        return replace(base, attempts=self.attempts, fallback_models=self.fallback_models)
-
-    def to_row(self, partition: str) -> dict[str, Any]:
-        """Return it as a row of a table of prompts."""
-        return {
-            "id": partition,
-            "prompt": self.prompt,
-            "model": self.model,
-            "take": self.take,
-            "inputs": plain_inputs(self.inputs),
-        }
 
 
 class WiroModels(dg.ConfigurableResource):  # type: ignore[type-arg]

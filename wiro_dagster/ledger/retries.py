@@ -47,7 +47,7 @@ class Retries(Database):
     def try_again(
         self, failed: Order, request: OrderRequest, *, needs_approval: bool = False
     ) -> Order | None:
-        """Place the order that follows a failed one, and takes over who waits for it.
+        """Place the order that follows a failed one, and hand its waiting run over to it.
 
         Args:
             failed: whose policy allows another try.
