@@ -19,6 +19,7 @@ from wiro_dagster.api.client import DEFAULT_BASE_URL, DEFAULT_CDN_HOSTS, WiroCli
 from wiro_dagster.api.hosts import LOOPBACK_HOSTS, AllowedHosts, check_service_url
 from wiro_dagster.api.progress import ProgressFeed
 from wiro_dagster.api.runs import RunExtras
+from wiro_dagster.catalogue.values import number_text
 from wiro_dagster.errors import ConfigurationError
 from wiro_dagster.ledger import Ledger
 from wiro_dagster.ledger.budget import BudgetLimits, UnknownPricePolicy
@@ -281,8 +282,10 @@ def _is_given(value: object) -> bool:
 
 def _as_text(amount: Any) -> Any:
     """Return an amount as the text that Dagster keeps; anything that is not a number as it is."""
-    is_number = isinstance(amount, (int, float, Decimal)) and not isinstance(amount, bool)
-    return str(amount) if is_number else amount
+    if isinstance(amount, bool) or not isinstance(amount, (int, float, Decimal)):
+        return amount
+    number = Decimal(str(amount))
+    return number_text(number) if number.is_finite() else str(amount)
 
 
 def _amount(name: str, text: str | None) -> Decimal | None:
