@@ -179,7 +179,9 @@ def _calm_down(bench: Bench, operator: Operator) -> None:
     for order in bench.ledger.list_failed(COLLECTION):
         bench.ledger.recover(order.id)
     _work(bench)
-    bench.run(30 * 3600.0, step=7200.0)  # costs that are not stated are read again a day later
+    for hours in (1.1, 25.0):  # costs that are not stated are read again, twenty in a sweep
+        bench.run(hours * 3600.0, step=3600.0)
+        bench.run(180.0, step=6.0)
 
 
 def _compare(
