@@ -47,6 +47,12 @@ class WiroMetadata(BaseModel):
     """The model's inputs, as they were sent."""
     take: int | None = None
     """Which of several videos of the same prompt."""
+    takes: int | None = None
+    """Of a prompt: how many takes it asks for, if they are several."""
+    chosen_by: str | None = None
+    """Who chose this take."""
+    choose: str | None = None
+    """Of `video_order`: how to show a further take that has come."""
     fingerprint: str | None = None
     """Of the model and its inputs: the data version."""
     quote_usd: float | None = None
