@@ -11,6 +11,9 @@ demo: .venv/.demo
 dev: .venv/.demo
 	.venv/bin/wiro-dagster dev $(if $(PORT),--port $(PORT))
 
+# Dozens of processes import the project: its bytecode is kept, whatever the environment says.
+test coverage: export PYTHONDONTWRITEBYTECODE =
+
 test: .venv/.test
 	.venv/bin/python -m pytest --durations=15
 

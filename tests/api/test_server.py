@@ -75,6 +75,11 @@ class Received:
         return json.loads(self.body)
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 64
+    """More than the threads of any test: a full queue refuses connections."""
+
+
 class ScriptedServer:
     """Answers requests one after the other from a script; the last answer stays."""
 
@@ -82,7 +87,7 @@ class ScriptedServer:
         self.received: list[Received] = []
         self._script: list[Reply] = [Reply(status=500, body=b"nothing scripted")]
         self._lock = threading.Lock()
-        self._http = ThreadingHTTPServer(("127.0.0.1", port), self._build_handler())
+        self._http = _Server(("127.0.0.1", port), self._build_handler())
         self._http.daemon_threads = True
         self.port: int = self._http.server_address[1]
 
