@@ -37,7 +37,7 @@ def write_videos(reporter: Reporter, orders: Collection[Order]) -> list[int]:
 
 
 def build_failures(reporter: Reporter, orders: Collection[Order]) -> list[dg.AssetObservation]:
-    """Build the observations of orders that ended without a video, of each that can be told."""
+    """Build the observations of orders that ended without a video; one that fails is put off."""
     events: list[dg.AssetObservation] = []
     for order in orders:
         try:
