@@ -23,6 +23,7 @@ QUESTIONS: dict[str, Callable[[Ledger], object]] = {
     "progress": lambda ledger: ledger.claim_progress("video", limit=10, pause_seconds=60),
     "superseded": lambda ledger: ledger.set_aside_superseded("video"),
     "watch": lambda ledger: ledger.is_watch_due(ACCOUNT),
+    "followed": lambda ledger: ledger.list_followed(ACCOUNT, limit=1000),
     "held": lambda ledger: ledger.count_held("video"),
     "unstated": lambda ledger: ledger.list_unstated(ACCOUNT),
     "differences": lambda ledger: ledger.list_differences(ACCOUNT),

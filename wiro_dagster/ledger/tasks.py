@@ -9,7 +9,7 @@ from decimal import Decimal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from wiro_dagster.ledger.claims import SOON_SECONDS, due_conditions, is_due
+from wiro_dagster.ledger.claims import SOON_SECONDS, due_conditions
 from wiro_dagster.ledger.database import Database
 from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, order_from_row
 from wiro_dagster.ledger.schema import (
@@ -78,15 +78,19 @@ class Tasks(Database):
 
     def list_followed(self, account: str, *, limit: int) -> list[Order]:
         """Return orders whose task is followed and due, the longest due first."""
-        query = (
-            sa.select(*ORDER_COLUMNS)
-            .where(_is_followed(account))
-            .where(is_due(orders.c.due_at, self.clock(), far_seconds=SOON_SECONDS))
-            .order_by(orders.c.due_at, orders.c.id)
-            .limit(limit)
-        )
+        found: list[Order] = []
         with self.reading() as connection:
-            return [order_from_row(row) for row in connection.execute(query)]
+            for condition in due_conditions(
+                orders.c.due_at, self.clock(), far_seconds=SOON_SECONDS
+            ):
+                query = (
+                    sa.select(*ORDER_COLUMNS)
+                    .where(_is_followed(account), condition)
+                    .order_by(orders.c.due_at, orders.c.id)
+                    .limit(limit - len(found))
+                )
+                found += [order_from_row(row) for row in connection.execute(query)]
+        return found
 
     def find_orders_of_tasks(self, account: str, task_ids: Collection[str]) -> dict[str, Order]:
         """Return the orders that have these tasks, by task id."""
