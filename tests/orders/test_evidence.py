@@ -18,13 +18,8 @@ from wiro_dagster.errors import StoreError
 from wiro_dagster.ledger import Ledger, Order
 from wiro_dagster.ledger.order import live_key
 from wiro_dagster.orders import OrderContext
-from wiro_dagster.orders.evidence import (
-    find_contradiction,
-    note_or_warn,
-    restore_owned,
-    write_order_note,
-    write_witness,
-)
+from wiro_dagster.orders.evidence import note_or_warn, restore_owned, write_order_note
+from wiro_dagster.orders.witness import find_contradiction, write_witness
 from wiro_dagster.store import FolderStore
 
 pytestmark = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)

@@ -113,14 +113,14 @@ def test_a_stop_for_a_deadline_is_a_failure_and_not_a_cancel(order: Order) -> No
         ({**SUCCESS, "totalcost": "0"}, None, True),
         ({**SUCCESS, "outputs": [], "totalcost": "0"}, None, True),
         (FAILURE, Decimal(0), False),
-        ({**FAILURE, "totalcost": None}, Decimal(0), False),
+        ({**FAILURE, "totalcost": None}, None, True),
         ({**CANCELLED, "totalcost": "0.10"}, Decimal("0.10"), False),
     ],
 )
-def test_a_success_without_a_cost_is_read_again(
+def test_a_cost_that_is_not_stated_is_read_again(
     order: Order, fields: dict[str, Any], usd: Decimal | None, is_read_again: bool
 ) -> None:
-    """Its ceiling stays committed; what failed or was cancelled is free unless Wiro bills it."""
+    """Its ceiling stays committed; a failure that Wiro states as free is free."""
     cost = judge(settling(order), waited=1e4, **fields).cost
     assert cost is not None
     assert (cost.usd, cost.recheck_at is not None, cost.has_ended) == (usd, is_read_again, True)
