@@ -162,6 +162,21 @@ class DagsterDev:
 
 
 @contextmanager
+def dagster_dev(
+    folder: Path, settings: Mapping[str, str], *, workspace: Path
+) -> Iterator[DagsterDev]:
+    """Starts `dagster dev` with a home of its own for a benchmark, and ends all its processes."""
+    home = folder / "dagster_home"
+    home.mkdir(exist_ok=True)
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    port = free_port()
+    command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-p", str(port)]
+    environment = {**os.environ, "DAGSTER_HOME": str(home), **settings}
+    with _running(command, environment, port, folder / "dagster.log") as dev:
+        yield dev
+
+
+@contextmanager
 def wiro_dev(
     folder: Path, settings: Mapping[str, str], *, task_seconds: float
 ) -> Iterator[DagsterDev]:
