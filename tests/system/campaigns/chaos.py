@@ -55,6 +55,7 @@ TIMING = Timing(
     pause_seconds=0.5,
     refused_pause_seconds=2.0,
     retry_maximum_seconds=4.0,
+    sure_gone_seconds=10.0,
     audit_pause_seconds=10.0,
     cost_recheck_seconds=(1.0, 3.0, 10.0),
 )
@@ -183,6 +184,7 @@ def _calm_down(
     operator.recover()
     place(desk, "one more")
     decide_at = time.monotonic() + _PATIENCE_SECONDS
+    last_moves, moved_at = dict[str, int](), decide_at
     while not _is_at_rest(ledger) and time.monotonic() - started < chaos.limit_seconds:
         tick(desk, 5.0)
         report_all(ledger)
@@ -190,9 +192,14 @@ def _calm_down(
         if time.monotonic() > decide_at:
             operator.decide()
             operator.stop_standing(older_than_seconds=_PATIENCE_SECONDS)
+            moves = _count_by_state(ledger)
+            if moves != last_moves:
+                last_moves, moved_at = moves, time.monotonic()
+            if chaos.worlds and time.monotonic() - moved_at > _STILL_SECONDS:
+                break  # a file that stays empty, a task that nobody can stop
     # Costs that were not stated are read again, and the audit reads what has changed since.
     until = time.monotonic() + (_LAST_LOOKS_SECONDS if chaos.worlds else 0.0)
-    while time.monotonic() < until or not _is_at_rest(ledger):
+    while time.monotonic() < until:
         tick(desk, 5.0)
         report_all(ledger)
         time.sleep(0.5)

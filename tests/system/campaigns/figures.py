@@ -122,6 +122,7 @@ def compare(emulator: EmulatorControl, ledger: Ledger, folder: Path, *, prompts:
     compared, different = _compare_files(tasks, owned, folder)
     lost = {task_id for task_id, task in tasks.items() if _is_lost(task, by_task.get(task_id))}
     told, costs_told = list_told(ledger, listed), list_costs_told(ledger, listed)
+    waiting = {str(order.task_id) for order in orders if order.due_at and not is_silent(order)}
     errors = list_book_errors(ledger, emulator)
     return Figures(
         prompts=prompts,
@@ -129,8 +130,8 @@ def compare(emulator: EmulatorControl, ledger: Ledger, folder: Path, *, prompts:
         tasks=len(tasks),
         twins=sum(task["origin"] == "twin" for task in listed),
         duplicates=_count_duplicates(listed, orders),
-        lost=len(lost - told) + sum(order.due_at is not None for order in orders),
-        told=len(lost & told),
+        lost=len(lost - told - waiting) + sum(is_silent(order) for order in orders),
+        told=len(lost & (told | waiting)),
         owned=len(owned),
         ended_otherwise=dict(others),
         spent_usd=spent_by_ledger(ledger),
@@ -188,6 +189,11 @@ def _list_asked(orders: Sequence[Order]) -> list[Order]:
     return [
         order for order in orders if order.superseded_by is None or order.superseded_by > order.id
     ]
+
+
+def is_silent(order: Order) -> bool:
+    """Whether an order is not at rest, and says no reason that `orders_moving` could give."""
+    return order.due_at is not None and not (order.hold or order.error or order.stop_reason)
 
 
 def _is_lost(task: Task, order: Order | None) -> bool:
