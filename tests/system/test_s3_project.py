@@ -46,6 +46,9 @@ class S3Project(Project):
     def resources(self) -> dict[str, Any]:
         return super().resources | {"video_store": self.store}
 
+    def load_resources(self) -> dict[str, Any]:
+        return self.resources  # Dagster puts the secrets in
+
 
 @pytest.fixture
 def s3_project(project: Project, aws: Any) -> S3Project:
