@@ -195,7 +195,7 @@ def _calm_down(
             moves = _count_by_state(ledger)
             if moves != last_moves:
                 last_moves, moved_at = moves, time.monotonic()
-            if chaos.worlds and time.monotonic() - moved_at > _STILL_SECONDS:
+            if chaos.worlds and time.monotonic() - moved_at > _LAST_LOOKS_SECONDS:
                 break  # a file that stays empty, a task that nobody can stop
     # Costs that were not stated are read again, and the audit reads what has changed since.
     until = time.monotonic() + (_LAST_LOOKS_SECONDS if chaos.worlds else 0.0)

@@ -9,12 +9,10 @@ from decimal import Decimal
 from pathlib import Path
 from urllib.error import HTTPError
 
+from tests.system.campaigns.own_tasks import Task, is_hidden, list_own_tasks
 from tests.system.campaigns.told import (
-    HIDING,
-    Task,
     charged_beyond_quotes,
     list_costs_told,
-    list_own_tasks,
     list_told,
 )
 from tests.system.campaigns.workshop import (
@@ -177,7 +175,7 @@ def _count_duplicates(tasks: Sequence[Task], orders: Sequence[Order]) -> int:
         prompt = str(task["parameters"].get("prompt", ""))
         if task["origin"] == "run":
             made[prompt] += 1
-            hidden[prompt] += bool(HIDING.intersection(task["script"].get("worlds", ())))
+            hidden[prompt] += is_hidden(task)
     return sum(max(0, count - asked[prompt] - hidden[prompt]) for prompt, count in made.items())
 
 

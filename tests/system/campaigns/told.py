@@ -4,22 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
 
+from tests.system.campaigns.own_tasks import Task
 from tests.system.campaigns.workshop import COLLECTION
-from wiro_dagster.emulator import EmulatorControl
 from wiro_dagster.ledger import Ledger, Order
 from wiro_dagster.orders.standing import LIMIT_SECONDS
-
-Task = dict[str, Any]
-
-HIDING = frozenset({"listed_never"})
-"""Worlds in which the list hides a task for ever: its order may be sent a second time."""
-
-
-def list_own_tasks(emulator: EmulatorControl) -> list[Task]:
-    """Return all tasks but those of other users of the account."""
-    return [task for task in emulator.tasks() if task["origin"] != "foreign"]
 
 
 def list_told(ledger: Ledger, tasks: Sequence[Task]) -> set[str]:

@@ -13,6 +13,7 @@ from urllib.request import ProxyHandler, build_opener
 
 import sqlalchemy as sa
 
+from tests.system.campaigns.own_tasks import list_own_tasks
 from wiro_dagster.api.auth import Credentials
 from wiro_dagster.api.client import WiroClient
 from wiro_dagster.emulator import EmulatorControl
@@ -171,9 +172,7 @@ def list_book_errors(ledger: Ledger, emulator: EmulatorControl) -> dict[str, str
     """
     records = {str(record.task_id): record for record in ledger.list_submissions(with_task=True)}
     errors = {}
-    for task in emulator.tasks():
-        if task["origin"] == "foreign":
-            continue
+    for task in list_own_tasks(emulator):
         record, cost = records.pop(task["id"], None), Decimal(task["cost_usd"])
         if record is None:
             errors[task["id"]] = f"{cost} USD, in no submission"

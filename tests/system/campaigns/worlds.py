@@ -26,11 +26,10 @@ from tests.simulation.emulator import SimulatedEmulator
 from tests.support.postgres import chosen_database
 from tests.system.campaigns.bench import Bench
 from tests.system.campaigns.operator import Operator
+from tests.system.campaigns.own_tasks import HIDING, is_hidden, list_own_tasks
 from tests.system.campaigns.told import (
-    HIDING,
     charged_beyond_quotes,
     list_costs_told,
-    list_own_tasks,
     list_told,
 )
 from tests.system.campaigns.workshop import COLLECTION, PRICE, list_book_errors
@@ -195,7 +194,7 @@ def _compare(
     unowned = [task for task in billed if not _is_owned(by_task.get(task["id"]))]
     told, costs_told = list_told(bench.ledger, tasks), list_costs_told(bench.ledger, tasks)
     errors = list_book_errors(bench.ledger, bench.emulator)
-    hidden = {task["id"] for task in tasks if HIDING.intersection(task["script"].get("worlds", ()))}
+    hidden = {task["id"] for task in tasks if is_hidden(task)}
     return Row(
         world=world,
         orders=count + 1,
