@@ -177,12 +177,14 @@ def test_a_store_without_a_bucket_is_refused() -> None:
 
 def test_a_bucket_that_is_gone_keeps_the_order(s3_project: S3Project, aws: Any) -> None:
     """What is paid for waits, with the reason, until the store can take it."""
+    s3_project.emulator.script_task(run_seconds=3.0)
     s3_project.write_prompts(CAT)
     s3_project.order("cat")
     s3_project.tick()  # submits it
     for kept in aws.list_objects_v2(Bucket=BUCKET).get("Contents", []):
         aws.delete_object(Bucket=BUCKET, Key=kept["Key"])
     aws.delete_bucket(Bucket=BUCKET)
+    s3_project.emulator.advance(3)
     for _ in range(40):
         s3_project.tick()
         (order,) = s3_project.ledger.list_orders()

@@ -137,14 +137,14 @@ def insert_order(
     return int(inserted[0])
 
 
-def take_turns(connection: Connection, collection: str, partition: str) -> None:
-    """Let one transaction at a time decide which order stands for a partition.
+def take_turns(connection: Connection, whose: str, name: str) -> None:
+    """Let one transaction at a time decide about a collection's partition or an account's task.
 
-    Two at once would not see each other's order, and neither would be superseded. SQLite has one
-    writer at a time anyway.
+    Two at once would not see each other's order: neither of them would be superseded, and a task
+    would get two. SQLite has one writer at a time anyway.
     """
     if connection.dialect.name == "postgresql":
-        number = int(live_key(collection, partition, "")[:15], 16)
+        number = int(live_key(whose, name, "")[:15], 16)
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
 
 

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 from wiro_dagster.ledger.claims import Cost, Move, take_step
 from wiro_dagster.ledger.identity import make_marker, next_sequence
 from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, OrderRequest, order_from_row
-from wiro_dagster.ledger.placing import insert_order
+from wiro_dagster.ledger.placing import insert_order, take_turns
 from wiro_dagster.ledger.schema import orders, submissions
 from wiro_dagster.ledger.stated_costs import (
     SUBMISSION_COLUMNS,
@@ -248,6 +248,8 @@ def _note_task(
     due_at: float,
     marker: str | None,
 ) -> TaskNote:
+    # The answer to the POST and the watch of another process may bring the same task at once.
+    take_turns(connection, order.account, task_id)
     taken_by = connection.execute(
         sa.select(submissions.c.order_id, submissions.c.marker).where(
             submissions.c.account == order.account, submissions.c.task_id == task_id
