@@ -124,6 +124,19 @@ def test_a_cost_that_is_never_stated_is_told(open_bench: OpenBench, world: str) 
     assert any(str(bench.order("cat").task_id) in line for line in bench.told())
 
 
+def test_files_under_a_cancelled_task_are_not_free_although_wiro_says_0(
+    open_bench: OpenBench,
+) -> None:
+    """No exit code, cost 0 for ever: what was fetched was billed. Its ceiling stays committed."""
+    bench = open_bench()
+    make(bench, "cancelled_with_cost", "exit_code_never", "cost_never")
+    bench.settle()
+    bench.run(DAY + 7200, step=3600)
+    assert bench.state("cat") == "delivered"
+    assert bench.emulator.spent_usd() == committed_by_ledger(bench.ledger) == PRICE
+    assert any(str(bench.order("cat").task_id) in line for line in bench.told())
+
+
 @pytest.mark.parametrize("seconds", [60.0, None])
 def test_a_failure_whose_cost_cannot_be_read_is_not_taken_for_free(
     open_bench: OpenBench, seconds: float | None

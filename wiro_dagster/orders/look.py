@@ -102,8 +102,13 @@ def recheck_cost(context: OrderContext, record: SubmissionRecord) -> list[str]:
 
 
 def _is_stated(task: Task) -> bool:
-    """Whether a cost can be believed: only a task that ended without success may be free."""
-    may_be_free = task.state in ("failed", "cancelled")
+    """Whether a cost can be believed: only a task that ended without success may be free.
+
+    One that is shown as cancelled, but with files and without an exit code, was a success: its
+    files were fetched.
+    """
+    has_files = bool(task.outputs) and not task.exit_code
+    may_be_free = task.state in ("failed", "cancelled") and not has_files
     return task.cost_usd is not None and (task.cost_usd > 0 or may_be_free)
 
 
