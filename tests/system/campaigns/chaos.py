@@ -55,7 +55,7 @@ TIMING = Timing(
     pause_seconds=0.5,
     refused_pause_seconds=2.0,
     retry_maximum_seconds=4.0,
-    sure_gone_seconds=10.0,
+    sure_gone_seconds=600.0,
     audit_pause_seconds=10.0,
     cost_recheck_seconds=(1.0, 3.0, 10.0),
 )

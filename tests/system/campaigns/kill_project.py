@@ -28,7 +28,7 @@ TIMING = Timing(
     settle_missing_seconds=5.0,
     pause_seconds=1.0,
     retry_maximum_seconds=5.0,
-    sure_gone_seconds=10.0,
+    sure_gone_seconds=600.0,
     audit_pause_seconds=10.0,
     cost_recheck_seconds=(1.0, 3.0, 10.0),
 )
