@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from wiro_dagster.resources.stores import FolderVideoStore as FolderVideoStore
     from wiro_dagster.resources.stores import VideoStoreResource as VideoStoreResource
     from wiro_dagster.store.protocol import VideoStore as VideoStore
+    from wiro_dagster.webhook.app import build_webhook_app as build_webhook_app
 
 _HOMES = {
     "AssetPrompts": "defs.prompt_sources",
@@ -95,6 +96,7 @@ _HOMES = {
     "build_video_order_asset": "defs.assets",
     "build_video_order_sensor": "defs.order_sensor",
     "build_video_store": "resources.places",
+    "build_webhook_app": "webhook.app",
     "decline_orders": "orders.approval",
     "list_proposed_orders": "orders.approval",
 }

@@ -15,6 +15,7 @@ from wiro_dagster.resources.ledger_place import locate_ledger_url
 NAMES = (
     "DAGSTER_HOME",
     "WIRO_BASE_URL",
+    "WIRO_CALLBACK_BASE_URL",
     "WIRO_CDN_HOSTS",
     "WIRO_DAILY_BUDGET_USD",
     "WIRO_LEDGER_URL",

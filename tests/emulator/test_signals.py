@@ -143,16 +143,22 @@ class Receiver:
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.bodies: list[tuple[str, bytes]] = []
         self.statuses: list[int] = []
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                receiver.calls.append((self.path, json.loads(body)))
+                body = self.rfile.read(int(self.headers["content-length"] or 0))
+                receiver.bodies.append((self.command, body))
+                if is_text_json(body):
+                    receiver.calls.append((self.path, json.loads(body)))
                 self.send_response(receiver.statuses.pop(0) if receiver.statuses else 200)
                 self.send_header("content-length", "0")
                 self.end_headers()
+
+            def do_GET(self) -> None:
+                self.do_POST()
 
             def log_message(self, *_arguments: object) -> None:
                 """Says nothing."""
@@ -243,6 +249,38 @@ def test_a_forged_callback_claims_what_is_not_true(caller: Caller, receiver: Rec
     assert all(body["pexit"] == "0" for _, body in calls)
     caller.emulator.advance(10)
     assert receiver.wait_for(3)[2][1]["pexit"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("plan", "method", "is_json", "is_huge"),
+    [
+        ("malformed", "POST", False, False),
+        ("huge", "POST", True, True),
+        ("get", "GET", False, False),
+    ],
+)
+def test_a_callback_may_have_a_wrong_body_or_method(
+    caller: Caller, receiver: Receiver, plan: str, method: str, *, is_json: bool, is_huge: bool
+) -> None:
+    """It comes once, at the end, whatever it is answered with."""
+    caller.emulator.script_task(callback=plan)
+    receiver.statuses = [500]
+    caller.run(callbackUrl=receiver.url)
+    caller.emulator.advance(10)
+    wait_until(lambda: bool(receiver.bodies))
+    caller.emulator.advance(10)
+    ((told, body),) = receiver.bodies
+    assert told == method
+    assert (len(body) > 4_000_000) == is_huge
+    assert is_text_json(body) == is_json
+
+
+def is_text_json(body: bytes) -> bool:
+    try:
+        json.loads(body)
+    except ValueError:
+        return False
+    return True
 
 
 def test_callbacks_leave_this_machine_only_when_told(caller: Caller) -> None:

@@ -319,18 +319,6 @@ def test_recovering_does_not_take_the_place_of_a_later_order(ledger: Ledger) -> 
     assert ledger.get(new.id).live_key is not None
 
 
-def test_a_hint_makes_only_a_running_task_due(ledger: Ledger, clock: Clock) -> None:
-    """A callback says that there is news; it cannot wake an order that is at rest."""
-    order = running(ledger)
-    ledger.put_off_looks([order.id], due_at=clock() + 99)
-    ledger.make_due(order.id)
-    assert ledger.get(order.id).due_at == clock()
-    done = stored(ledger, "dog")
-    ledger.mark_reported([done.id])
-    ledger.make_due(done.id)
-    assert ledger.get(done.id).due_at is None
-
-
 def test_the_oldest_files_are_fetched_first(ledger: Ledger, clock: Clock) -> None:
     """Files that have been at Wiro for longest vanish first."""
     for number in range(4):

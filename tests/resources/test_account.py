@@ -40,6 +40,8 @@ def test_a_malformed_setting_is_refused_at_definition() -> None:
         ({"cdn_hosts": ["https://cdn.wiro.ai"]}, "cdn_hosts"),
         ({"base_url": "http://api.wiro.ai/v1"}, "base_url"),
         ({"websocket_url": "ws://wiro.example"}, "websocket_url"),
+        ({"callback_base_url": "http://me.example/wiro"}, "callback_base_url"),
+        ({"callback_base_url": "https://me.example/wiro?token=1"}, "callback_base_url"),
     ):
         with pytest.raises(ConfigurationError, match=name):
             WiroResource(api_key="k", **settings)

@@ -141,6 +141,11 @@ class Reader:
             assert words >= {path.parent.name for path in package.glob("*/__init__.py")}
 
     def run_command(self, words: list[str]) -> None:
+        """One that runs until Ctrl-C must know the options that it gets."""
+        if words[0] == "webhook":
+            shown = CliRunner().invoke(main, ["webhook", "--help"]).output
+            assert all(word in shown for word in words if word.startswith("--"))
+            return
         result = CliRunner().invoke(main, words, catch_exceptions=False)
         assert result.exit_code == 0, result.output
 

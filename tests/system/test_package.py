@@ -35,7 +35,7 @@ ROOMS = (
     ("prompts", "ledger"),
     ("pricing", "resources"),
     ("orders",),
-    ("gallery",),
+    ("gallery", "webhook"),
     ("defs",),
     ("component",),
     ("cli",),

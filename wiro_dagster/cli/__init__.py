@@ -24,6 +24,7 @@ _COMMANDS = {
     "serve": "wiro_dagster.cli.serve:serve",
     "takes": "wiro_dagster.cli.takes:takes",
     "run": "wiro_dagster.cli.run:run",
+    "webhook": "wiro_dagster.cli.webhook:webhook",
 }
 
 

@@ -8,7 +8,7 @@ OPTIONAL_MODULES = frozenset({*EMULATOR_MODULES, "dagster_webserver"})
 
 def describe_missing(command: str, module: str) -> str:
     """Return the sentence for a command whose extra is not installed."""
-    extra = "dev" if command == "dev" else "emulator"
+    extra = command if command in ("dev", "webhook") else "emulator"
     return (
         f"wiro-dagster {command} needs {module}, which is not installed. Install it with: "
         f'pip install "wiro-dagster[{extra}]"'

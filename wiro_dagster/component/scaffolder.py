@@ -28,6 +28,8 @@ attributes:
     base_url: "{{{{ env('WIRO_BASE_URL', 'https://api.wiro.ai/v1') }}}}"
     cdn_hosts: "{{{{ env('WIRO_CDN_HOSTS', '*.wiro.ai').split(',') }}}}"
     websocket_url: "{{{{ env('WIRO_WEBSOCKET_URL', none) }}}}"
+    # Where Wiro reaches `wiro-dagster webhook`, if you run it.
+    callback_base_url: "{{{{ env('WIRO_CALLBACK_BASE_URL', none) }}}}"
 
   # What was ordered and paid for, and the most that may be spent in a day, in USD.
   ledger:

@@ -92,6 +92,7 @@ def _build_account() -> WiroResource:
         base_url=_read("WIRO_BASE_URL", DEFAULT_BASE_URL),
         cdn_hosts=_read_list("WIRO_CDN_HOSTS", "*.wiro.ai"),
         websocket_url=_find("WIRO_WEBSOCKET_URL"),
+        callback_base_url=_find("WIRO_CALLBACK_BASE_URL"),
     )
 
 

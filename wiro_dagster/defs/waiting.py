@@ -200,7 +200,7 @@ class VideoWait:
             status = event.status
             percent = percent if event.percentage is None else event.percentage
             if event.is_last:
-                self._ledger.make_due(order.id)  # a hint: the poll is authoritative
+                self._ledger.make_due([order.id])  # a hint: the poll is authoritative
         steps = None if percent is None else percent // 10 * 10
         return replace(order, task_status=status, progress_percent=steps)
 

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
-from wiro_dagster.emulator.callbacks import DueCallback
+from wiro_dagster.emulator.callbacks import CallbackKind, DueCallback
 from wiro_dagster.emulator.journal import Entry, redact_url
 from wiro_dagster.emulator.local_hosts import is_reachable
 from wiro_dagster.emulator.service import Service
@@ -16,6 +16,7 @@ from wiro_dagster.emulator.task import Task
 
 _TIMEOUT_SECONDS = 5.0
 _HTTP_OK = 200
+_HUGE_BYTES = 4 * 1024 * 1024
 _FORGED_FILE_URL = "https://files.example.invalid/forged.mp4"
 
 
@@ -42,7 +43,7 @@ async def _send(service: Service, due: DueCallback) -> None:
         _note(service, task, due, None, "not sent: only hosts of this machine are called")
         return
     body = _body(service, task, due)
-    status, problem = await asyncio.to_thread(_post, url, body)
+    status, problem = await asyncio.to_thread(_call, url, _encode(due.kind, body))
     _note(service, task, due, status, problem, body)
     if status != _HTTP_OK and due.kind in ("end", "early"):
         service.callbacks.plan_again(due, service.clock.now())
@@ -81,10 +82,20 @@ def _opener() -> OpenerDirector:
     return build_opener(_NoRedirects)
 
 
-def _post(url: str, body: dict[str, Any]) -> tuple[int | None, str | None]:
+def _encode(kind: CallbackKind, body: dict[str, Any]) -> bytes | None:
+    """Return the bytes to send; None for a GET."""
+    if kind == "get":
+        return None
+    if kind == "malformed":
+        return b'{"taskid": \xff'
+    text = json.dumps(body)
+    return (text + " " * _HUGE_BYTES if kind == "huge" else text).encode()
+
+
+def _call(url: str, body: bytes | None) -> tuple[int | None, str | None]:
     request = Request(
         url,
-        data=json.dumps(body).encode(),
+        data=body,
         headers={"content-type": "application/json", "user-agent": "wiro-dagster-emulator"},
     )
     try:

@@ -8,7 +8,7 @@ from typing import Literal
 from wiro_dagster.emulator.state import State
 from wiro_dagster.emulator.task import Task
 
-CallbackKind = Literal["end", "early", "forged", "forged_url"]
+CallbackKind = Literal["end", "early", "forged", "forged_url", "malformed", "huge", "get"]
 
 # Sent again on any answer but 200: a few tries, seconds apart.
 MAXIMUM_ATTEMPTS = 4
@@ -23,7 +23,8 @@ class DueCallback:
     Args:
         number: its place in the state.
         task_number: the task that ends.
-        kind: the call at the end, one that comes before it, or a forged one.
+        kind: the call at the end, one that comes before it, a forged one, or one at the end whose
+            body or method is wrong.
         attempt: 1 for the first try.
     """
 
@@ -55,7 +56,8 @@ class Callbacks:
         if not task.callback_url or plan == "never":
             return
         late = task.script.callback_late_seconds if plan == "late" else 0.0
-        self._add(task, "end", ended_at + late)
+        odd: dict[str, CallbackKind] = {"malformed": "malformed", "huge": "huge", "get": "get"}
+        self._add(task, odd.get(plan, "end"), ended_at + late)
         if plan == "twice":
             self._add(task, "end", ended_at + _SECONDS_BEFORE_SECOND)
 

@@ -23,7 +23,9 @@ Outcome = Literal[
     "task_error_recovers",
 ]
 KillResult = Literal["stops", "loses", "bills", "refused"]
-CallbackPlan = Literal["once", "twice", "late", "early", "never", "forged"]
+CallbackPlan = Literal[
+    "once", "twice", "late", "early", "never", "forged", "malformed", "huge", "get"
+]
 Foreign = Literal["none", "plain", "with_callback"]
 SocketPlan = Literal["whole", "early_close", "last_only", "refused"]
 
@@ -48,7 +50,7 @@ class TaskScript:
             refused; a refused task cannot be cancelled either.
         kill_seconds: how long an accepted kill takes.
         has_stderr: whether the WebSocket shows an interim task_error before the success.
-        callback: when the callback comes, if it does.
+        callback: when the callback comes, if it does, and whether something is wrong with it.
         callback_late_seconds: how late a late one is.
         socket: how the WebSocket treats a listener.
         listing_delay_seconds: how long the task is missing from Task/List.

@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection
 from wiro_dagster.ledger.approvals import Approvals
 from wiro_dagster.ledger.claims import Cost, Move, take_step
 from wiro_dagster.ledger.collections import Collections
+from wiro_dagster.ledger.hints import Hints
 from wiro_dagster.ledger.identity import Identities
 from wiro_dagster.ledger.order import (
     ORDER_COLUMNS,
@@ -52,6 +53,7 @@ class Ledger(
     Collections,
     Approvals,
     Takes,
+    Hints,
 ):
     """The orders of one database, shared by every process that has its URL.
 
@@ -196,15 +198,6 @@ class Ledger(
                 .values(live_key=None)
             )
         return result.rowcount == 1
-
-    def make_due(self, order_id: int) -> None:
-        """Make a task's next look due now, because something hinted that it has news."""
-        with self.writing() as connection:
-            connection.execute(
-                sa.update(orders)
-                .where(orders.c.id == order_id, orders.c.state == "running")
-                .values(due_at=self.clock())
-            )
 
     # ---- fetching again ----
 

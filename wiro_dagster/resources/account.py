@@ -98,8 +98,9 @@ class WiroResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     callback_base_url: str | None = Field(
         default=None,
         description=(
-            "URL of your receiver for Wiro's callbacks; a run's marker is added to its path. "
-            "Without it, markers go to an address that does not exist."
+            "URL by which Wiro reaches your receiver for callbacks (`wiro-dagster webhook`, or "
+            "`build_webhook_app` in your own server); a run's marker is added to its path. Without "
+            "it, markers go to an address that does not exist."
         ),
     )
     run_headers: dict[str, str] = Field(
@@ -139,6 +140,9 @@ class WiroResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             check_service_url("base_url", self.base_url, ("https", "http"), http_hosts)
         if _is_given(self.websocket_url):
             self.find_websocket_url()
+        if self.callback_base_url is not None and _is_given(self.callback_base_url):
+            name, url = "callback_base_url", self.callback_base_url
+            check_service_url(name, url, ("https", "http"), http_hosts)
 
     def get_client(self) -> WiroClient:
         """Open a client of this account.
