@@ -6,10 +6,13 @@ import pytest
 
 from tests.conftest import Clock
 from tests.support.ledger_orders import (
+    ACCOUNT,
     FILES,
+    NO_LIMITS,
     claim_finished,
     failed,
     finished,
+    lost,
     request,
     running,
     stored,
@@ -28,6 +31,28 @@ def test_a_task_may_be_named_for_an_order_without_an_open_post(ledger: Ledger) -
     assert ledger.note_task(order, "theirs", due_at=ledger.clock()) == "noted"
     assert ledger.get(order.id).state == "running"
     assert [r.task_id for r in ledger.list_submissions(order_id=order.id)] == ["theirs"]
+
+
+def test_a_late_task_makes_the_video_of_the_order_that_came_after(ledger: Ledger) -> None:
+    """The user abandoned the first order too early: the second one need not be bought."""
+    first = lost(ledger)
+    assert ledger.abandon_unknown(first)
+    second = ledger.place(request()).order
+    assert second.id != first.id
+    assert ledger.note_task(first, "late", due_at=ledger.clock()) == "noted"
+    assert (ledger.get(first.id).state, ledger.get(second.id).state) == ("cancelled", "running")
+    assert [r.task_id for r in ledger.list_submissions()] == ["late"]
+    assert [r.order_id for r in ledger.list_submissions()] == [second.id]
+    assert not Gate(ledger, ACCOUNT).admit("video", NO_LIMITS, limit=1, lease_seconds=9).orders
+
+
+def test_a_late_task_of_an_order_whose_successor_is_sent_is_its_own(ledger: Ledger) -> None:
+    """Both are paid for: both are followed."""
+    first = lost(ledger)
+    assert ledger.abandon_unknown(first)
+    second = submitting(ledger)
+    assert ledger.note_task(first, "late", due_at=ledger.clock()) == "noted"
+    assert (ledger.get(first.id).state, ledger.get(second.id).state) == ("running", "submitting")
 
 
 def test_a_video_is_not_renamed_to_a_partition_that_has_one(ledger: Ledger) -> None:

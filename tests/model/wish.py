@@ -129,12 +129,19 @@ def note_task(wish: Wish, index: int) -> Wish:
         wish = set_submission(wish, slot, "t")
     wish = book(wish, index, "books")
     is_older = index < len(wish.rows) and int(wish.rows[index]) < books.row
+    if is_older and books.live and books.state in UNSENT:  # it spares the present order its POST
+        wish, is_older = give_post(wish, index), False
     if books.follows != NOBODY or books.state in OWNED or is_older:
         return wish  # an order of its own
     accepted = take(wish, "accept")
     if accepted is None:
         return wish._replace(problem=f"a task cannot be noted for an order that is {books.state}")
     return accepted._replace(books=accepted.books._replace(follows=index))
+
+
+def give_post(wish: Wish, index: int) -> Wish:
+    """Let a POST count for the present order of its wish."""
+    return wish._replace(rows=f"{wish.rows[:index]}{wish.books.row}{wish.rows[index + 1 :]}")
 
 
 def answer(wish: Wish, slot: int) -> Wish:

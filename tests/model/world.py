@@ -14,6 +14,7 @@ from tests.model.wish import (
     Books,
     Task,
     Wish,
+    give_post,
     note_task,
     set_task,
     take,
@@ -132,7 +133,8 @@ def rebuild(wish: Wish) -> Wish | None:
             if task.listed == "bare":
                 return None
             if not wish.books.live and index < POSTS:  # an order that the backup does not know
-                rows = f"{wish.rows[:index]}{wish.books.row + 1}{wish.rows[index + 1 :]}"
-                wish = wish._replace(books=_order_anew(wish.books), rows=rows)
+                wish = give_post(wish._replace(books=_order_anew(wish.books)), index)
+            elif index < POSTS and wish.books.follows == NOBODY:
+                wish = give_post(wish, index)  # the wish must not be bought again
             wish = note_task(wish, index)
     return wish._replace(is_ahead=False)

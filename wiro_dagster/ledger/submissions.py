@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 
 from wiro_dagster.ledger.claims import Cost, Move, take_step
 from wiro_dagster.ledger.identity import make_marker, next_sequence
-from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, OrderRequest, order_from_row
+from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, OrderRequest, live_key, order_from_row
 from wiro_dagster.ledger.placing import insert_order, take_turns
 from wiro_dagster.ledger.schema import orders, submissions
 from wiro_dagster.ledger.stated_costs import (
@@ -26,7 +26,7 @@ from wiro_dagster.ledger.stated_costs import (
     submission_from_row,
 )
 from wiro_dagster.ledger.strays import Stray, insert_stray, remove_stray
-from wiro_dagster.ledger.transitions import OrderState
+from wiro_dagster.ledger.transitions import UNSENT, OrderState
 
 TaskNote = Literal["noted", "known", "extra", "taken"]
 """What became of a task id that was noted for an order.
@@ -260,13 +260,13 @@ def _note_task(
     row = connection.execute(
         sa.select(*ORDER_COLUMNS).where(orders.c.id == order.id).with_for_update()
     ).one()
-    found = order_from_row(row)
+    found = _find_unsent_successor(connection, order_from_row(row))
     mine = submissions.c.marker == marker
     explained = connection.execute(
         sa.update(submissions)
         .where(mine, submissions.c.task_id.is_(None))
         # It may have been taken for nothing, and written off: now it counts again.
-        .values(task_id=task_id, outcome="task", has_ended=False, cost_usd=None)
+        .values(order_id=found.id, task_id=task_id, outcome="task", has_ended=False, cost_usd=None)
     ).rowcount
     remove_stray(connection, order.account, task_id)
     if found.task_id is not None or found.is_owned:
@@ -300,6 +300,19 @@ def _note_task(
     }
     take_step(connection, Move(found, "accept", records), now=now)
     return "noted"
+
+
+def _find_unsent_successor(connection: Connection, order: Order) -> Order:
+    """Return the order that has taken the place of an ended one and is not sent yet, or the order.
+
+    The late task of the ended one makes its video: another POST would buy it a second time.
+    """
+    if order.live_key is not None or order.task_id is not None:
+        return order
+    key = live_key(order.collection, order.partition, order.fingerprint)
+    query = sa.select(*ORDER_COLUMNS).where(orders.c.live_key == key, orders.c.state.in_(UNSENT))
+    row = connection.execute(query.with_for_update()).one_or_none()
+    return order if row is None else order_from_row(row)
 
 
 def leave_open(connection: Connection, order: Order) -> None:
