@@ -255,6 +255,24 @@ def test_the_sensor_leaves_orders_alone_that_a_living_run_waits_for(
     assert ledger.claim("video", ["stored"], limit=5, lease_seconds=9, unwaited=True)
 
 
+def test_a_run_claims_what_it_waits_for_itself_and_no_other_run_does(
+    ledger: Ledger, clock: Clock
+) -> None:
+    """It is counted as work for nobody else while the run lives, and then it is."""
+    order = stored(ledger)
+    ledger.register_waiter([order.id], "run", until=clock() + 60)
+    ledger.keep_waiting([order.id], "another", until=clock() + 600)  # not its order
+    ledger.keep_waiting([order.id], "run", until=clock() + 90)
+    options = {"limit": 5, "lease_seconds": 9, "unwaited": True}
+    assert ledger.claim("video", ["stored"], run_id="another", **options) == []
+    assert ledger.count_unwaited(["video"], ["stored"], limit=9) == 0
+    assert ledger.list_waiting_runs(["video"], ["stored"]) == {"run"}
+    assert ledger.claim("video", ["stored"], run_id="run", **options)
+    clock.advance(91)
+    assert ledger.list_waiting_runs(["video"], ["stored"]) == set()
+    assert ledger.count_unwaited(["video"], ["stored"], limit=9) == 1
+
+
 def test_a_run_that_ends_hands_its_orders_back(ledger: Ledger, clock: Clock) -> None:
     """The sensor reports at once what no run waits for any more."""
     mine, others = stored(ledger, "mine"), stored(ledger, "others")

@@ -26,7 +26,7 @@ from wiro_dagster.component.parts import (
 from wiro_dagster.component.resolvers import BareSecret, described, find_place, refuse_bare_secret
 from wiro_dagster.component.scaffolder import WiroVideoScaffolder
 from wiro_dagster.defs.build import build_video_definitions
-from wiro_dagster.defs.choices import AutoOrder, Failures, OnTerminate
+from wiro_dagster.defs.choices import AutoOrder, Collect, Failures, OnTerminate
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.prompt_sources import PromptSource, build_prompt_source
 from wiro_dagster.defs.translator import VideoAssetProps, VideoTranslator
@@ -46,6 +46,9 @@ _PASSED_ON = (
     "input_assets",
     "allowed_folders",
     "failures",
+    "collect",
+    "collect_batch",
+    "collect_runs",
     "on_terminate",
     "wait_deadline_seconds",
     "pool",
@@ -216,6 +219,15 @@ class WiroVideoComponent(dg.Component, dg.Model, dg.Resolvable):
             '"event" is an observation.'
         ),
     ] = "run"
+    collect: Annotated[
+        Collect,
+        described(
+            'Where finished videos are fetched, verified and stored: "sensor" in its process, '
+            '"runs" in runs that it requests.'
+        ),
+    ] = "sensor"
+    collect_batch: Annotated[int, described("The most videos that one such run collects.")] = 20
+    collect_runs: Annotated[int, described("How many such runs may be under way at once.")] = 2
     on_terminate: Annotated[
         OnTerminate,
         described(

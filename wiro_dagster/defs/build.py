@@ -15,7 +15,6 @@ from wiro_dagster.defs.automation import when_videos_have_come
 from wiro_dagster.defs.checks import build_order_checks
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.cost_asset import build_cost_asset
-from wiro_dagster.defs.failures import build_failure_job
 from wiro_dagster.defs.gallery import build_gallery_asset, build_gallery_sensor
 from wiro_dagster.defs.io_manager import build_video_io_manager
 from wiro_dagster.defs.order_sensor import build_video_order_sensor
@@ -57,7 +56,6 @@ def build_video_definitions(collection: VideoCollection) -> dg.Definitions:
             ],
             asset_checks=[*build_order_checks(collection), *build_video_checks(collection)],
             resources={collection.io_manager: build_video_io_manager(collection.store)},
-            jobs=[build_failure_job(collection)],
             sensors=[
                 build_prompt_file_sensor(collection),
                 build_video_order_sensor(collection),

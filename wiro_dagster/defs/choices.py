@@ -8,6 +8,13 @@ OnTerminate = Literal["leave", "cancel"]
 """What terminating a run that waits for videos does to their tasks: leave them, and the sensor
 delivers them; or cancel them at Wiro. A worker that is merely restarted never cancels."""
 
+Collect = Literal["sensor", "runs"]
+"""Where finished videos are fetched, verified and stored.
+
+sensor  in the sensor's process, while a tick works on
+runs    in runs that the sensor requests, on the code location's executor and Dagster's launcher
+"""
+
 AutoOrder = Literal["never", "new", "new_and_changed"]
 """What the prompt sensor orders.
 

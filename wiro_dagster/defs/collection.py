@@ -13,7 +13,7 @@ from urllib.parse import quote
 import dagster as dg
 
 from wiro_dagster.defs.arguments import refuse_wrong_arguments
-from wiro_dagster.defs.choices import AutoOrder, Failures, OnTerminate
+from wiro_dagster.defs.choices import AutoOrder, Collect, Failures, OnTerminate
 from wiro_dagster.defs.process_cache import ProcessCache
 from wiro_dagster.defs.prompt_sources import FilePrompts, PromptSource
 from wiro_dagster.defs.timing import WaitTiming
@@ -51,6 +51,9 @@ class VideoCollection:
             relative to the prompt file's folder.
         checks: severities and limits of the checks on the videos.
         failures: how a failed order shows in Dagster.
+        collect: where finished videos are fetched, verified and stored.
+        collect_batch: the most videos that one run collects, if `collect` is "runs".
+        collect_runs: how many such runs may be under way at once.
         policy: timings of orders, and what happens to files at Wiro.
         model_folder: the project's own catalogue entries, written by `wiro-dagster models add`.
         on_terminate: what terminating a waiting run does to its tasks.
@@ -88,6 +91,9 @@ class VideoCollection:
     allowed_folders: Sequence[str | PathLike[str]] = field(default=(), hash=False)
     checks: VideoChecks = field(default_factory=VideoChecks)
     failures: Failures = "run"
+    collect: Collect = "sensor"
+    collect_batch: int = 20
+    collect_runs: int = 2
     policy: OrderPolicy = field(default_factory=OrderPolicy)
     model_folder: str | PathLike[str] | None = None
     on_terminate: OnTerminate = "leave"
@@ -125,7 +131,12 @@ class VideoCollection:
             raise ConfigurationError(
                 f'dagster_url is "{self.dagster_url}". Write it as http://127.0.0.1:3000.'
             )
-        for name in ("wait_deadline_seconds", "minimum_interval_seconds"):
+        for name in (
+            "wait_deadline_seconds",
+            "minimum_interval_seconds",
+            "collect_batch",
+            "collect_runs",
+        ):
             if not getattr(self, name) > 0:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}. Use more than 0.")
 

@@ -6,9 +6,37 @@ from collections.abc import Collection
 
 import dagster as dg
 
+from wiro_dagster.defs.ended import claim_ended
 from wiro_dagster.defs.report import Reporter
 from wiro_dagster.errors import LedgerError
 from wiro_dagster.ledger import Order
+
+_DELIVERED_AT_ONCE = 20
+"""If the process dies, at most this many videos wait for the end of a lease."""
+
+
+def deliver_videos(reporter: Reporter, *, run_id: str | None = None) -> list[int]:
+    """Report some of the videos that are in the store. Return the ids of their orders.
+
+    The sensor does so while its tick works on, and not with its result: the daemon would write them
+    one by one when the tick is over, and nothing else would move until then.
+
+    Args:
+        reporter: of the collection.
+        run_id: the run that collected them, if one did.
+    """
+    collection = reporter.collection
+    claimed = claim_ended(
+        reporter,
+        collection.ledger_name,
+        collection.video_key,
+        ["stored"],
+        limit=_DELIVERED_AT_ONCE,
+        run_id=run_id,
+    )
+    ids = write_videos(reporter, claimed)
+    reporter.desk.ledger.mark_reported(ids)
+    return ids
 
 
 def write_videos(reporter: Reporter, orders: Collection[Order]) -> list[int]:

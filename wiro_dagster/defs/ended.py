@@ -24,6 +24,7 @@ def claim_ended(
     states: Collection[OrderState] = _REPORTED_STATES,
     *,
     limit: int = _REPORTS_PER_TICK,
+    run_id: str | None = None,
 ) -> list[Order]:
     """Claim orders that have ended and that the event log does not have yet.
 
@@ -33,6 +34,7 @@ def claim_ended(
         video_key: of the collection's videos.
         states: how they ended.
         limit: how many at most.
+        run_id: a run that may claim what it waits for itself.
     """
     ledger = reporter.desk.ledger
     claimed = ledger.claim(
@@ -41,6 +43,7 @@ def claim_ended(
         limit=limit,
         lease_seconds=_REPORT_LEASE_SECONDS,
         unwaited=True,
+        run_id=run_id,
     )
     # A tick or a run that died after writing its events left orders that are already reported.
     # A second report would trigger downstream automation again.

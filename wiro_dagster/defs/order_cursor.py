@@ -22,6 +22,8 @@ class OrderCursor:
         approvals: what `orders_approved` reported, as one line.
         judged_at: when the checks on the videos were last evaluated, in unix seconds.
         unjudged: how many videos were reported since.
+        collected_at: when the newest video was delivered that a run had collected, in unix seconds;
+            `None` before the first look.
     """
 
     lease: str = ""
@@ -34,6 +36,7 @@ class OrderCursor:
     approvals: str | None = None
     judged_at: float = 0.0
     unjudged: int = 0
+    collected_at: float | None = None
 
     @classmethod
     def from_text(cls, text: str | None) -> OrderCursor:

@@ -10,12 +10,13 @@ from functools import partial
 import dagster as dg
 
 from wiro_dagster.catalogue.suggestions import counted
+from wiro_dagster.defs.collecting import build_collector_job, request_collector_runs
 from wiro_dagster.defs.collection import VideoCollection
-from wiro_dagster.defs.contained import build_failures, write_videos
+from wiro_dagster.defs.contained import build_failures, deliver_videos
 from wiro_dagster.defs.desks import load_prompts
 from wiro_dagster.defs.ended import claim_ended, report_orphans
 from wiro_dagster.defs.evidence import find_events, hear_event_log
-from wiro_dagster.defs.failures import failure_job_name, request_failure_runs
+from wiro_dagster.defs.failures import build_failure_job, request_failure_runs
 from wiro_dagster.defs.order_checks import (
     LISTED_ORDERS,
     account_check,
@@ -38,9 +39,6 @@ _DAEMON_TIMEOUT_SECONDS = 60.0
 _TICK_SHARE = 2 / 3
 _TICK_MAXIMUM_SECONDS = 20.0
 """All sensors of an instance share a thread by default, so a tick must be short."""
-
-_DELIVERED_AT_ONCE = 20
-"""If the process dies, at most this many videos wait for the end of a lease."""
 
 _PROGRESS_PER_TICK = 10
 """An event costs the daemon up to 40 ms, and thousands of tasks may be under way."""
@@ -68,7 +66,7 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
 
     @dg.sensor(
         name=collection.prefixed("video_order_sensor"),
-        job_name=failure_job_name(collection),
+        jobs=_build_jobs(collection),
         minimum_interval_seconds=collection.minimum_interval_seconds,
         default_status=collection.default_status,
         required_resource_keys=collection.resource_keys,
@@ -94,7 +92,7 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
             delivered.extend(some)
             return bool(some)
 
-        report = desk.tick(deadline, deliver=deliver)
+        report = desk.tick(deadline, deliver=deliver, collects=collection.collect == "sensor")
         report.notices += rebuild_if_behind(context, reporter) + report_orphans(reporter)
         for notice in report.notices:
             context.log.warning(notice)
@@ -106,6 +104,8 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
         for check in checks:
             if not check.passed:
                 context.log.error(check.description)
+        collected, after = find_collected(reporter, after)
+        delivered += [order_id for order_id in collected if order_id not in delivered]
         judged, after = judge_videos(reporter, after, delivered)
         events = [
             *build_events(reporter, ended, has_delivered=bool(delivered)),
@@ -115,7 +115,7 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
             *reporter.build_takes(report.takes),
         ]
         lease = next((order.lease for order in ended if order.lease), "")
-        runs = request_failure_runs(reporter, ended)
+        runs = [*request_failure_runs(reporter, ended), *request_collector_runs(reporter)]
         return dg.SensorResult(
             asset_events=events,
             run_requests=runs,
@@ -125,25 +125,6 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
         )
 
     return video_order_sensor
-
-
-def deliver_videos(reporter: Reporter) -> list[int]:
-    """Report some of the videos that are in the store. Return the ids of their orders.
-
-    They are written here, while the tick works on, and not with its result: the daemon would write
-    them one by one when the tick is over, and nothing else would move until then.
-    """
-    collection = reporter.collection
-    claimed = claim_ended(
-        reporter,
-        collection.ledger_name,
-        collection.video_key,
-        ["stored"],
-        limit=_DELIVERED_AT_ONCE,
-    )
-    ids = write_videos(reporter, claimed)
-    reporter.desk.ledger.mark_reported(ids)
-    return ids
 
 
 def build_events(
@@ -162,6 +143,25 @@ def build_events(
     events: list[AssetEvent] = [*build_failures(reporter, failed)]
     events.append(orders_check(ledger.list_failed(collection.ledger_name), collection.order_key))
     return events
+
+
+def find_collected(reporter: Reporter, before: OrderCursor) -> tuple[list[int], OrderCursor]:
+    """Find the orders whose videos collector runs have delivered since the last tick.
+
+    Args:
+        reporter: of the tick.
+        before: what has been reported so far.
+
+    Returns:
+        Their ids, and what has been reported once their checks are evaluated.
+    """
+    if reporter.collection.collect == "sensor":
+        return [], before
+    after = before.collected_at
+    if after is None:
+        return [], replace(before, collected_at=reporter.desk.context.now())
+    found = reporter.desk.ledger.list_delivered_since(reporter.collection.ledger_name, after)
+    return list(found), replace(before, collected_at=max(found.values(), default=after))
 
 
 def judge_videos(
@@ -285,6 +285,15 @@ def build_progress(reporter: Reporter) -> list[dg.AssetObservation]:
         pause_seconds=_PROGRESS_PAUSE_SECONDS,
     )
     return [reporter.build_progress(order) for order in moved]
+
+
+def _build_jobs(
+    collection: VideoCollection,
+) -> list[dg.JobDefinition | dg.UnresolvedAssetJobDefinition]:
+    jobs: list[dg.JobDefinition | dg.UnresolvedAssetJobDefinition] = [build_failure_job(collection)]
+    if collection.collect == "runs":
+        jobs.append(build_collector_job(collection))
+    return jobs
 
 
 def _describe_tick(report: TickReport, delivered: int, failed: int) -> str:

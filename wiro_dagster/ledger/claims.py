@@ -69,6 +69,7 @@ class Claims(Database):
         limit: int,
         lease_seconds: float,
         unwaited: bool = False,
+        run_id: str | None = None,
         oldest_task_first: bool = False,
     ) -> list[Order]:
         """Take orders whose next step is due, the longest due first, for `lease_seconds`.
@@ -82,17 +83,13 @@ class Claims(Database):
             limit: how many at most.
             lease_seconds: after that long without a renewal, others may take them.
             unwaited: leave out orders that a living run waits for.
+            run_id: a run whose own orders are not left out by `unwaited`.
             oldest_task_first: prefer tasks that ended longest ago, whose files vanish first.
         """
         now, lease = self.clock(), uuid.uuid4().hex
-        which = (
-            (orders.c.collection == collection)
-            & orders.c.state.in_(states)
-            & is_due(orders.c.due_at, now)
-            & ~awaits_next_try()
-        )
+        which = _may_claim([collection], states, now)
         if unwaited:
-            which &= orders.c.waiter_until.is_(None) | (orders.c.waiter_until <= now)
+            which &= _is_unwaited(now) | (orders.c.waiter_run_id == run_id)
         first = orders.c.ended_at if oldest_task_first else orders.c.due_at
         due = (
             sa.select(orders.c.id, orders.c.deaths)
@@ -118,6 +115,27 @@ class Claims(Database):
                 sa.select(*ORDER_COLUMNS).where(orders.c.lease == lease).order_by(orders.c.id)
             )
             return [order_from_row(row) for row in rows]
+
+    def count_unwaited(
+        self, collections: Collection[str], states: Collection[OrderState], *, limit: int
+    ) -> int:
+        """Return how many orders `claim` would find that no living run waits for.
+
+        Args:
+            collections: whose orders.
+            states: in which states.
+            limit: where to stop counting.
+        """
+        now = self.clock()
+        some = (
+            sa.select(orders.c.id)
+            .where(_may_claim(collections, states, now), _is_unwaited(now))
+            .limit(limit)
+            .subquery()
+        )
+        with self.reading() as connection:
+            found = connection.execute(sa.select(sa.func.count()).select_from(some))
+            return int(found.scalar_one())
 
     def is_claimed(self, order: Order, *, until: float) -> bool:
         """Whether no other process can take a claimed order before that time."""
@@ -164,6 +182,21 @@ class Claims(Database):
             for index in sorted(range(len(listed)), key=lambda index: listed[index].order.id):
                 done[index] = take_step(connection, listed[index], now=now)
         return done
+
+
+def _may_claim(
+    collections: Collection[str], states: Collection[OrderState], now: float
+) -> sa.ColumnElement[bool]:
+    return (
+        orders.c.collection.in_(collections)
+        & orders.c.state.in_(states)
+        & is_due(orders.c.due_at, now)
+        & ~awaits_next_try()
+    )
+
+
+def _is_unwaited(now: float) -> sa.ColumnElement[bool]:
+    return orders.c.waiter_until.is_(None) | (orders.c.waiter_until <= now)
 
 
 def awaits_next_try() -> sa.ColumnElement[bool]:

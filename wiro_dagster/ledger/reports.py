@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from wiro_dagster.ledger.database import Database
 from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, order_from_row
 from wiro_dagster.ledger.schema import orders
-from wiro_dagster.ledger.transitions import TRANSITIONS, WITHOUT_VIDEO
+from wiro_dagster.ledger.transitions import TRANSITIONS, WITHOUT_VIDEO, OrderState
 
 _IS_STORED = orders.c.state == "stored"
 _HAS_NO_VIDEO = orders.c.state.in_(WITHOUT_VIDEO)
@@ -127,6 +127,28 @@ class Reports(Database):
                 .values(waiter_run_id=run_id, waiter_until=until)
             )
 
+    def keep_waiting(self, order_ids: Collection[int], run_id: str, *, until: float) -> None:
+        """Renew a run's sign of life on those of its orders that it still waits for."""
+        is_mine = orders.c.id.in_(order_ids) & (orders.c.waiter_run_id == run_id)
+        with self.writing() as connection:
+            ids = _lock_in_order(connection, is_mine)
+            connection.execute(
+                sa.update(orders).where(orders.c.id.in_(ids)).values(waiter_until=until)
+            )
+
+    def list_waiting_runs(
+        self, collections: Collection[str], states: Collection[OrderState]
+    ) -> set[str]:
+        """Return the runs that show signs of life as waiters for orders in these states."""
+        query = (
+            sa.select(orders.c.waiter_run_id)
+            .distinct()
+            .where(orders.c.collection.in_(collections), orders.c.state.in_(states))
+            .where(orders.c.waiter_until > self.clock())
+        )
+        with self.reading() as connection:
+            return set(connection.execute(query).scalars())
+
     def hold_report(self, order: Order, run_id: str, *, until: float) -> bool:
         """Reserve an owned order for a run to report. False if another process reports it."""
         now = self.clock()
@@ -147,6 +169,16 @@ class Reports(Database):
             orders.c.collection == collection,
             orders.c.state == "delivered",
             orders.c.superseded_by.is_(None),
+        )
+        with self.reading() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def list_delivered_since(self, collection: str, time: float) -> dict[int, float]:
+        """Return when orders were delivered after a time, by their ids."""
+        query = sa.select(orders.c.id, orders.c.moved_at).where(
+            orders.c.collection == collection,
+            orders.c.state == "delivered",
+            orders.c.moved_at > time,
         )
         with self.reading() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}

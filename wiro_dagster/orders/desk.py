@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from decimal import Decimal
@@ -18,6 +18,7 @@ from functools import partial
 from wiro_dagster.errors import ApiError, StoreError
 from wiro_dagster.ledger import AccountProblem, Ledger, Order, OrderRequest, Placement
 from wiro_dagster.orders.answers import AnswerSpool
+from wiro_dagster.orders.batch import UNCOLLECTED, collect_batch
 from wiro_dagster.orders.collect import collect_order, is_in_store
 from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.evidence import EventLog, rebuild, restore_owned
@@ -86,11 +87,7 @@ class OrderDesk:
         known = use_known_account(context)
         if known is not None:
             self._use(known)
-        # The settings may be new: what could not be fetched by the old ones is tried at once, and
-        # what was ordered without approval is proposed if it is asked for now.
-        context.ledger.retry_collecting(context.collection)
-        if context.needs_approval:
-            context.ledger.propose_unapproved(context.collection)
+        self._has_ticked = False
 
     def release_watch(self) -> None:
         """Leave the account's tasks to another desk at once, instead of after a while."""
@@ -194,6 +191,7 @@ class OrderDesk:
         hurry: bool = False,
         only: Collection[int] | None = None,
         deliver: Callable[[], bool] | None = None,
+        collects: bool = True,
     ) -> TickReport:
         """Move every order that is due on, side by side, while there is something to do.
 
@@ -204,8 +202,10 @@ class OrderDesk:
             hurry: look at tasks now, because something hinted that there is news.
             only: submit no orders but these, by id.
             deliver: reports some of the videos that are stored, and returns whether there were any.
+            collects: fetch the files of finished tasks; False leaves them to `collect`.
         """
         report = TickReport()
+        self._take_up_settings()
         collections = self._hold_collection()
         report.notices += [
             f"Collection {orphan} has orders under way and no sensor; they are followed here."
@@ -217,12 +217,32 @@ class OrderDesk:
         self.context.gate.take_over(self.context.collection)
         self._recover(collections, deadline)
         self._purchases.renew_quotes(report, deadline, only=only)
-        self._work(collections, report, deadline, hurry=hurry, deliver=deliver)
+        sources = collections if collects else ()
+        self._work(sources, report, deadline, hurry=hurry, deliver=deliver)
         report.notices += decide_tries(self.context)
         report.takes = self.context.ledger.set_aside_superseded(self.context.collection)
         for pool in self._pools:
             report.notices += pool.take_notices()
         return report
+
+    def collect(self, limit: int, *, run_id: str, heartbeat_seconds: float) -> Iterator[list[str]]:
+        """Fetch the files of finished orders for a run that reports them; see `collect_batch`."""
+        return collect_batch(
+            self._steps,
+            self._downloads,
+            self._hold_collection(),
+            limit=limit,
+            run_id=run_id,
+            heartbeat_seconds=heartbeat_seconds,
+        )
+
+    def count_uncollected(self, limit: int) -> int:
+        """Return how many orders `collect` would find now; of very many, `limit`."""
+        return self.ledger.count_unwaited(self._collections, UNCOLLECTED, limit=limit)
+
+    def list_collecting_runs(self) -> set[str]:
+        """Return the ids of runs that show signs of life as they collect or report."""
+        return self.ledger.list_waiting_runs(self._collections, (*UNCOLLECTED, "stored"))
 
     def rebuild(
         self, prompts: Mapping[str, Prompt], find_events: Callable[[], EventLog] = EventLog
@@ -286,6 +306,19 @@ class OrderDesk:
             self.context = self._steps.context = context
             self._account_is_known = True
             self._watch = None
+
+    def _take_up_settings(self) -> None:
+        """Apply settings that may be new to what is under way, at the first tick.
+
+        What could not be fetched by the old ones is tried at once, and what was ordered without
+        approval is proposed if it is asked for now.
+        """
+        if self._has_ticked:
+            return
+        self._has_ticked = True
+        self.ledger.retry_collecting(self.context.collection)
+        if self.context.needs_approval:
+            self.ledger.propose_unapproved(self.context.collection)
 
     def _has_time(self, deadline: float) -> bool:
         return self._monotonic() < deadline
