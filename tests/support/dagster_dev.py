@@ -36,7 +36,7 @@ class DagsterDev:
 
     def query(self, text: str, **variables: Any) -> dict[str, Any]:
         answer = requests.post(
-            f"{self.url}/graphql", json={"query": text, "variables": variables}, timeout=30
+            f"{self.url}/graphql", json={"query": text, "variables": variables}, timeout=180
         ).json()
         assert "errors" not in answer, answer["errors"]
         data: dict[str, Any] = answer["data"]

@@ -39,6 +39,12 @@ class ProcessCache:
             value: T = self._values[key]
             return value
 
+    def find(self, key: Hashable, kind: type[T]) -> T | None:
+        """Return the value of a key if there is one of that kind."""
+        with self._lock:
+            value = self._values.get(key)
+        return value if isinstance(value, kind) else None
+
     def put(self, key: Hashable, value: object) -> None:
         """Set or replace the value of a key."""
         with self._lock:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -15,7 +16,7 @@ from wiro_dagster.catalogue import LocalFileInput
 from wiro_dagster.catalogue.suggestions import counted
 from wiro_dagster.defs.asset_files import find_asset_version
 from wiro_dagster.defs.collection import VideoCollection
-from wiro_dagster.defs.desks import load_prompts
+from wiro_dagster.defs.desks import find_instance, load_prompts
 from wiro_dagster.defs.missing import Missing, add_up_missing, list_wanted
 from wiro_dagster.defs.order_checks import prompts_check, unreadable_check
 from wiro_dagster.defs.order_sensor import tick_seconds
@@ -156,7 +157,8 @@ def _bring_in(
     prompts: PromptFile,
     deadline: float,
 ) -> _News:
-    instance, every = context.instance, prompts.prompts
+    reporter, every = Reporter.in_sensor(context, collection), prompts.prompts
+    instance = reporter.instance
     known = set(collection.partitions.get_partition_keys(dynamic_partitions_store=instance))
     new = [prompt_id for prompt_id in every if prompt_id not in known]
     gone = len(known - prompts.ids)
@@ -165,7 +167,6 @@ def _bring_in(
         f"{counted(len(prompts.problems), 'problem')}; partitions without a prompt: {gone}."
     )
     # Reported at once, not with the tick's result: what is ordered next refers to it.
-    reporter = Reporter.in_sensor(context, collection)
     left = reporter.observe_prompts(every.values(), deadline=deadline)
     failures: dict[str, str] = {}
     if collection.auto_order != "never" and not left:
@@ -182,11 +183,22 @@ def _bring_in(
     return _News(new, failures, left, summary, missing)
 
 
+class _ResourcesWhenUsed:
+    """The resources of a tick, built when the first of them is used. A file needs none."""
+
+    def __init__(self, context: dg.SensorEvaluationContext) -> None:
+        self._context = context
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context.resources, name)
+
+
 def _look(collection: VideoCollection, context: dg.SensorEvaluationContext) -> PromptsSeen:
-    version = collection.source.find_version(context.resources, context.instance)
+    instance = find_instance(context, collection)
+    version = collection.source.find_version(_ResourcesWhenUsed(context), instance)
     known, paths = collection.cache.get(_files_key(collection), lambda: ("", frozenset[Path]()))
     files = _digest_files(paths) if known == version else ""
-    return PromptsSeen(version, files, find_asset_version(context.instance, collection.input_keys))
+    return PromptsSeen(version, files, find_asset_version(instance, collection.input_keys))
 
 
 def _remember(

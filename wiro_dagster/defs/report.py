@@ -16,7 +16,7 @@ from typing import Any
 import dagster as dg
 
 from wiro_dagster.defs.collection import VideoCollection
-from wiro_dagster.defs.desks import open_desk
+from wiro_dagster.defs.desks import find_desk, find_instance, open_desk
 from wiro_dagster.defs.event_log import find_order_events
 from wiro_dagster.defs.lineage import (
     find_observed_versions,
@@ -116,9 +116,8 @@ class Reporter:
         cls, context: dg.SensorEvaluationContext, collection: VideoCollection
     ) -> Reporter:
         """Make the reporter of a sensor. It writes at once, not with the tick's result."""
-        desk = open_desk(collection, context.resources)
-        write = context.instance.report_runless_asset_event
-        return cls(collection, desk, context.instance, write)
+        desk, instance = find_desk(context, collection), find_instance(context, collection)
+        return cls(collection, desk, instance, instance.report_runless_asset_event)
 
     def observe_prompts(self, prompts: Iterable[Prompt], *, deadline: float = math.inf) -> int:
         """Record each prompt whose text, model or inputs differ from its last observation.
