@@ -137,6 +137,23 @@ def test_files_under_a_cancelled_task_are_not_free_although_wiro_says_0(
     assert any(str(bench.order("cat").task_id) in line for line in bench.told())
 
 
+def test_the_zero_of_a_failure_says_nothing_of_the_success_that_it_turns_out_to_be(
+    open_bench: OpenBench,
+) -> None:
+    """A failure at 0 USD is a success later, without a cost: its ceiling is committed again."""
+    bench = open_bench()
+    make(bench, "cost_missing", failed_first=120.0)
+    bench.run(60, step=5)
+    assert (bench.state("cat"), committed_by_ledger(bench.ledger)) == ("failed", 0)
+    bench.advance(120)
+    bench.settle()
+    bench.run(DAY + 14_400, step=3600)
+    assert (bench.runs(), bench.state("cat")) == (1, "delivered")
+    assert bench.emulator.spent_usd() == committed_by_ledger(bench.ledger) == PRICE
+    assert bench.order("cat").cost_usd is None
+    assert any(str(bench.order("cat").task_id) in line for line in bench.told())
+
+
 @pytest.mark.parametrize("seconds", [60.0, None])
 def test_a_failure_whose_cost_cannot_be_read_is_not_taken_for_free(
     open_bench: OpenBench, seconds: float | None

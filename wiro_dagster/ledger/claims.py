@@ -266,9 +266,11 @@ def _free_key(connection: Connection, order: Order) -> str | None:
 def record_cost(
     connection: Connection, account: str, task_id: str, cost: Cost, *, now: float
 ) -> None:
-    """Put what Wiro states of a task's cost on the books. A stated cost is never forgotten.
+    """Put what Wiro states of a task's cost on the books.
 
-    A cost that changes after it was stated is taken over, and the difference is noted.
+    A cost that changes after it was stated is taken over, and the difference is noted. A cost that
+    was charged is never forgotten. But the 0 of a failure says nothing of the success that the task
+    turns out to be: until that states a cost of its own, the ceiling is committed again.
     """
     which = (submissions.c.account == account) & (submissions.c.task_id == task_id)
     row = connection.execute(
@@ -283,6 +285,9 @@ def record_cost(
         changes |= {"cost_usd": cost.usd, "cost_stated_at": now, "recheck_at": None}
         if row.cost_usd is not None and row.cost_usd != cost.usd:
             _note_difference(connection, row.id, row.cost_usd, cost.usd, now)
+    elif cost.has_ended and row.cost_usd == 0:
+        changes |= {"cost_usd": None, "cost_stated_at": None}
+    if "cost_usd" in changes:
         connection.execute(
             sa.update(orders)
             .where(orders.c.id == row.order_id, orders.c.task_id == task_id)

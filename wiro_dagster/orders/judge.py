@@ -39,7 +39,7 @@ class Judgement:
 
 def is_plain_success(task: Task, order: Order) -> bool:
     """Whether a task shows a success that leaves nothing open: exit code, files and cost."""
-    return task.state == "succeeded" and bool(task.outputs) and _is_stated(task, order)
+    return task.state == "succeeded" and bool(task.outputs) and is_stated(task, order)
 
 
 def judge_task(
@@ -67,7 +67,7 @@ def judge_task(
             # Files that were paid for are fetched, whatever the status is called.
             files = [output.model_dump() for output in task.outputs]
             fetched = {**seen, "outputs": files, "due_at": now, "error": None, "attempts": 0}
-            return Judgement("succeed", fetched, _cost_of_success(order, task, now, policy))
+            return Judgement("succeed", fetched, _cost_of_end(order, task, now, policy))
     patience = policy.timing.settle_seconds
     if task.state == "succeeded" or not task.exit_code:
         patience = policy.timing.settle_missing_seconds
@@ -109,14 +109,9 @@ def _still_running(
 def _without_video(
     order: Order, task: Task, seen: dict[str, Any], now: float, policy: OrderPolicy
 ) -> Judgement:
-    if task.state == "succeeded":
-        return Judgement("fail", seen, _cost_of_success(order, task, now, policy))
-    # Failed and cancelled runs are free only if Wiro says so.
-    cost = Cost(task.cost_usd, has_ended=True)
-    if task.cost_usd is None:
-        cost = _read_again(now, policy)
-    files = [output.model_dump() for output in task.outputs]
     is_cancelled = task.state == "cancelled" and order.stop_state != "failed"
+    files = [output.model_dump() for output in task.outputs]
+    cost = _cost_of_end(order, task, now, policy)
     return Judgement("cancel" if is_cancelled else "fail", {**seen, "outputs": files}, cost)
 
 
@@ -128,23 +123,23 @@ def _why_no_video(order: Order, task: Task) -> str:
     return task.failure_reason or f"Wiro gave no reason (exit code {task.exit_code})."
 
 
-def _cost_of_success(order: Order, task: Task, now: float, policy: OrderPolicy) -> Cost:
-    if _is_stated(task, order):
+def _cost_of_end(order: Order, task: Task, now: float, policy: OrderPolicy) -> Cost:
+    """Return the stated cost. Without one the ceiling stays committed, and the task is read again."""
+    if is_stated(task, order):
         return Cost(task.cost_usd, has_ended=True)
-    return _read_again(now, policy)
-
-
-def _read_again(now: float, policy: OrderPolicy) -> Cost:
-    """Return a cost that is not stated: the ceiling stays committed, and the task is read again."""
     return Cost(None, has_ended=True, recheck_at=now + policy.timing.cost_recheck_seconds[0])
 
 
-def _is_stated(task: Task, order: Order) -> bool:
-    """Whether a cost can be believed: a success that has a price is not free."""
-    if task.cost_usd is None:
-        return False
-    is_priced = order.ceiling_usd is None or order.ceiling_usd > 0
-    return task.cost_usd > 0 or not is_priced
+def is_stated(task: Task, order: Order) -> bool:
+    """Whether the cost of a task that has ended can be believed.
+
+    Only a failure or a cancellation is free, unless its model has no price. A task that is shown
+    as cancelled, but with files and without an exit code, was a success: its files are fetched.
+    """
+    if task.cost_usd is None or task.cost_usd > 0:
+        return task.cost_usd is not None
+    has_files = bool(task.outputs) and not task.exit_code
+    return order.ceiling_usd == 0 or (task.state in ("failed", "cancelled") and not has_files)
 
 
 def _queue_seconds(order: Order, task: Task, wiro_now: float) -> float | None:

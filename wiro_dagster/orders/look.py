@@ -8,7 +8,7 @@ from wiro_dagster.api.types import Task
 from wiro_dagster.errors import ApiError, NotFound, RateLimited, RequestRefused
 from wiro_dagster.ledger import Cost, Order, SubmissionRecord
 from wiro_dagster.orders.context import OrderContext
-from wiro_dagster.orders.judge import judge_task, why_stop
+from wiro_dagster.orders.judge import is_stated, judge_task, why_stop
 
 
 def look_at_order(context: OrderContext, order: Order) -> list[str]:
@@ -88,8 +88,8 @@ def recheck_cost(context: OrderContext, record: SubmissionRecord) -> list[str]:
         pause = context.policy.timing.look_maximum_seconds
         context.ledger.postpone_recheck(record.id, recheck_at=context.now() + pause)
         return []
-    if task is not None and _is_stated(task):
-        order = context.ledger.get(record.order_id)
+    order = context.ledger.get(record.order_id)
+    if task is not None and is_stated(task, order):
         context.ledger.note_costs([(order, Cost(task.cost_usd, has_ended=True))])
         return []
     context.ledger.note_recheck(record.id, recheck_at=recheck_at)
@@ -99,17 +99,6 @@ def recheck_cost(context: OrderContext, record: SubmissionRecord) -> list[str]:
         f"Order {record.order_id}: Wiro does not state the cost of task {record.task_id}. Its "
         "ceiling stays committed in the budget."
     ]
-
-
-def _is_stated(task: Task) -> bool:
-    """Whether a cost can be believed: only a task that ended without success may be free.
-
-    One that is shown as cancelled, but with files and without an exit code, was a success: its
-    files were fetched.
-    """
-    has_files = bool(task.outputs) and not task.exit_code
-    may_be_free = task.state in ("failed", "cancelled") and not has_files
-    return task.cost_usd is not None and (task.cost_usd > 0 or may_be_free)
 
 
 def _note_not_found(context: OrderContext, order: Order, error: NotFound) -> list[str]:
