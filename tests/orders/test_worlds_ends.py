@@ -124,12 +124,13 @@ def test_a_cost_that_is_never_stated_is_told(open_bench: OpenBench, world: str) 
     assert any(str(bench.order("cat").task_id) in line for line in bench.told())
 
 
+@pytest.mark.parametrize("exit_code", [(), ("exit_code_never",)], ids=["success", "none"])
 def test_files_under_a_cancelled_task_are_not_free_although_wiro_says_0(
-    open_bench: OpenBench,
+    open_bench: OpenBench, exit_code: tuple[str, ...]
 ) -> None:
-    """No exit code, cost 0 for ever: what was fetched was billed. Its ceiling stays committed."""
+    """Files, cost 0 for ever: what was fetched was billed. Its ceiling stays committed."""
     bench = open_bench()
-    make(bench, "cancelled_with_cost", "exit_code_never", "cost_never")
+    make(bench, "cancelled_with_cost", "cost_never", *exit_code)
     bench.settle()
     bench.run(DAY + 7200, step=3600)
     assert bench.state("cat") == "delivered"

@@ -62,7 +62,7 @@ def judge_task(
     waited = now - (ended_at or now)
     if task.outputs:
         is_paid = task.state == "succeeded" or (task.cost_usd or Decimal(0)) > 0
-        is_open = task.cost_usd is None or not task.exit_code
+        is_open = task.cost_usd is None or _may_be_success(task)
         if is_paid or (is_open and waited >= policy.timing.settle_seconds):
             # Files that were paid for are fetched, whatever the status is called.
             files = [output.model_dump() for output in task.outputs]
@@ -134,12 +134,16 @@ def is_stated(task: Task, order: Order) -> bool:
     """Whether the cost of a task that has ended can be believed.
 
     Only a failure or a cancellation is free, unless its model has no price. A task that is shown
-    as cancelled, but with files and without an exit code, was a success: its files are fetched.
+    as cancelled, but with files and without the exit code of a failure, was a success.
     """
     if task.cost_usd is None or task.cost_usd > 0:
         return task.cost_usd is not None
-    has_files = bool(task.outputs) and not task.exit_code
-    return order.ceiling_usd == 0 or (task.state in ("failed", "cancelled") and not has_files)
+    was_success = bool(task.outputs) and _may_be_success(task)
+    return order.ceiling_usd == 0 or (task.state in ("failed", "cancelled") and not was_success)
+
+
+def _may_be_success(task: Task) -> bool:
+    return task.exit_code in (None, "0")
 
 
 def _queue_seconds(order: Order, task: Task, wiro_now: float) -> float | None:
