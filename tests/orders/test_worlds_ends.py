@@ -184,6 +184,21 @@ def test_a_cost_that_changes_is_taken_over_and_told(open_bench: OpenBench, world
     assert bench.told() or world == "cost_above_price"  # the check on the video tells that one
 
 
+def test_a_cost_that_changes_where_the_list_shows_nothing_is_read_once_more(
+    open_bench: OpenBench,
+) -> None:
+    """A day later, by the task's id: the books follow, and the user is told."""
+    bench = open_bench()
+    make(bench, "listed_never", "cost_changes")
+    bench.settle()
+    assert spent_by_ledger(bench.ledger) == PRICE
+    looks = bench.calls("Task/Detail")
+    bench.run(DAY + 7200, step=3600)
+    assert bench.calls("Task/Detail") == looks + 1
+    assert list_book_errors(bench.ledger, bench.emulator) == {}
+    assert bench.told()
+
+
 @pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)  # it refuses more
 @pytest.mark.parametrize("kind", ["cost", "times"])
 def test_an_absurd_number_harms_no_other_order(

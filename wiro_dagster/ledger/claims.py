@@ -33,7 +33,8 @@ class Cost:
     Args:
         usd: the cost; `None` if it is not stated, and then the ceiling stays committed.
         has_ended: whether the task has ended: what it cost is spent.
-        recheck_at: when to read a cost again that is not stated; `None` = no more.
+        recheck_at: when to read the cost again, if it is not stated, or if Wiro's list has not
+            shown the task by then; `None` = no more.
     """
 
     usd: Decimal | None
@@ -274,7 +275,12 @@ def record_cost(
     """
     which = (submissions.c.account == account) & (submissions.c.task_id == task_id)
     row = connection.execute(
-        sa.select(submissions.c.id, submissions.c.order_id, submissions.c.cost_usd).where(which)
+        sa.select(
+            submissions.c.id,
+            submissions.c.order_id,
+            submissions.c.cost_usd,
+            submissions.c.listed_at,
+        ).where(which)
     ).one_or_none()
     if row is None:
         return
@@ -282,7 +288,9 @@ def record_cost(
     if cost.has_ended:
         changes["has_ended"] = True
     if cost.usd is not None:
-        changes |= {"cost_usd": cost.usd, "cost_stated_at": now, "recheck_at": None}
+        changes |= {"cost_usd": cost.usd, "cost_stated_at": now}
+        if row.listed_at is not None:
+            changes["recheck_at"] = None  # the list shows what changes
         if row.cost_usd is not None and row.cost_usd != cost.usd:
             _note_difference(connection, row.id, row.cost_usd, cost.usd, now)
     elif cost.has_ended and row.cost_usd == 0:

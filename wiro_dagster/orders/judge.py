@@ -124,10 +124,15 @@ def _why_no_video(order: Order, task: Task) -> str:
 
 
 def _cost_of_end(order: Order, task: Task, now: float, policy: OrderPolicy) -> Cost:
-    """Return the stated cost. Without one the ceiling stays committed, and the task is read again."""
+    """Return the stated cost. Without one the ceiling stays committed, and the task is read again.
+
+    A stated cost may change, which Wiro's list shows. A task that the list does not show is read
+    once more at the end.
+    """
+    rechecks = policy.timing.cost_recheck_seconds
     if is_stated(task, order):
-        return Cost(task.cost_usd, has_ended=True)
-    return Cost(None, has_ended=True, recheck_at=now + policy.timing.cost_recheck_seconds[0])
+        return Cost(task.cost_usd, has_ended=True, recheck_at=now + rechecks[-1])
+    return Cost(None, has_ended=True, recheck_at=now + rechecks[0])
 
 
 def is_stated(task: Task, order: Order) -> bool:

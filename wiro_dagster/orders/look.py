@@ -74,10 +74,17 @@ def stop_task(context: OrderContext, task: Task) -> None:
 
 
 def recheck_cost(context: OrderContext, record: SubmissionRecord) -> list[str]:
-    """Read a cost again that was not stated: at delivery, an hour and a day later."""
-    schedule, done = context.policy.timing.cost_recheck_seconds, record.rechecks + 1
+    """Read a cost again that was not stated: at delivery, an hour and a day later.
+
+    A stated cost is read once more if Wiro's list has not shown its task by then.
+    """
+    ledger, schedule = context.ledger, context.policy.timing.cost_recheck_seconds
+    done, is_known = record.rechecks + 1, record.cost_usd is not None
+    if is_known and record.listed_at is not None:
+        ledger.note_recheck(record.id, recheck_at=None)
+        return []
     recheck_at = None
-    if done < len(schedule):
+    if done < len(schedule) and not is_known:
         recheck_at = context.now() + schedule[done] - schedule[done - 1]
     try:
         task = context.client.get_task(str(record.task_id))
@@ -86,14 +93,15 @@ def recheck_cost(context: OrderContext, record: SubmissionRecord) -> list[str]:
     except ApiError as error:
         context.note_read_failure(error)
         pause = context.policy.timing.look_maximum_seconds
-        context.ledger.postpone_recheck(record.id, recheck_at=context.now() + pause)
+        ledger.postpone_recheck(record.id, recheck_at=context.now() + pause)
         return []
-    order = context.ledger.get(record.order_id)
+    ledger.note_recheck(record.id, recheck_at=recheck_at)
+    order = ledger.get(record.order_id)
     if task is not None and is_stated(task, order):
-        context.ledger.note_costs([(order, Cost(task.cost_usd, has_ended=True))])
+        recheck_at = None if is_known else context.now() + schedule[-1]
+        ledger.note_costs([(order, Cost(task.cost_usd, has_ended=True, recheck_at=recheck_at))])
         return []
-    context.ledger.note_recheck(record.id, recheck_at=recheck_at)
-    if recheck_at is not None:
+    if recheck_at is not None or is_known:
         return []
     return [
         f"Order {record.order_id}: Wiro does not state the cost of task {record.task_id}. Its "

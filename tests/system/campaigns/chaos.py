@@ -57,7 +57,7 @@ TIMING = Timing(
     retry_maximum_seconds=4.0,
     sure_gone_seconds=600.0,
     audit_pause_seconds=10.0,
-    cost_recheck_seconds=(1.0, 3.0, 10.0),
+    cost_recheck_seconds=(1.0, 3.0, 62.0),
 )
 # The emulator lists a task five seconds late at the most.
 POLICY = OrderPolicy(resubmit_after_seconds=20.0, run_deadline_seconds=20.0, timing=TIMING)

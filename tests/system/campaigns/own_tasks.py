@@ -27,3 +27,8 @@ def list_own_tasks(emulator: EmulatorControl) -> list[Task]:
 def is_hidden(task: Task) -> bool:
     """Whether the list hides a task for ever."""
     return bool(HIDING.intersection(task["script"].get("worlds", ())))
+
+
+def is_denied(task: Task) -> bool:
+    """Whether Wiro says of a billed failure, for ever, that it was free: nobody can know better."""
+    return str(task["exit_code"]) != "0" and "cost_never" in task["script"].get("worlds", ())
