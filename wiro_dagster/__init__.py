@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from wiro_dagster.defs.collection import VideoCollection as VideoCollection
     from wiro_dagster.defs.cost_asset import build_cost_asset as build_cost_asset
     from wiro_dagster.defs.gallery import build_gallery_asset as build_gallery_asset
-    from wiro_dagster.defs.gallery import build_gallery_sensor as build_gallery_sensor
+    from wiro_dagster.defs.gallery_sensor import build_gallery_sensor as build_gallery_sensor
     from wiro_dagster.defs.io_manager import VideoIOManager as VideoIOManager
     from wiro_dagster.defs.io_manager import build_video_io_manager as build_video_io_manager
     from wiro_dagster.defs.model_result import ModelResult as ModelResult
@@ -82,7 +82,7 @@ _HOMES = {
     "approve_orders": "orders.approval",
     "build_cost_asset": "defs.cost_asset",
     "build_gallery_asset": "defs.gallery",
-    "build_gallery_sensor": "defs.gallery",
+    "build_gallery_sensor": "defs.gallery_sensor",
     "build_missing_videos_schedule": "defs.automation",
     "build_order_checks": "defs.checks",
     "build_project_definitions": "defs.project",

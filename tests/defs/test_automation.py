@@ -23,7 +23,7 @@ FAILING = {"id": "broken", "prompt": "A broken thing [fail]"}
 SLEEPING_CAT = {**CAT, "prompt": "A cat asleep"}
 
 
-def stale_reasons(project: Project, key: dg.AssetKey, partition: str) -> list[str]:
+def stale_reasons(project: Project, key: dg.AssetKey, partition: str | None) -> list[str]:
     """Why Dagster takes a partition for out of date; empty where it is up to date."""
     instance = project.instance
     graph = project.definitions.resolve_asset_graph()

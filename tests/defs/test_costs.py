@@ -112,20 +112,3 @@ def test_every_collection_has_its_costs_as_an_asset(project: Project) -> None:
     spent = [told[key]["wiro/spent_usd"].value for key in keys]
     assert spent == [float(project.emulator.spent_usd()), 0.0]
     assert spent[0] > 0
-
-
-def test_a_collections_costs_follow_its_videos(project: Project) -> None:
-    """`video_costs` is requested when a video has come, and not again before the next one."""
-    project.write_prompts({"id": "cat", "prompt": "A cat on a windowsill"})
-    first = dg.evaluate_automation_conditions(defs=project.load(), instance=project.instance)
-    assert first.get_num_requested(project.collection.cost_key) == 0
-    assert project.order("cat").success
-    project.settle()
-    second = dg.evaluate_automation_conditions(
-        defs=project.load(), instance=project.instance, cursor=first.cursor
-    )
-    assert second.get_num_requested(project.collection.cost_key) == 1
-    third = dg.evaluate_automation_conditions(
-        defs=project.load(), instance=project.instance, cursor=second.cursor
-    )
-    assert third.get_num_requested(project.collection.cost_key) == 0

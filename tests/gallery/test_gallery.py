@@ -255,26 +255,3 @@ def test_another_host_name_is_refused(folder: Path) -> None:
         url = f"{base_url}/a%20b.mp4"
         assert requests.get(url, headers={"Host": "evil.example"}, timeout=10).status_code == 404
         assert requests.head(url, headers={"Host": "localhost:1"}, timeout=10).ok
-
-
-def test_the_page_is_refreshed_when_a_video_has_come(project: Project) -> None:
-    """Though other partitions have no video, and no more often than videos come."""
-    project.write_prompts(CAT, FAILING)
-    gallery = dg.AssetSelection.assets("video_gallery")
-
-    def requested(before: Any = None) -> tuple[int, Any]:
-        result = dg.evaluate_automation_conditions(
-            project.definitions,
-            project.instance,
-            asset_selection=gallery,
-            cursor=None if before is None else before[1].cursor,
-        )
-        return result.total_requested, result
-
-    first = requested()
-    assert first[0] == 0
-    project.order("cat", "broken")
-    project.settle()
-    second = requested(first)
-    assert second[0] == 1
-    assert requested(second)[0] == 0

@@ -16,13 +16,6 @@ from wiro_dagster.defs.report import Reporter
 from wiro_dagster.orders.describe import describe_placement
 
 
-def when_videos_have_come() -> dg.AutomationCondition[Any]:
-    """Return the condition of the assets that follow the videos: gallery and costs."""
-    # Not `eager`, which waits until no partition is missing: a failed order would block it forever.
-    condition = dg.AutomationCondition.any_deps_updated().since_last_handled()
-    return (condition & ~dg.AutomationCondition.in_progress()).with_label("videos have come")
-
-
 def build_missing_videos_schedule(
     collection: VideoCollection,
     *,

@@ -11,11 +11,11 @@ from wiro_dagster.defs.assets import (
     build_video_asset,
     build_video_order_asset,
 )
-from wiro_dagster.defs.automation import when_videos_have_come
 from wiro_dagster.defs.checks import build_order_checks
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.cost_asset import build_cost_asset
-from wiro_dagster.defs.gallery import build_gallery_asset, build_gallery_sensor
+from wiro_dagster.defs.gallery import build_gallery_asset
+from wiro_dagster.defs.gallery_sensor import build_gallery_sensor
 from wiro_dagster.defs.io_manager import build_video_io_manager
 from wiro_dagster.defs.order_sensor import build_video_order_sensor
 from wiro_dagster.defs.prompt_sensor import build_prompt_file_sensor
@@ -69,7 +69,5 @@ def _build_collection_costs(collection: VideoCollection) -> dg.AssetsDefinition:
         ledger=collection.ledger,
         collection=collection.ledger_name,
         deps=[collection.video_key],
-        translate=lambda spec: collection.translate(
-            "video_costs", spec.replace_attributes(automation_condition=when_videos_have_come())
-        ),
+        translate=lambda spec: collection.translate("video_costs", spec),
     )

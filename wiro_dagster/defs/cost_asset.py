@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from wiro_dagster.defs.translator import asset_arguments
+from wiro_dagster.ledger import Ledger
 from wiro_dagster.ledger.costs import COST_GROUPINGS, CostGrouping, CostRow, add_up_costs
 from wiro_dagster.resources.account import LedgerResource
 
@@ -43,8 +44,7 @@ def build_cost_asset(
         deps: upstream assets.
         translate: changes how the asset looks in Dagster.
     """
-    groupings = [name for name in COST_GROUPINGS if name != "collection" or collection is None]
-
+    groupings = _groupings(collection)
     spec = dg.AssetSpec(
         key,
         group_name=group_name,
@@ -62,10 +62,20 @@ def build_cost_asset(
     def costs(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         resource: LedgerResource = getattr(context.resources, ledger)
         with closing(resource.get_ledger()) as books:
-            tables = {name: add_up_costs(books, name, collection=collection) for name in groupings}
-        return dg.MaterializeResult(metadata=_metadata(tables))
+            return dg.MaterializeResult(metadata=cost_metadata(books, collection))
 
     return costs
+
+
+def cost_metadata(books: Ledger, collection: str | None) -> dict[str, Any]:
+    """Return the totals and tables of a ledger, or of one of its collections."""
+    return _metadata(
+        {name: add_up_costs(books, name, collection=collection) for name in _groupings(collection)}
+    )
+
+
+def _groupings(collection: str | None) -> list[CostGrouping]:
+    return [name for name in COST_GROUPINGS if name != "collection" or collection is None]
 
 
 def _metadata(tables: Mapping[CostGrouping, list[CostRow]]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations`: Dagster compares the context's annotation with its class.
 import hashlib
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,23 +10,20 @@ from urllib.request import url2pathname
 
 import dagster as dg
 
-from wiro_dagster.defs.automation import when_videos_have_come
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.desks import open_desk
 from wiro_dagster.defs.translator import asset_arguments
 from wiro_dagster.gallery.cards import LINK_SECONDS, list_cards
 from wiro_dagster.gallery.page import Card, render_page
+from wiro_dagster.orders import OrderDesk
 from wiro_dagster.store import VideoStore
 from wiro_dagster.store.served import has_lasting_links
 
 _CONTENT_TYPE = "text/html; charset=utf-8"
-_REFRESH_SECONDS = 30
-
 
 _SPEC = dg.AssetSpec(
     "video_gallery",
     kinds={"html"},
-    automation_condition=when_videos_have_come(),
     description=(
         "One page with all videos of the collection, their prompts and costs, and what failed. "
         "It is in the video store, beside the videos. It is written again when videos have "
@@ -43,39 +41,49 @@ def build_gallery_asset(collection: VideoCollection) -> dg.AssetsDefinition:
         required_resource_keys=collection.resource_keys,
     )
     def video_gallery(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-        desk = open_desk(collection, context.resources)
-        ledger, store = desk.ledger, desk.context.store
-        cards = list_cards(
-            ledger,
-            collection.ledger_name,
-            store,
-            collection.checks,
-            asset_url=collection.video_url,
-        )
-        key = f"{collection.prefixed('gallery')}.html"
-        content = _render(collection, store, key, cards, ledger.clock()).encode()
-        with store.staging() as staged:
-            staged.write_bytes(content)
-            sha256 = hashlib.sha256(content).hexdigest()
-            uri = store.commit(staged, key, content_type=_CONTENT_TYPE, sha256=sha256)
+        written = write_gallery(collection, open_desk(collection, context.resources))
         return dg.MaterializeResult(
-            metadata=_metadata(store, key, uri, cards) | {"wiro/size_bytes": len(content)},
-            data_version=dg.DataVersion(sha256),
+            metadata=written.metadata, data_version=dg.DataVersion(written.sha256)
         )
 
     return video_gallery
 
 
-def build_gallery_sensor(collection: VideoCollection) -> dg.AutomationConditionSensorDefinition:
-    """Build the sensor that renews gallery and costs when videos have come, twice a minute."""
-    return dg.AutomationConditionSensorDefinition(
-        collection.prefixed("video_gallery_sensor"),
-        target=dg.AssetSelection.assets(collection.gallery_key, collection.cost_key),
-        minimum_interval_seconds=_REFRESH_SECONDS,
-        default_status=collection.default_status,
-        tags={"wiro/collection": collection.ledger_name},
-        description="Renews gallery and costs when videos have come.",
+@dataclass(frozen=True)
+class WrittenPage:
+    """The page as it is in the store now.
+
+    Args:
+        sha256: of its content.
+        metadata: for Dagster.
+    """
+
+    sha256: str
+    metadata: dict[str, Any]
+
+
+def write_gallery(collection: VideoCollection, desk: OrderDesk) -> WrittenPage:
+    """Write the page anew.
+
+    Raises:
+        StoreError: the store cannot be used.
+    """
+    ledger, store = desk.ledger, desk.context.store
+    cards = list_cards(
+        ledger,
+        collection.ledger_name,
+        store,
+        collection.checks,
+        asset_url=collection.video_url,
     )
+    key = f"{collection.prefixed('gallery')}.html"
+    content = _render(collection, store, key, cards, ledger.clock()).encode()
+    with store.staging() as staged:
+        staged.write_bytes(content)
+        sha256 = hashlib.sha256(content).hexdigest()
+        uri = store.commit(staged, key, content_type=_CONTENT_TYPE, sha256=sha256)
+    metadata = _metadata(store, key, uri, cards) | {"wiro/size_bytes": len(content)}
+    return WrittenPage(sha256, metadata)
 
 
 def _render(

@@ -71,6 +71,12 @@ def _prompt_tags(
     }
 
 
+def newest_tags(instance: dg.DagsterInstance, upstream: dg.AssetKey) -> dict[str, str]:
+    """Return the tags that name the newest materialization of an asset, in any partition."""
+    records = instance.fetch_materializations(upstream, limit=1).records
+    return _asset_tags(upstream, records[0] if records else None)
+
+
 def _asset_tags(upstream: dg.AssetKey, record: dg.EventLogRecord | None) -> dict[str, str]:
     event = None if record is None else record.asset_materialization
     tags = {} if event is None else event.tags or {}

@@ -1,0 +1,54 @@
+"""The sensor that renews gallery and costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.defs.test_automation import stale_reasons
+from tests.support.project import Project
+from wiro_dagster.defs import gallery_sensor
+
+CAT = {"id": "cat", "prompt": "A cat on a windowsill"}
+NOTHING = "No videos have come."
+FAILING = {"id": "broken", "prompt": "A broken thing [fail]"}
+
+
+def tick(project: Project, cursor: str | None = None) -> Any:
+    """One tick of the sensor, with what the daemon does of its result."""
+    result = project.tick_sensor(project.collection.prefixed("video_gallery_sensor"), cursor)
+    for event in getattr(result, "asset_events", None) or []:
+        project.instance.report_runless_asset_event(event)
+    return result
+
+
+def test_gallery_and_costs_are_renewed_when_a_video_has_come(project: Project) -> None:
+    """Though other partitions have no video, and no more often than videos come."""
+    project.write_prompts(CAT, FAILING)
+    assert tick(project).skip_message == NOTHING
+    project.order("cat", "broken")
+    project.settle()
+    renewed = tick(project)
+    keys = [project.collection.gallery_key, project.collection.cost_key]
+    assert [event.asset_key for event in renewed.asset_events] == keys
+    gallery, costs = renewed.asset_events
+    assert gallery.metadata["wiro/videos"].value == 1
+    assert gallery.metadata["wiro/failed"].value == 1
+    assert costs.metadata["wiro/spent_usd"].value == float(project.emulator.spent_usd())
+    assert tick(project, renewed.cursor).skip_message == NOTHING
+    assert stale_reasons(project, keys[0], None) == stale_reasons(project, keys[1], None) == []
+
+
+def test_a_large_gallery_is_left_to_a_run(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tick must be short: it shares its thread with the sensors of others."""
+    monkeypatch.setattr(gallery_sensor, "_MOST_VIDEOS", 0)
+    project.write_prompts(CAT)
+    project.order("cat")
+    project.settle()
+    result = tick(project)
+    keys = [project.collection.gallery_key, project.collection.cost_key]
+    assert [request.asset_selection for request in result.run_requests] == [keys]
+    assert tick(project, result.cursor).skip_message == NOTHING

@@ -1,0 +1,83 @@
+"""The sensor that renews gallery and costs when videos have come."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from wiro_dagster.defs.asset_files import find_asset_version
+from wiro_dagster.defs.collection import VideoCollection
+from wiro_dagster.defs.cost_asset import cost_metadata
+from wiro_dagster.defs.desks import find_desk, find_instance
+from wiro_dagster.defs.gallery import write_gallery
+from wiro_dagster.defs.lineage import newest_tags
+from wiro_dagster.defs.metadata import version_tags
+from wiro_dagster.orders import OrderDesk
+
+_REFRESH_SECONDS = 30
+_MOST_VIDEOS = 1_000
+"""More of them are shown by a run: all sensors of an instance share a thread by default."""
+
+
+def build_gallery_sensor(collection: VideoCollection) -> dg.SensorDefinition:
+    """Build the sensor that renews gallery and costs when videos have come, twice a minute.
+
+    It writes both itself: the page takes a tenth of a second, a run for it takes seconds of CPU.
+    """
+    target = dg.AssetSelection.assets(collection.gallery_key, collection.cost_key)
+
+    @dg.sensor(
+        name=collection.prefixed("video_gallery_sensor"),
+        target=target.without_checks(),
+        minimum_interval_seconds=_REFRESH_SECONDS,
+        default_status=collection.default_status,
+        required_resource_keys=collection.resource_keys,
+        tags={"wiro/collection": collection.ledger_name},
+        description="Renews gallery and costs when videos have come.",
+    )
+    def video_gallery_sensor(
+        context: dg.SensorEvaluationContext,
+    ) -> dg.SensorResult | dg.SkipReason:
+        instance = find_instance(context, collection)
+        newest = find_asset_version(instance, _list_inputs(collection))
+        if newest == (context.cursor or _NOTHING):
+            return dg.SkipReason("No videos have come.")
+        if len(instance.get_materialized_partitions(collection.video_key)) > _MOST_VIDEOS:
+            keys = [collection.gallery_key, collection.cost_key]
+            return dg.SensorResult(
+                run_requests=[dg.RunRequest(run_key=newest, asset_selection=keys)], cursor=newest
+            )
+        return dg.SensorResult(
+            asset_events=_renew(instance, collection, find_desk(context, collection), newest),
+            cursor=newest,
+            skip_reason="Gallery and costs are renewed.",
+        )
+
+    return video_gallery_sensor
+
+
+_NOTHING = "- -"
+"""The newest events of two assets that have none."""
+
+
+def _renew(
+    instance: dg.DagsterInstance, collection: VideoCollection, desk: OrderDesk, newest: str
+) -> list[dg.AssetMaterialization]:
+    # Read before the page is written: what comes meanwhile makes the page out of date.
+    videos, orders = (newest_tags(instance, key) for key in _list_inputs(collection))
+    page = write_gallery(collection, desk)
+    return [
+        dg.AssetMaterialization(
+            asset_key=collection.gallery_key,
+            metadata=page.metadata,
+            tags={**version_tags(page.sha256), **videos, **orders},
+        ),
+        dg.AssetMaterialization(
+            asset_key=collection.cost_key,
+            metadata=cost_metadata(desk.ledger, collection.ledger_name),
+            tags={**version_tags(newest), **videos},
+        ),
+    ]
+
+
+def _list_inputs(collection: VideoCollection) -> list[dg.AssetKey]:
+    return [collection.video_key, collection.order_key]
