@@ -174,6 +174,8 @@ def test_a_redactor_knows_names_texts_and_urls() -> None:
     )
     assert shown["tasktoken"] == "[redacted]"
     assert shown["callbackUrl"] == "https://example.org/[redacted]"
+    again = redactor.value({"callbackUrl": "https://example.org/hook/abc?x=1"})
+    assert shown["callbackUrlDigest"] == again["callbackUrlDigest"]
     assert shown["prompt"] == "[redacted] in a text"
     assert shown["deep"] == [{"X-Api-Key": "[redacted]"}]
     assert len(shown["many"]) == 20

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from tests.model.rules import Rules
 from tests.model.tables import Tables
-from tests.model.wish import EMPTY
+from tests.model.wish import EMPTY, Wish
 
 _PLACES = 3
 _WISH_BITS = 20
@@ -36,6 +36,7 @@ class Bounds:
         budget: in prices of one video.
         faults: how many things go wrong at most, beside what is slow.
         states: where the search stops.
+        backups: whether the ledger may be restored from one.
     """
 
     processes: int = 3
@@ -43,6 +44,7 @@ class Bounds:
     budget: int = 3
     faults: int = 3
     states: int = 10_000_000
+    backups: bool = True
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,11 @@ class Search:
         self._is_fenced_by_clocks = rules.clocks_are_measured
         self._over_budget: int | None = None
         self._taken = 0
+
+    @property
+    def wishes(self) -> list[Wish]:
+        """All states of one wish that were reached."""
+        return self._tables.wishes
 
     def run(self) -> Result:
         """Search until a loss is found, all is seen, or there are states enough."""
@@ -201,7 +208,7 @@ class Search:
         if shared & _FAULTS < self._bounds.faults:
             if not shared & _SKEWED:
                 nexts.append((state + 1) | _SKEWED)
-            if not shared & _BACKED_UP:
+            if self._bounds.backups and not shared & _BACKED_UP:
                 backed_up = [tables.backed_up(number) for number in numbers]
                 nexts.append(_pack(backed_up, (shared + 1) | _BACKED_UP))
         if shared & _SKEWED:

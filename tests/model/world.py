@@ -19,10 +19,14 @@ from tests.model.wish import (
     set_task,
     take,
 )
-from wiro_dagster.ledger.transitions import WITHOUT_VIDEO
+from wiro_dagster.ledger.transitions import FOLLOWED, WITHOUT_VIDEO
 
 Kind = Literal["product", "wiro", "fault", "user", "claim", "skewed"]
 """Who brings a step about. A claim passes the gate first; "skewed" needs clocks that differ."""
+
+
+STOPS = "the user stops it: its task is killed"
+"""What the step is called by which the product sends a Kill or a Cancel."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ def decide(wish: Wish) -> Iterator[Step]:
         for index, task in enumerate(wish.tasks[:POSTS]):
             if task.phase and books.booked[index] != "books":
                 yield Step("user", "the user adopts its task", note_task(wish, index))
+    yield from _stop(wish)
     if wish.state == "uncollected":
         again = take(wish, "follow_again") or wish
         yield Step("user", "the user looks for its files again", again)
@@ -76,6 +81,12 @@ def decide(wish: Wish) -> Iterator[Step]:
         lost = take(wish, "fetch_again") or wish
         if wish.backup is None:  # a store and a ledger that both go back are beyond the model
             yield Step("fault", "the store loses the file", lost._replace(stored=False))
+
+
+def _stop(wish: Wish) -> Iterator[Step]:
+    follows = wish.books.follows
+    if wish.state in FOLLOWED and follows != NOBODY and wish.tasks[follows].phase == "runs":
+        yield Step("user", STOPS, set_task(wish, follows, phase="cancelled"))
 
 
 def _approve(wish: Wish) -> Iterator[Step]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sqlite3
@@ -52,9 +53,10 @@ class Redactor:
     def value(self, value: Any) -> Any:
         """Return the value without secrets, and without the tail of very long texts."""
         if isinstance(value, Mapping):
-            return {
+            shown = {
                 self.text(str(name)): self._field(str(name), item) for name, item in value.items()
             }
+            return shown | _digests(value)
         if isinstance(value, (list, tuple)):
             return [self.value(item) for item in value[:20]]
         return self.text(value) if isinstance(value, str) else value
@@ -71,6 +73,15 @@ class Redactor:
         if lowered in _SECRET_URL_NAMES and isinstance(value, str):
             return redact_url(value)
         return self.value(value)
+
+
+def _digests(fields: Mapping[Any, Any]) -> dict[str, str]:
+    """Return what tells callback URLs apart: runs of one marker are seen to be of one."""
+    return {
+        f"{name}Digest": hashlib.sha256(url.encode()).hexdigest()[:16]
+        for name, url in fields.items()
+        if str(name).lower() == "callbackurl" and isinstance(url, str) and url
+    }
 
 
 def redact_url(url: str) -> str:

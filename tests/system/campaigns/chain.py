@@ -23,6 +23,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from tests.model.record import record
 from tests.system.campaigns.chain_project import STAGES, Place, materialize_chain
 from tests.system.campaigns.figures import Figures, compare
 from wiro_dagster.emulator import Emulator
@@ -166,6 +167,7 @@ def run_chains(chains: Chains) -> ChainFigures:
         place.home.mkdir()
         (place.home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
         ledger = Ledger(place.ledger_url)
+        record(ledger)
         with dg.DagsterInstance.from_config(str(place.home)) as instance:
             instance.add_dynamic_partitions("scenes", [*scenes, _LAST])
             runs = Runs(place, chains.at_once)

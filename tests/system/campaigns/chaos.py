@@ -23,6 +23,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from tests.model.record import record
 from tests.support.postgres import chosen_database
 from tests.system.campaigns.figures import Figures, compare
 from tests.system.campaigns.operator import Operator
@@ -144,6 +145,7 @@ def run_chaos(chaos: Chaos) -> ChaosFigures:
         folder = Path(name)
         url = chaos.ledger_url or f"sqlite:///{folder / 'ledger.db'}"
         ledger = Ledger(url)
+        record(ledger)
         # One price an order, and some for lost POSTs: those stay committed for ever.
         budget = PRICE * (chaos.orders + chaos.orders // 5 + 2)
         emulator.set_every_fault_rate(chaos.rate)

@@ -9,6 +9,8 @@ from decimal import Decimal
 from pathlib import Path
 from urllib.error import HTTPError
 
+from tests.model.replay import read_events, replay_all
+from tests.model.requests import read_requests
 from tests.system.campaigns.own_tasks import Task, is_hidden, list_own_tasks
 from tests.system.campaigns.told import (
     charged_beyond_quotes,
@@ -24,6 +26,9 @@ from tests.system.campaigns.workshop import (
 )
 from wiro_dagster.emulator import EmulatorControl
 from wiro_dagster.ledger import Ledger, Order
+
+NOWHERE = "https://wiro-dagster.invalid"
+"""What carries a run's marker if no receiver is set."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ class Figures:
         beyond_usd: what Wiro charged that no quote stated.
         costs_told: tasks whose cost differs from the books, and that the user is told of.
         book_errors: tasks that the books do not hold, or hold at another cost, untold.
+        replayed: changes of orders and requests that were held against the model.
+        forbidden: those that neither the transition table nor the model explains.
     """
 
     prompts: int
@@ -67,6 +74,8 @@ class Figures:
     beyond_usd: Decimal
     costs_told: int
     book_errors: tuple[str, ...]
+    replayed: int
+    forbidden: tuple[str, ...]
 
     @property
     def is_right(self) -> bool:
@@ -76,6 +85,7 @@ class Figures:
             and self.lost == 0
             and (self.spent_usd == self.billed_usd or self.costs_told > 0)
             and not self.book_errors
+            and not self.forbidden
             and self.files_different == 0
             and self.owned + sum(self.ended_otherwise.values()) >= self.prompts
         )
@@ -98,6 +108,8 @@ class Figures:
             ("files compared by sha256", self.files_compared),
             ("files that differ", self.files_different),
             ("errors in the books", "; ".join(self.book_errors[:5]) or "none"),
+            ("steps replayed in the model", self.replayed),
+            ("steps that it forbids", "; ".join(self.forbidden[:5]) or "none"),
         )
         return "\n".join(f"{name:>30}: {value}" for name, value in rows)
 
@@ -107,7 +119,7 @@ def compare(emulator: EmulatorControl, ledger: Ledger, folder: Path, *, prompts:
 
     Args:
         emulator: without faults by now.
-        ledger: of the campaign.
+        ledger: of the campaign, which recorded what it did.
         folder: of the store.
         prompts: how many videos were ordered.
     """
@@ -122,6 +134,7 @@ def compare(emulator: EmulatorControl, ledger: Ledger, folder: Path, *, prompts:
     told, costs_told = list_told(ledger, listed), list_costs_told(ledger, listed)
     waiting = {str(order.task_id) for order in orders if order.due_at and not is_silent(order)}
     errors = list_book_errors(ledger, emulator)
+    events, requests = read_events(ledger), read_requests(emulator)
     return Figures(
         prompts=prompts,
         reordered=len(_list_asked(orders)) - prompts,
@@ -143,6 +156,8 @@ def compare(emulator: EmulatorControl, ledger: Ledger, folder: Path, *, prompts:
             for task_id, error in errors.items()
             if task_id not in costs_told
         ),
+        replayed=len(events) + len(requests),
+        forbidden=tuple(replay_all(events, requests, callback_base_url=NOWHERE)),
     )
 
 

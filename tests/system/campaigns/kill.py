@@ -31,6 +31,7 @@ import dagster as dg
 import requests
 import yaml
 
+from tests.model.record import record
 from tests.support.dagster_dev import ROOT, DagsterDev, free_port
 from tests.support.postgres import chosen_database
 from tests.system.campaigns.figures import Figures, compare, is_silent
@@ -268,6 +269,7 @@ def run_kills(kills: Kills) -> KillFigures:
         (folder / "prompts.yaml").write_text(yaml.safe_dump(content))
         url = kills.ledger_url or f"sqlite:///{folder / 'ledger.db'}"
         ledger = Ledger(url)
+        record(ledger)
         with running_services(folder, emulator, url) as services:
             dev = DagsterDev(f"http://127.0.0.1:{services.web_port}", services.home / "daemon.log")
             dev.wait_for(
@@ -380,12 +382,12 @@ def _count_shown(home: Path) -> Counter[tuple[str, str]]:
     Each run that a buyer asked for shows what it waited for; the sensor's events have no run.
     """
     with dg.DagsterInstance.from_config(str(home)) as instance:
-        records = instance.fetch_materializations(dg.AssetKey("video"), limit=10_000).records
+        found = instance.fetch_materializations(dg.AssetKey("video"), limit=10_000).records
     shown: Counter[tuple[str, str]] = Counter()
-    for record in records:
-        task = (record.asset_materialization or _NOTHING).metadata.get("wiro/task_id")
+    for shown_once in found:
+        task = (shown_once.asset_materialization or _NOTHING).metadata.get("wiro/task_id")
         if task is not None:
-            shown[str(task.value), record.event_log_entry.run_id] += 1
+            shown[str(task.value), shown_once.event_log_entry.run_id] += 1
     return shown
 
 
