@@ -14,17 +14,22 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
+from tests.support.webhook import serve_app
 from tests.system.campaigns.workshop import COLLECTION, Workshop, place, tick
+from wiro_dagster import build_webhook_app
+from wiro_dagster.api.sockets import TaskSockets
 from wiro_dagster.emulator import Emulator
 from wiro_dagster.ledger.schema import orders, submissions
 from wiro_dagster.orders import OrderDesk
+from wiro_dagster.orders.end_hints import EndHints
 
 TICK_SECONDS = 20.0
 INTERVAL_SECONDS = 5.0
@@ -41,11 +46,13 @@ class Watched:
         orders: how many videos.
         calls: by endpoint, after the first order was placed.
         delays: seconds from each task's end to its detection, sorted.
+        cpu_seconds: of this process, from the first order to the last video.
     """
 
     orders: int
     calls: Counter[str]
     delays: list[float]
+    cpu_seconds: float
 
     @property
     def calls_a_video(self) -> float:
@@ -58,28 +65,45 @@ class Watched:
         return (
             f"{self.orders:>6} videos: {self.calls_a_video:.2f} calls a video; ends are seen after "
             f"{middle:.1f} s (p50), {late:.1f} s (p95), {longest:.1f} s (longest); "
-            f"{dict(self.calls)}"
+            f"{self.cpu_seconds / self.orders * 1000:.0f} ms of CPU a video; {dict(self.calls)}"
         )
 
 
 @contextmanager
-def open_desk(emulator: Emulator, folder: Path) -> Iterator[OrderDesk]:
-    """Open a desk with the product's own timings and patience."""
+def open_desk(
+    emulator: Emulator, folder: Path, *, sockets: bool = False, webhook: bool = False
+) -> Iterator[OrderDesk]:
+    """Open a desk with the product's own timings and patience.
+
+    Args:
+        emulator: which it works with.
+        folder: has its ledger and its videos.
+        sockets: listen to tasks between ticks.
+        webhook: receive callbacks, in this process.
+    """
     patience = {"connect_timeout_seconds": 10.0, "read_timeout_seconds": 20.0, "read_attempts": 4}
-    desk = Workshop(
-        emulator,
-        emulator.base_url,
-        emulator.cdn_host,
-        f"sqlite:///{folder / 'ledger.db'}",
-        folder / "videos",
-        client_options=patience,
-    ).open_desk()
-    try:
+    ledger_url = f"sqlite:///{folder / 'ledger.db'}"
+    with ExitStack() as opened:
+        options: dict[str, Any] = {}
+        if webhook:
+            app = build_webhook_app(ledger_url)
+            options["callback_base_url"] = opened.enter_context(serve_app(app))
+        if sockets or webhook:
+            listener = TaskSockets(emulator.websocket_url) if sockets else None
+            options["hints"] = EndHints(listener)
+        desk = Workshop(
+            emulator,
+            emulator.base_url,
+            emulator.cdn_host,
+            ledger_url,
+            folder / "videos",
+            client_options=patience,
+            options=options,
+        ).open_desk()
+        opened.callback(desk.context.client.close)
+        opened.callback(desk.context.ledger.close)
+        opened.callback(desk.close)
         yield desk
-    finally:
-        desk.close()
-        desk.context.ledger.close()
-        desk.context.client.close()
 
 
 def tick_as_sensor(desk: OrderDesk) -> None:
@@ -98,12 +122,14 @@ def tick_as_sensor(desk: OrderDesk) -> None:
         return bool(told)
 
     started = time.monotonic()
+    desk.stay_awake(60.0)
     desk.tick(started + TICK_SECONDS, deliver=deliver)
     time.sleep(max(0.0, started + INTERVAL_SECONDS - time.monotonic()))
 
 
 def watch_batch(emulator: Emulator, desk: OrderDesk, count: int, name: str) -> Watched:
     """Order a batch and follow it until every end has been seen."""
+    started = time.process_time()
     after = max((line["number"] for line in emulator.journal()), default=0)
     for number in range(count):
         place(desk, f"{name} {number}")
@@ -119,7 +145,7 @@ def watch_batch(emulator: Emulator, desk: OrderDesk, count: int, name: str) -> W
     delays = sorted((order.ended_at or 0.0) - ends[str(order.task_id)] for order in batch)
     while any(order.due_at is not None for order in ledger.list_orders()):
         tick_as_sensor(desk)  # the next batch begins when this one is owned
-    return Watched(count, calls, delays)
+    return Watched(count, calls, delays, time.process_time() - started)
 
 
 def fill(desk: OrderDesk, count: int) -> None:
@@ -176,13 +202,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--orders", type=int, nargs="*", default=[100, 1_000, 1_000])
     parser.add_argument("--in-flight", type=int, nargs="*", default=IN_FLIGHT)
+    parser.add_argument("--sockets", action="store_true", help="listen to tasks between ticks")
+    parser.add_argument("--webhook", action="store_true", help="receive callbacks")
+    parser.add_argument("--task-seconds", type=float, default=60.0)
     options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
         Emulator.start(
-            task_seconds=60.0, tiny_videos=True, balance_usd=Decimal(1_000_000)
+            task_seconds=options.task_seconds, tiny_videos=True, balance_usd=Decimal(1_000_000)
         ) as emulator,
-        open_desk(emulator, Path(folder)) as desk,
+        open_desk(emulator, Path(folder), sockets=options.sockets, webhook=options.webhook) as desk,
     ):
         for number, count in enumerate(options.orders):
             print(watch_batch(emulator, desk, count, f"batch {number}"), flush=True)

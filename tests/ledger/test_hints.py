@@ -7,6 +7,7 @@ import pytest
 from tests.conftest import Clock
 from tests.support.ledger_orders import lost, request, running, stored, submitting
 from wiro_dagster.ledger import Ledger, Order
+from wiro_dagster.ledger.hints import HINTED
 
 
 def put_off(ledger: Ledger, order: Order) -> None:
@@ -18,7 +19,7 @@ def test_a_hint_makes_only_a_running_task_due(ledger: Ledger, clock: Clock) -> N
     order = running(ledger)
     put_off(ledger, order)
     assert ledger.make_due([order.id]) == {order.id}
-    assert ledger.get(order.id).due_at == clock()
+    assert ledger.get(order.id).due_at == HINTED
     done = stored(ledger, "dog")
     ledger.mark_reported([done.id])
     assert ledger.make_due([done.id, order.id]) == set()
@@ -31,7 +32,7 @@ def test_a_callback_is_for_the_order_of_its_marker(ledger: Ledger, clock: Clock)
     put_off(ledger, called)
     put_off(ledger, other)
     assert ledger.hear_callbacks([str(called.marker), "wd1-of-no-order"]) == set()
-    assert ledger.get(called.id).due_at == clock()
+    assert ledger.get(called.id).due_at == HINTED
     assert ledger.get(other.id).due_at == clock() + 99
 
 
@@ -51,7 +52,7 @@ def test_a_callback_during_a_look_is_brought_again(ledger: Ledger, clock: Clock)
     assert ledger.hear_callbacks([marker]) == {marker}
     put_off(ledger, order)
     assert ledger.hear_callbacks([marker]) == set()
-    assert ledger.get(order.id).due_at == clock()
+    assert ledger.get(order.id).due_at == HINTED
 
 
 @pytest.mark.parametrize("end", [stored, "dropped"])

@@ -196,7 +196,7 @@ def _follow_connection(
             open_timeout=max(0.1, min(_OPEN_SECONDS, deadline - clock())),
             close_timeout=1.0,
             max_size=_LARGEST_FRAME_BYTES,
-            logger=_build_silent_logger(),
+            logger=build_silent_logger(),
         ) as socket:
             socket.send(json.dumps({"type": "task_info", "tasktoken": task_token}))
             while (remaining_seconds := deadline - clock()) > 0:
@@ -208,7 +208,7 @@ def _follow_connection(
         return
 
 
-def _build_silent_logger() -> logging.Logger:
+def build_silent_logger() -> logging.Logger:
     """Return a logger that drops everything: websockets logs whole frames, the token included."""
     logger = logging.Logger("wiro_dagster.progress", level=logging.CRITICAL)  # noqa: LOG001, kept out of the tree of loggers
     logger.addHandler(logging.NullHandler())

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import dagster as dg
 
 from wiro_dagster.api.client import WiroClient
+from wiro_dagster.api.sockets import TaskSockets
 from wiro_dagster.catalogue import Catalogue
 from wiro_dagster.defs.asset_files import resolve_asset_files
 from wiro_dagster.defs.collection import VideoCollection
@@ -23,6 +24,7 @@ from wiro_dagster.defs.prompt_sources import LoadAsset
 from wiro_dagster.defs.timing import WaitTiming
 from wiro_dagster.ledger import Ledger
 from wiro_dagster.orders import OrderContext, OrderDesk, OrderPolicy
+from wiro_dagster.orders.end_hints import EndHints
 from wiro_dagster.orders.models import Models
 from wiro_dagster.prompts import PromptFile, list_changes
 from wiro_dagster.resources.account import LedgerResource, WiroResource
@@ -86,6 +88,14 @@ class Opener:
             max_age_seconds=self.policy.model_max_age_seconds,
         )
 
+    def open_hints(self) -> EndHints | None:
+        """Return what hears of ends between two ticks; None if nothing could be heard."""
+        settings = hashlib.sha256(self.wiro.model_dump_json().encode()).hexdigest()
+        sockets = self.cache.get((TaskSockets, settings), self.wiro.open_sockets)
+        if sockets is None and self.wiro.callback_base_url is None:
+            return None
+        return EndHints(sockets)
+
     def open_desk(self, collection: str) -> OrderDesk:
         """Return the desk that works for one collection.
 
@@ -114,6 +124,7 @@ class Opener:
                     threads=self.wiro.concurrent_requests,
                     needs_approval=self.needs_approval,
                     priority=self.priority,
+                    hints=self.open_hints(),
                 ),
                 monotonic=self.timing.monotonic,
             )

@@ -43,6 +43,9 @@ _TICK_MAXIMUM_SECONDS = 20.0
 _PROGRESS_PER_TICK = 10
 """An event costs the daemon up to 40 ms, and thousands of tasks may be under way."""
 
+_AWAKE_SECONDS = 120.0
+"""How long hints of ends are followed without a further tick: the sensor may have been stopped."""
+
 _PROGRESS_PAUSE_SECONDS = 60.0
 _HELD_PAUSE_SECONDS = 300.0
 """How often a changed number of held orders leads to an evaluation of `within_budget`."""
@@ -92,7 +95,9 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
             delivered.extend(some)
             return bool(some)
 
-        report = desk.tick(deadline, deliver=deliver, collects=collection.collect == "sensor")
+        collects = collection.collect == "sensor"
+        desk.stay_awake(_AWAKE_SECONDS, collects=collects)
+        report = desk.tick(deadline, deliver=deliver, collects=collects)
         report.notices += rebuild_if_behind(context, reporter) + report_orphans(reporter)
         for notice in report.notices:
             context.log.warning(notice)

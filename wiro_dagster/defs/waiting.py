@@ -49,6 +49,7 @@ class VideoWait:
         self._feed = getattr(context.resources, reporter.collection.wiro).open_progress()
         self._delivered: list[Order] = []
         self._alive_at = 0.0
+        self._has_ended = False
         self.failures: dict[str, str] = {}
 
     def deliver_result(self) -> Iterator[dg.MaterializeResult[Any]]:
@@ -102,7 +103,8 @@ class VideoWait:
         try:
             while self._pending:
                 self._show_alive()
-                report = self._desk.tick(self._timing.monotonic() + self._timing.tick_seconds)
+                deadline_of_tick = self._timing.monotonic() + self._timing.tick_seconds
+                report = self._desk.tick(deadline_of_tick, hurry=self._has_ended)
                 for notice in report.notices:
                     self._context.log.warning(notice)
                 for event in self._reporter.build_takes(report.takes):
@@ -199,8 +201,6 @@ class VideoWait:
             # The newest frame may be one without a percentage.
             status = event.status
             percent = percent if event.percentage is None else event.percentage
-            if event.is_last:
-                self._ledger.make_due([order.id])  # a hint: the poll is authoritative
         steps = None if percent is None else percent // 10 * 10
         return replace(order, task_status=status, progress_percent=steps)
 
@@ -213,8 +213,16 @@ class VideoWait:
         """Sleep until the next tick, or until the socket reports the end of a task."""
         if self._feed is None:
             self._timing.sleep(self._timing.pause_seconds)
-        else:
-            self._feed.wait(self._timing.pause_seconds)
+            return
+        self._has_ended = self._feed.wait(self._timing.pause_seconds)
+        if self._has_ended:
+            followed = self._ledger.list_orders(ids=self._pending)
+            ended = [order.id for order in followed if self._is_last(order)]
+            self._ledger.make_due(ended)  # a hint: the poll is authoritative
+
+    def _is_last(self, order: Order) -> bool:
+        event = None if self._feed is None else self._feed.find_latest(str(order.task_id))
+        return event is not None and event.is_last
 
     def _give_up(self) -> None:
         seconds = self._collection.wait_deadline_seconds

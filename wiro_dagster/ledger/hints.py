@@ -12,6 +12,9 @@ import sqlalchemy as sa
 from wiro_dagster.ledger.database import Database
 from wiro_dagster.ledger.schema import orders, submissions
 
+HINTED = 0.0
+"""When a look is due that something hinted at. No look has this time of itself."""
+
 _UNANSWERED = ("submitting", "unknown")
 """A task may exist, and nothing says yet which one it is."""
 
@@ -20,14 +23,14 @@ class Hints(Database):
     """Makes looks at running tasks due."""
 
     def make_due(self, order_ids: Collection[int]) -> set[int]:
-        """Make the next looks at these orders' tasks due now. Return those that were not due yet.
+        """Make the next looks at these orders' tasks due at once. Return those that were not due.
 
         Only running orders change: the due time of any other may be a lease.
         """
-        now = self.clock()
         waiting = (
-            sa.select(orders.c.id)
-            .where(orders.c.id.in_(order_ids), orders.c.state == "running", orders.c.due_at > now)
+            sa.select(orders.c.id, orders.c.due_at)
+            .where(orders.c.id.in_(order_ids), orders.c.state == "running")
+            .where(orders.c.due_at > HINTED)
             .order_by(orders.c.id)
         )
         with self.reading() as connection:  # a doubled hint costs no write
@@ -35,9 +38,10 @@ class Hints(Database):
                 return set()
         with self.writing() as connection:
             # Rows that another process is changing are left to it: no deadlock is possible.
-            found = connection.execute(waiting.with_for_update(skip_locked=True)).scalars().all()
-            connection.execute(sa.update(orders).where(orders.c.id.in_(found)).values(due_at=now))
-        return set(found)
+            found = connection.execute(waiting.with_for_update(skip_locked=True)).all()
+            ids = [row.id for row in found]
+            connection.execute(sa.update(orders).where(orders.c.id.in_(ids)).values(due_at=HINTED))
+        return {row.id for row in found if row.due_at > self.clock()}
 
     def hear_callbacks(self, markers: Collection[str]) -> set[str]:
         """Make the looks due at the tasks whose callbacks came.

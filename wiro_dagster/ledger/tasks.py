@@ -76,6 +76,22 @@ class Tasks(Database):
                 connection.execute(query.limit(1)).first() is not None for query in (*tasks, cost)
             )
 
+    def find_next_look(self, account: str) -> float | None:
+        """Return when the next task of the account is due to be read; `None` if none is followed.
+
+        A time in the past says that one is due, and `HINTED` that something hinted at its end.
+        """
+        with self.reading() as connection:
+            found = [
+                connection.execute(
+                    sa.select(sa.func.min(orders.c.due_at)).where(
+                        orders.c.account == account, orders.c.state == state
+                    )
+                ).scalar()
+                for state in FOLLOWED
+            ]
+        return min((due_at for due_at in found if due_at is not None), default=None)
+
     def list_followed(self, account: str, *, limit: int) -> list[Order]:
         """Return orders whose task is followed and due, the longest due first."""
         found: list[Order] = []

@@ -15,6 +15,7 @@ from wiro_dagster.errors import ApiError, AuthenticationRefused, RateLimited
 from wiro_dagster.ledger import Gate, Ledger, Order, ProblemKind
 from wiro_dagster.ledger.budget import BudgetLimits
 from wiro_dagster.ledger.uploads import LedgerUploads
+from wiro_dagster.orders.end_hints import EndHints
 from wiro_dagster.orders.pace import Pace
 from wiro_dagster.orders.policy import OrderPolicy
 from wiro_dagster.orders.uploads import Uploads
@@ -67,6 +68,7 @@ class OrderContext:
         fit_inputs: gives inputs to another model, for second tries; `None` = there is no other.
         needs_approval: whether orders wait until they are approved.
         priority: of orders whose prompt states none.
+        hints: hear of ends between two ticks; `None` = the next tick looks.
         random: source of jitter.
         sleep: pauses for so many seconds.
     """
@@ -86,6 +88,7 @@ class OrderContext:
     fit_inputs: InputFitter | None = None
     needs_approval: bool = False
     priority: int = 0
+    hints: EndHints | None = None
     random: random.Random = field(default_factory=random.Random)
     sleep: Callable[[float], None] = time.sleep
 
@@ -121,6 +124,11 @@ class OrderContext:
         if self.gate.find_unmarked_reason() is not None:
             return None
         return f"{self.callback_base_url or _NOWHERE}".rstrip("/") + f"/{order.marker}"
+
+    def listen(self, task_id: str, token: str) -> None:
+        """Listen for the end of a running task, if that is set."""
+        if self.hints is not None:
+            self.hints.listen(task_id, token)
 
     def slow_down(self, error: RateLimited) -> float:
         """Make every process that uses the account hold back, and return until when."""

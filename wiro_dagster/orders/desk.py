@@ -22,6 +22,7 @@ from wiro_dagster.orders.batch import UNCOLLECTED, collect_batch
 from wiro_dagster.orders.collect import collect_order, is_in_store
 from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.evidence import EventLog, rebuild, restore_owned
+from wiro_dagster.orders.follower import Follower
 from wiro_dagster.orders.lease import LeaseKeeper
 from wiro_dagster.orders.permission import learn_account, use_known_account
 from wiro_dagster.orders.purchases import Purchases
@@ -49,6 +50,9 @@ _HOLD_SECONDS = 30.0
 
 _REBUILD_SECONDS = 300.0
 """How often a ledger that is behind its witnesses tries to catch up without the user."""
+
+_FOLLOW_SECONDS = 10.0
+"""How long one look between two ticks may take."""
 
 _KEY_HASH = re.compile(r"[0-9a-f]{16}")
 
@@ -84,6 +88,17 @@ class OrderDesk:
         self._held_at: float | None = None
         self._rebuilt_at: float | None = None
         self._collections = [context.collection]
+        self._collects = True
+        self._ticking: set[int] = set()
+        # Something hinted that there is news: look now.
+        self._is_hinted = threading.Event()
+        self._follower = Follower(
+            context.hints,
+            lambda: self.context,
+            self._look_between_ticks,
+            self._is_hinted,
+            monotonic,
+        )
         known = use_known_account(context)
         if known is not None:
             self._use(known)
@@ -94,8 +109,19 @@ class OrderDesk:
         if self._watch is not None:
             self._watch.release()
 
+    def stay_awake(self, seconds: float, *, collects: bool = True) -> None:
+        """Follow hints that tasks have ended for so long, also while no tick is at work.
+
+        Args:
+            seconds: from now.
+            collects: fetch the files of finished tasks; False leaves them to `collect`.
+        """
+        self._collects = collects
+        self._follower.stay_awake(seconds)
+
     def close(self) -> None:
         """Let requests that are under way end, and start no more."""
+        self._follower.close()
         for pool in self._pools:
             pool.close()
         self._leases.close()
@@ -204,6 +230,24 @@ class OrderDesk:
             deliver: reports some of the videos that are stored, and returns whether there were any.
             collects: fetch the files of finished tasks; False leaves them to `collect`.
         """
+        if hurry:
+            self._is_hinted.set()
+        thread = threading.get_ident()
+        self._ticking.add(thread)
+        try:
+            return self._tick(deadline, only=only, deliver=deliver, collects=collects)
+        finally:
+            self._ticking.discard(thread)
+            self._follower.nudge()  # there may be tasks to follow now
+
+    def _tick(
+        self,
+        deadline: float,
+        *,
+        only: Collection[int] | None,
+        deliver: Callable[[], bool] | None,
+        collects: bool,
+    ) -> TickReport:
         report = TickReport()
         self._take_up_settings()
         collections = self._hold_collection()
@@ -218,7 +262,7 @@ class OrderDesk:
         self._recover(collections, deadline)
         self._purchases.renew_quotes(report, deadline, only=only)
         sources = collections if collects else ()
-        self._work(sources, report, deadline, hurry=hurry, deliver=deliver)
+        self._work(sources, report, deadline, deliver=deliver)
         report.notices += decide_tries(self.context)
         report.takes = self.context.ledger.set_aside_superseded(self.context.collection)
         for pool in self._pools:
@@ -355,19 +399,18 @@ class OrderDesk:
         report: TickReport,
         deadline: float,
         *,
-        hurry: bool,
         deliver: Callable[[], bool] | None,
+        buys: bool = True,
     ) -> None:
         """Submit, sweep, download and deliver side by side until nothing is left to do now."""
         ended_at = delivered_at = self._monotonic()
         while self._has_time(deadline):
             # Each of these starts what it can, and returns whether it may start more.
             may_go_on = [
-                self._submit(report),
-                self._sweep(report, deadline, hurry=hurry),
+                buys and self._submit(report),
+                self._sweep(report, deadline),
                 self._download(collections, report),
             ]
-            hurry = False
             under_way = {step for pool in self._pools for step in pool.list_unfinished()}
             now = self._monotonic()
             if not under_way and not any(may_go_on):
@@ -393,12 +436,20 @@ class OrderDesk:
             return False
         return self._purchases.start(report)
 
-    def _sweep(self, report: TickReport, deadline: float, *, hurry: bool) -> bool:
+    def _look_between_ticks(self) -> None:
+        """Look at what is due, and fetch what it made; a tick that is at work does so itself."""
+        if not self._ticking:
+            deadline = self._monotonic() + _FOLLOW_SECONDS
+            sources = self._collections if self._collects else ()
+            self._work(sources, TickReport(), deadline, deliver=None, buys=False)
+
+    def _sweep(self, report: TickReport, deadline: float) -> bool:
         if self._watch is None:
             self._watch = Watch(self.context)
         watch = self._watch
-        if not self._sweeps.free or not watch.is_due(hurry=hurry):
+        if not self._sweeps.free or not watch.is_due(hurry=self._is_hinted.is_set()):
             return False
+        self._is_hinted.clear()
 
         def sweep() -> list[str]:
             swept = watch.sweep(partial(self._run_all, deadline=deadline))

@@ -122,7 +122,9 @@ def submit_order(
                 if isinstance(error, _NOTHING_BOUGHT):  # as good to know as a task's id
                     answers.keep(Answer(order.id, str(order.marker), None))
                 raise
-        return _note_task(context, answers, order, submission.task_id)
+        notice = _note_task(context, answers, order, submission.task_id)
+        context.listen(submission.task_id, submission.task_token)
+        return notice
 
 
 def note_kept_answers(context: OrderContext, answers: AnswerSpool) -> list[str]:

@@ -43,6 +43,9 @@ _AUDIT_PART_SECONDS = 60.0
 """How soon the next pages follow: the whole last day is read, however many tasks it had."""
 
 _LONGEST_PAUSE_SECONDS = 60.0
+_HINT_PAUSE_SECONDS = 1.0
+"""The list is read at most this often, however many ends are hinted at."""
+
 _WATCH_SECONDS = 20.0
 """How soon another process takes the watch over from one that stopped ticking."""
 
@@ -85,6 +88,7 @@ class Watch:
         self._context = context
         self._name = uuid.uuid4().hex
         self._next_sweep_at = 0.0
+        self._swept_at = 0.0
         self._allowance = Allowance(_PAGES_A_MINUTE, context.now())
         self._full_sweep_at = 0.0
         self._audited_at = context.now()
@@ -98,12 +102,14 @@ class Watch:
         """Whether a sweep has anything to look at, and the last one is long enough ago.
 
         Args:
-            hurry: do not pause, because something hinted that there is news.
+            hurry: pause only for a moment, because something hinted that there is news.
         """
         context, now = self._context, self._context.now()
         # After a longer pause than there can be, the clock was set back: that stops no watch.
-        is_pausing = 0 < self._next_sweep_at - now <= _LONGEST_PAUSE_SECONDS
-        if is_pausing and not hurry:
+        pause, longest = self._next_sweep_at - now, _LONGEST_PAUSE_SECONDS
+        if hurry and pause <= context.policy.timing.sweep_pause_seconds:
+            pause = self._swept_at + _HINT_PAUSE_SECONDS - now
+        if 0 < pause <= longest:
             return False
         if not self._is_audit_due(now) and not context.ledger.is_watch_due(context.account):
             return False
@@ -118,6 +124,7 @@ class Watch:
         context, ledger, now = self._context, self._context.ledger, self._context.now()
         timing = context.policy.timing
         self._next_sweep_at = now + timing.sweep_pause_seconds
+        self._swept_at = now
         if not ledger.hold_watch(
             context.account, self._name, seconds=min(timing.lease_seconds, _WATCH_SECONDS)
         ):
@@ -219,6 +226,8 @@ class Watch:
         for task_id, order in found.items():
             sweep.seen.add(task_id)
             if order.state in FOLLOWED:
+                if not by_id[task_id].is_ended:
+                    context.listen(task_id, by_id[task_id].token)
                 try:
                     move = self._judge_listed(sweep, order, by_id[task_id], now)
                 except Exception:  # one odd task must not stop the others

@@ -19,6 +19,7 @@ from wiro_dagster.api.client import DEFAULT_BASE_URL, DEFAULT_CDN_HOSTS, WiroCli
 from wiro_dagster.api.hosts import LOOPBACK_HOSTS, AllowedHosts, check_service_url
 from wiro_dagster.api.progress import ProgressFeed
 from wiro_dagster.api.runs import RunExtras
+from wiro_dagster.api.sockets import TaskSockets
 from wiro_dagster.catalogue.values import number_text
 from wiro_dagster.errors import ConfigurationError
 from wiro_dagster.ledger import Ledger
@@ -64,6 +65,13 @@ class WiroResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         description=(
             "WebSocket that reports tasks' progress to waiting runs. By default Wiro's own, and "
             "none if base_url is another service."
+        ),
+    )
+    sockets: bool = Field(
+        default=False,
+        description=(
+            "Whether the sensor's process listens to running tasks over the WebSocket, so that "
+            "ends are seen within two seconds. Waiting runs listen to theirs in any case."
         ),
     )
     connect_timeout_seconds: float = Field(
@@ -192,6 +200,15 @@ class WiroResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """
         url = self.find_websocket_url()
         return None if url is None else ProgressFeed(url, allow_http_hosts=self.allow_http_hosts)
+
+    def open_sockets(self) -> TaskSockets | None:
+        """Return what listens for the ends of tasks; None if that is not wanted, or impossible.
+
+        Raises:
+            ConfigurationError: as `find_websocket_url`.
+        """
+        url = self.find_websocket_url() if self.sockets else None
+        return None if url is None else TaskSockets(url, allow_http_hosts=self.allow_http_hosts)
 
     def get_account(self) -> str:
         """Return what the ledger calls this account: its name, or a short hash of its key."""

@@ -1,0 +1,214 @@
+"""Hints of ends, followed between two ticks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.webhook import serve_app
+from tests.system.campaigns.bench import Bench
+from wiro_dagster.api.sockets import TaskSockets
+from wiro_dagster.emulator import Emulator
+from wiro_dagster.errors import LedgerError
+from wiro_dagster.ledger import Ledger
+from wiro_dagster.orders import OrderPolicy
+from wiro_dagster.orders.end_hints import EndHints
+from wiro_dagster.orders.policy import Timing
+from wiro_dagster.webhook import WebhookApp
+
+# Without a hint, nothing is seen within the first five minutes.
+PATIENT = OrderPolicy(timing=Timing(first_look_seconds=300.0, sweep_pause_seconds=3.0))
+TASK_SECONDS = 5.0
+OpenPatient = Callable[..., Bench]
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float = 5.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+@pytest.fixture
+def open_patient(emulator: Emulator, tmp_path: Path) -> Iterator[OpenPatient]:
+    emulator.change_settings(task_seconds=TASK_SECONDS)
+    with ExitStack() as opened:
+
+        def open_one(hints: EndHints | None, **parts: Any) -> Bench:
+            url = parts.pop("ledger_url", f"sqlite:///{tmp_path / 'ledger.db'}")
+            options = {"hints": hints, **parts}
+            bench = Bench(
+                emulator, url, tmp_path / "videos", policy=PATIENT, parts=lambda _: options
+            )
+            return opened.enter_context(closing(bench))
+
+        yield open_one
+
+
+@pytest.fixture
+def sockets(emulator: Emulator) -> Iterator[TaskSockets]:
+    with closing(TaskSockets(emulator.websocket_url)) as made:
+        yield made
+
+
+def test_a_socket_brings_a_video_home_between_ticks(
+    open_patient: OpenPatient, sockets: TaskSockets
+) -> None:
+    """The end is seen and the file is fetched; nothing is bought before the next tick."""
+    bench = open_patient(EndHints(sockets))
+    bench.desk.stay_awake(60)
+    bench.place("cat")
+    bench.tick()
+    assert wait_until(lambda: sockets.count_open() == 1)
+    bench.place("dog")
+    bench.advance(TASK_SECONDS + 1)
+    assert wait_until(lambda: bench.state("cat") == "stored")
+    assert bench.state("dog") == "ordered"
+    assert bench.runs() == 1
+    assert sockets.count_open() == 0
+
+
+def test_a_task_of_an_earlier_process_is_listened_to_as_well(
+    open_patient: OpenPatient, sockets: TaskSockets
+) -> None:
+    """The watch sees its token in the list."""
+    before = open_patient(None)
+    before.place("cat")
+    before.tick()
+    before.desk.release_watch()
+    bench = open_patient(EndHints(sockets))
+    bench.desk.stay_awake(60)
+    assert sockets.count_open() == 0
+    bench.ledger.make_due([bench.order("cat").id])
+    bench.tick()
+    assert wait_until(lambda: sockets.count_open() == 1)
+
+
+def test_a_callback_brings_a_video_home_between_ticks(open_patient: OpenPatient) -> None:
+    """The receiver makes the look due in the ledger, and that is found within a second or so."""
+    first = open_patient(None)
+    ledger = Ledger(first.workshop.ledger_url, clock=first.clock, is_real_time=False)
+    with serve_app(WebhookApp(ledger)) as base_url:
+        bench = open_patient(EndHints(), callback_base_url=base_url)
+        bench.desk.stay_awake(60)
+        bench.place("cat")
+        bench.tick()
+        bench.advance(TASK_SECONDS + 1)
+        assert wait_until(lambda: bench.state("cat") == "stored")
+
+
+def test_without_a_tick_nobody_listens(open_patient: OpenPatient, sockets: TaskSockets) -> None:
+    """A run of `video` has its own sockets, and a sensor may have been stopped."""
+    bench = open_patient(EndHints(sockets))
+    bench.place("cat")
+    bench.tick()
+    time.sleep(0.05)
+    assert sockets.count_open() == 0
+    bench.desk.stay_awake(0.2)
+    bench.place("dog")
+    bench.tick()
+    assert wait_until(lambda: not is_following())
+    assert wait_until(lambda: sockets.count_open() == 0)
+
+
+def test_sockets_that_fail_disturb_nothing(open_patient: OpenPatient, emulator: Emulator) -> None:
+    """The tasks are followed as without them."""
+    emulator.script_task(socket="refused", times=None)
+    with closing(TaskSockets(emulator.websocket_url, pause_seconds=0.01)) as sockets:
+        bench = open_patient(EndHints(sockets))
+        bench.desk.stay_awake(60)
+        bench.place("cat")
+        bench.settle(400)
+    assert bench.state("cat") == "delivered"
+
+
+def test_many_hints_read_the_list_once_a_second(open_patient: OpenPatient) -> None:
+    """However many ends are hinted at; without a hint it is read every three seconds."""
+    bench = open_patient(None)
+    bench.place("cat")
+    bench.tick()
+    reads = []
+    for seconds in (0.0, 0.4, 0.4, 0.4):
+        bench.advance(seconds)
+        bench.ledger.make_due([bench.order("cat").id])
+        bench.desk.tick(time.monotonic() + 5, hurry=True)
+        reads.append(bench.calls("Task/List"))
+    assert reads == [1, 1, 1, 2]
+    bench.advance(2)
+    bench.ledger.make_due([bench.order("cat").id])
+    bench.desk.tick(time.monotonic() + 5)
+    assert bench.calls("Task/List") == 2
+
+
+def test_a_hint_of_a_known_end_costs_no_look(open_patient: OpenPatient) -> None:
+    """Sockets may say it once more, and of tasks that nobody here knows."""
+    hints = EndHints()
+    bench = open_patient(hints)
+    bench.place("cat")
+    bench.settle(400)
+    task_id, looks = str(bench.order("cat").task_id), bench.calls("Task/List")
+    bench.desk.stay_awake(60)
+    for ended in (task_id, "4711"):
+        hints.hear(ended)
+    assert wait_until(lambda: not hints._ended)
+    bench.desk.close()
+    assert bench.calls("Task/List") == looks
+
+
+def is_following() -> bool:
+    return any(thread.name == "wiro-hints" for thread in threading.enumerate())
+
+
+def test_a_follower_ends_when_no_tick_comes(open_patient: OpenPatient) -> None:
+    """And begins again with the next one."""
+    desk = open_patient(EndHints()).desk
+    for _ in range(2):
+        desk.stay_awake(0.1)
+        assert is_following()
+        assert wait_until(lambda: not is_following())
+    desk.stay_awake(60)
+    desk.close()
+    assert not is_following()
+
+
+def test_without_hints_there_is_no_follower(open_patient: OpenPatient) -> None:
+    """Nothing runs beside the ticks."""
+    open_patient(None).desk.stay_awake(60)
+    assert not is_following()
+
+
+class AwayLedger(Ledger):
+    """A ledger whose database is away while the test says so."""
+
+    is_away = False
+    asked = 0
+
+    def find_next_look(self, account: str) -> float | None:
+        self.asked += 1
+        if self.is_away:
+            raise LedgerError("The ledger's database failed.")
+        return super().find_next_look(account)
+
+
+def test_a_ledger_that_is_away_does_not_end_a_follower(
+    open_patient: OpenPatient, sockets: TaskSockets, tmp_path: Path
+) -> None:
+    """The next tick says what is wrong; hints are followed again when it is back."""
+    ledger = AwayLedger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    ledger.is_away = True
+    hints = EndHints(sockets)
+    desk = open_patient(hints, ledger=ledger).desk
+    desk.stay_awake(60)
+    assert wait_until(lambda: ledger.asked == 1)
+    ledger.is_away = False
+    hints.hear("task")
+    assert wait_until(lambda: ledger.asked > 1)
+    assert is_following()

@@ -1,0 +1,130 @@
+"""The thread that follows hints of ends between two ticks.
+
+A tick of a sensor starts every five seconds at best, and ends when there is nothing left to do. Its
+process lives on: there this thread waits for what sockets say, and for looks that a webhook
+receiver made due in the ledger.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+from functools import partial
+
+from wiro_dagster.errors import WiroError
+from wiro_dagster.ledger import FOLLOWED
+from wiro_dagster.ledger.hints import HINTED
+from wiro_dagster.orders.context import OrderContext
+from wiro_dagster.orders.end_hints import EndHints
+
+_AGAIN_SECONDS = 0.5
+"""How soon a hint is followed if the list was read a moment ago."""
+
+_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 30.0
+"""How often is looked if nothing hints at an end: when the next look is due."""
+
+_AFTER_FAILURE_SECONDS = 5.0
+_FORGET_SECONDS = 60.0
+"""How often sockets are closed of tasks whose ends are known: nobody promised to close them."""
+
+
+class Follower:
+    """Follows hints for as long as ticks come. Thread-safe.
+
+    Args:
+        hints: what it waits for; `None` = it does nothing.
+        get_context: returns the context of the desk as it is now.
+        look: looks at what is due.
+        is_hinted: set while a look is due that something hinted at.
+        monotonic: gives seconds.
+    """
+
+    def __init__(
+        self,
+        hints: EndHints | None,
+        get_context: Callable[[], OrderContext],
+        look: Callable[[], None],
+        is_hinted: threading.Event,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._hints = hints
+        self._get_context = get_context
+        self._look = look
+        self._is_hinted = is_hinted
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._awake_until = 0.0
+        self._forgot_at = monotonic()
+        self._thread: threading.Thread | None = None
+
+    def stay_awake(self, seconds: float) -> None:
+        """Follow for so long from now, and then stop: no tick comes any more."""
+        with self._lock:
+            self._awake_until = self._monotonic() + seconds
+            if self._thread is None and self._hints is not None:
+                self._hints.switch_on()
+                run = partial(self._run, self._hints)
+                self._thread = threading.Thread(target=run, name="wiro-hints", daemon=True)
+                self._thread.start()
+
+    def nudge(self) -> None:
+        """Find out anew when the next look is due."""
+        if self._hints is not None:
+            self._hints.nudge()
+
+    def close(self) -> None:
+        """Follow nothing more."""
+        with self._lock:
+            self._awake_until, thread = 0.0, self._thread
+        self.nudge()
+        if thread is not None:
+            thread.join()
+
+    def _run(self, hints: EndHints) -> None:
+        pause = 0.0
+        while (seconds_left := self._count_seconds_left(hints)) > 0:
+            ended = hints.wait(min(pause, seconds_left))
+            try:
+                self._follow(ended)
+                self._forget_ended(hints)
+                pause = self._find_pause()
+            except WiroError:  # the next tick says what is wrong
+                pause = _AFTER_FAILURE_SECONDS
+
+    def _count_seconds_left(self, hints: EndHints) -> float:
+        with self._lock:
+            seconds_left = self._awake_until - self._monotonic()
+            if seconds_left <= 0:
+                self._thread = None
+                hints.switch_off()
+            return seconds_left
+
+    def _follow(self, ended: Collection[str]) -> None:
+        context = self._get_context()
+        if ended:
+            orders = context.ledger.find_orders_of_tasks(context.account, ended)
+            context.ledger.make_due([order.id for order in orders.values()])
+        if context.ledger.find_next_look(context.account) == HINTED:
+            self._is_hinted.set()
+        self._look()
+
+    def _forget_ended(self, hints: EndHints) -> None:
+        now, context = self._monotonic(), self._get_context()
+        followed = hints.list_followed() if now - self._forgot_at >= _FORGET_SECONDS else []
+        if followed:
+            self._forgot_at = now
+            orders = context.ledger.find_orders_of_tasks(context.account, followed)
+            hints.forget([key for key, order in orders.items() if order.state not in FOLLOWED])
+
+    def _find_pause(self) -> float:
+        """Return how long to wait for a hint before the next look."""
+        context = self._get_context()
+        next_look_at = context.ledger.find_next_look(context.account)
+        if next_look_at is None:
+            return _LONGEST_PAUSE_SECONDS
+        if next_look_at == HINTED:
+            return _AGAIN_SECONDS
+        seconds = min(next_look_at - context.now(), _LONGEST_PAUSE_SECONDS)
+        # A webhook receiver may make a look due at any time.
+        return _PAUSE_SECONDS if context.callback_base_url else max(seconds, _PAUSE_SECONDS)
