@@ -20,6 +20,7 @@ NAMES = (
     "WIRO_DAILY_BUDGET_USD",
     "WIRO_LEDGER_URL",
     "WIRO_PROMPT_FILE",
+    "WIRO_SOCKETS",
     "WIRO_VIDEO_BASE_URL",
     "WIRO_VIDEO_STORE",
     "WIRO_WEBSOCKET_URL",
@@ -103,3 +104,13 @@ def test_other_urls_stay_as_they_are(
 ) -> None:
     """Only relative SQLite paths depend on a folder."""
     assert locate_ledger_url(url, tmp_path) == url
+
+
+def test_sockets_are_switched_on_by_a_word(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Off unless it is said; a word that is neither is refused."""
+    assert resources_of(tmp_path)["wiro"].sockets is False
+    environment.setenv("WIRO_SOCKETS", "on")
+    assert resources_of(tmp_path)["wiro"].sockets is True
+    environment.setenv("WIRO_SOCKETS", "maybe")
+    with pytest.raises(ConfigurationError, match='WIRO_SOCKETS is "maybe"'):
+        resources_of(tmp_path)

@@ -19,6 +19,7 @@ from wiro_dagster.resources.ledger_place import default_ledger_url, ledger_base,
 from wiro_dagster.resources.places import build_video_store
 
 _NO_LIMIT = "none"
+_SWITCH = {"on": True, "off": False}
 
 
 def build_project_definitions(folder: str | PathLike[str]) -> dg.Definitions:
@@ -93,6 +94,7 @@ def _build_account() -> WiroResource:
         cdn_hosts=_read_list("WIRO_CDN_HOSTS", "*.wiro.ai"),
         websocket_url=_find("WIRO_WEBSOCKET_URL"),
         callback_base_url=_find("WIRO_CALLBACK_BASE_URL"),
+        sockets=_read_switch("WIRO_SOCKETS"),
     )
 
 
@@ -121,6 +123,13 @@ def _read(name: str, default: str) -> str:
 
 def _read_list(name: str, default: str) -> list[str]:
     return [item.strip() for item in _read(name, default).split(",") if item.strip()]
+
+
+def _read_switch(name: str) -> bool:
+    value = _read(name, "off").lower()
+    if value not in _SWITCH:
+        raise ConfigurationError(f'{name} is "{value}". Write {" or ".join(_SWITCH)}.')
+    return _SWITCH[value]
 
 
 def _find(name: str) -> str | None:

@@ -59,7 +59,7 @@ class Follower:
         self._thread: threading.Thread | None = None
 
     def stay_awake(self, seconds: float) -> None:
-        """Follow for so long from now, and then stop: no tick comes any more."""
+        """Follow for so long from now, and then stop, as no tick comes."""
         with self._lock:
             self._awake_until = self._monotonic() + seconds
             if self._thread is None and self._hints is not None:

@@ -1,0 +1,71 @@
+"""The sensor's process follows tasks between its ticks, if the account says so."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from tests.support.project import Project
+from wiro_dagster import OrderPolicy, WiroResource
+from wiro_dagster.emulator import EMULATOR_API_KEY, EMULATOR_API_SECRET
+from wiro_dagster.orders.policy import Timing
+
+# Without a hint, nothing is seen within the first five minutes.
+PATIENT = OrderPolicy(timing=Timing(first_look_seconds=300.0))
+
+
+class ListeningProject(Project):
+    sockets = True
+
+    @property
+    def resources(self) -> dict[str, Any]:
+        account = WiroResource(
+            api_key=EMULATOR_API_KEY,
+            api_secret=EMULATOR_API_SECRET,
+            base_url=self.emulator.base_url,
+            cdn_hosts=[self.emulator.cdn_host],
+            websocket_url=self.emulator.websocket_url,
+            sockets=self.sockets,
+        )
+        return super().resources | {"wiro": account}
+
+
+@pytest.fixture
+def listening(project: Project) -> ListeningProject:
+    return ListeningProject(
+        project.folder, project.emulator, project.instance, policy=PATIENT, cache=project.cache
+    )
+
+
+def order_one(project: ListeningProject) -> None:
+    project.emulator.script_task(run_seconds=1.0)
+    project.write_prompts({"id": "cat", "prompt": "A cat"})
+    project.order("cat")
+    project.tick()
+
+
+def state(project: ListeningProject) -> str:
+    (order,) = project.ledger.list_orders()
+    return order.state
+
+
+def test_a_video_is_in_the_store_before_the_next_tick(listening: ListeningProject) -> None:
+    """And the next tick delivers it at once."""
+    order_one(listening)
+    deadline = time.monotonic() + 10
+    while state(listening) != "stored" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert state(listening) == "stored"
+    assert listening.videos("cat") == []
+    listening.tick()
+    assert len(listening.videos("cat")) == 1
+
+
+def test_sockets_are_off_by_default(listening: ListeningProject) -> None:
+    """Then the next look comes with a tick."""
+    assert WiroResource(api_key="k").sockets is False
+    listening.sockets = False
+    order_one(listening)
+    assert listening.emulator.journal(kind="socket") == []
