@@ -26,6 +26,7 @@ settings.load_profile("suite")
 _BEGUN_FIRST = (
     "test_dev.py",
     "test_chaos.py",
+    "test_collectors.py",
     "test_fault_points.py",
     "test_kills.py",
 )

@@ -7,6 +7,7 @@ op: a run of an asset covers one contiguous range of partitions, and videos fini
 
 # No `from __future__ import annotations`: Dagster compares the context's annotation with its class.
 import math
+from contextlib import closing
 
 import dagster as dg
 
@@ -100,17 +101,18 @@ def collect_videos(context: dg.OpExecutionContext, reporter: Reporter) -> None:
         reporter: of the collection.
     """
     collection, desk, run_id = reporter.collection, reporter.desk, context.run.run_id
+    delivered = 0
     steps = desk.collect(
         collection.collect_batch,
         run_id=run_id,
         heartbeat_seconds=collection.timing.heartbeat_seconds,
     )
-    delivered = 0
     try:
-        for notices in steps:
-            for notice in notices:
-                context.log.warning(notice)
-            delivered += len(deliver_videos(reporter, run_id=run_id))
+        with closing(steps):
+            for notices in steps:
+                for notice in notices:
+                    context.log.warning(notice)
+                delivered += len(deliver_videos(reporter, run_id=run_id))
     finally:
         desk.ledger.release_waiter(run_id)
     context.log.info(f"Delivered {counted(delivered, 'video')}.")

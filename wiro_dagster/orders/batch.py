@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from functools import partial
 
@@ -25,7 +25,7 @@ def collect_batch(
     limit: int,
     run_id: str,
     heartbeat_seconds: float,
-) -> Iterator[list[str]]:
+) -> Generator[list[str], None, None]:
     """Collect finished orders that no run waits for, until none is due.
 
     The run is noted as their waiter, so that it can report their videos itself. If it dies, its
@@ -42,25 +42,31 @@ def collect_batch(
     Yields:
         Notices, after every order that is done and once more at the end.
     """
-    ledger, ids = steps.context.ledger, list[int]()
-    while True:
-        claimed = _claim(steps, collections, min(limit - len(ids), pool.free))
-        ids += [order.id for order in claimed]
-        until = ledger.clock() + heartbeat_seconds
-        if claimed:
-            ledger.register_waiter([order.id for order in claimed], run_id, until=until)
-        for order in claimed:
-            step = partial(collect_order, steps.context, steps.leases, order)
-            steps.start(pool, [order], partial(notices_of, step))
-        under_way = pool.list_unfinished()
-        pause = heartbeat_seconds / _LOOKS_A_HEARTBEAT
-        wait(under_way, timeout=pause, return_when=FIRST_COMPLETED)
-        for failure in pool.take_failures():
-            raise failure
-        ledger.keep_waiting(ids, run_id, until=ledger.clock() + heartbeat_seconds)
-        yield pool.take_notices()
-        if not under_way:
-            return
+    ledger, taken = steps.context.ledger, list[Order]()
+    try:
+        while True:
+            claimed = _claim(steps, collections, min(limit - len(taken), pool.free))
+            taken += claimed
+            until = ledger.clock() + heartbeat_seconds
+            if claimed:
+                ledger.register_waiter([order.id for order in claimed], run_id, until=until)
+            for order in claimed:
+                step = partial(collect_order, steps.context, steps.leases, order)
+                steps.start(pool, [order], partial(notices_of, step))
+            under_way = pool.list_unfinished()
+            pause = heartbeat_seconds / _LOOKS_A_HEARTBEAT
+            wait(under_way, timeout=pause, return_when=FIRST_COMPLETED)
+            for failure in pool.take_failures():
+                raise failure
+            until = ledger.clock() + heartbeat_seconds
+            ledger.keep_waiting([order.id for order in taken], run_id, until=until)
+            yield pool.take_notices()
+            if not under_way:
+                return
+    finally:
+        # If the run was terminated, others fetch what it was at, once the claims have ended.
+        for order in taken:
+            steps.leases.release(order)
 
 
 def _claim(steps: Steps, collections: Sequence[str], limit: int) -> list[Order]:

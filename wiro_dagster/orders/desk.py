@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Generator, Mapping, Sequence
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from decimal import Decimal
@@ -269,7 +269,9 @@ class OrderDesk:
             report.notices += pool.take_notices()
         return report
 
-    def collect(self, limit: int, *, run_id: str, heartbeat_seconds: float) -> Iterator[list[str]]:
+    def collect(
+        self, limit: int, *, run_id: str, heartbeat_seconds: float
+    ) -> Generator[list[str], None, None]:
         """Fetch the files of finished orders for a run that reports them; see `collect_batch`."""
         return collect_batch(
             self._steps,
