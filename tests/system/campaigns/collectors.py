@@ -26,6 +26,7 @@ from pathlib import Path
 import dagster as dg
 import yaml
 
+from tests.model.record import record
 from tests.support.dagster_dev import ROOT
 from tests.support.postgres import chosen_database
 from tests.system.campaigns.figures import Figures, compare
@@ -104,17 +105,18 @@ def run_collectors(database_url: str, *, videos: int, kills: int) -> CollectorFi
         if kills:
             emulator.script_fault("file_stall", times=kills, seconds=_STALL_SECONDS)
         home = _make_home(folder, database_url)
+        ledger = Ledger(database_url)
+        record(ledger)
         with (
             dg.DagsterInstance.from_config(str(home)) as instance,
             _running_daemon(folder, home, emulator, database_url) as log,
         ):
-            ledger = Ledger(database_url)
             stopped = _run_to_the_end(instance, ledger, videos * len(LOCATIONS), kills, log)
             emulator.clear_faults()
             runs = {
-                record.dagster_run.run_id: record.dagster_run
-                for record in instance.get_run_records()
-                if record.dagster_run.job_name.endswith("collect_videos")
+                found.dagster_run.run_id: found.dagster_run
+                for found in instance.get_run_records()
+                if found.dagster_run.job_name.endswith("collect_videos")
             }
             shown, collected = _list_shown(instance, runs)
         figures = compare(emulator, ledger, folder / "videos", prompts=videos * len(LOCATIONS))
@@ -215,10 +217,9 @@ def _stop(instance: dg.DagsterInstance, run_id: str, *, politely: bool) -> bool:
     """End a run: by Dagster's own termination, or as if its machine were gone."""
     if politely:
         return instance.run_launcher.terminate(run_id)
-    for record in instance.get_records_for_run(run_id).records:
-        found = _PID.search(record.event_log_entry.user_message or "")
-        event = record.event_log_entry.dagster_event
-        found = found or _PID.search((event.message if event else None) or "")
+    for logged in instance.get_records_for_run(run_id).records:
+        event = logged.event_log_entry.dagster_event
+        found = _PID.search((event.message if event else None) or "")
         if found:
             os.kill(int(found[1]), signal.SIGKILL)
             return True
@@ -233,9 +234,9 @@ def _list_shown(
     collected: Counter[str] = Counter()
     for location in LOCATIONS:
         key = dg.AssetKey([location, "video"])
-        for record in instance.fetch_materializations(key, limit=10_000).records:
-            shown[str(record.partition_key)] += 1
-            collected[location] += record.run_id in runs
+        for event in instance.fetch_materializations(key, limit=10_000).records:
+            shown[str(event.partition_key)] += 1
+            collected[location] += event.run_id in runs
     return shown, collected
 
 
