@@ -111,13 +111,17 @@ def test_an_object_that_was_replaced_behind_our_back_is_noticed(
 ) -> None:
     """The MD5 that the service states is not that of the bytes."""
     _keep(store, "a.mp4", b"film")
-    found = dict(store._find_object("a.mp4") or {})
+    files = store._files
 
-    class Lying(CloudStore):
-        def _find_object(self, key: str) -> Any:
-            return {**found, "md5Hash": "AAAA", "content_settings": {"content_md5": b"other"}}
+    class Replaced:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(files, name)
 
-    lying = Lying(store._files, scheme, store.root)
+        def info(self, path: str) -> dict[str, Any]:
+            other = {"md5Hash": "AAAA", "content_settings": {"content_md5": b"other"}}
+            return {**files.info(path), **other}
+
+    lying = CloudStore(Replaced(), scheme, store.root)
     with pytest.raises(MediaError, match="size or MD5 differs"), lying.local_copy("a.mp4"):
         pass
     with pytest.raises(StoreError, match="does not show it as it was sent"):

@@ -65,7 +65,16 @@ def _remove_stale_folders(parent: Path) -> None:
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, 64 hexadecimal digits."""
-    hashed = hashlib.sha256()
+    return digest_of(path, "sha256")
+
+
+def digest_of(path: Path, algorithm: str) -> str:
+    """Return a hash of a file's bytes, in hexadecimal digits.
+
+    It guards against accidents, not against forgery, so MD5 will do where a service offers no
+    other.
+    """
+    hashed = hashlib.new(algorithm, usedforsecurity=False)
     with path.open("rb") as file:
         while chunk := file.read(_READ_BYTES):
             hashed.update(chunk)

@@ -14,18 +14,12 @@ import datetime as dt
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from wiro_dagster.errors import MediaError, StoreError
-from wiro_dagster.store.disk import (
-    COPY_PREFIX,
-    STAGING_PREFIX,
-    STALE_SECONDS,
-    sha256_of,
-    temporary_folder,
-)
+from wiro_dagster.errors import StoreError
+from wiro_dagster.store.disk import STALE_SECONDS
 from wiro_dagster.store.keys import check_key, is_active, served_type
 from wiro_dagster.store.notes import (
     MAX_NOTE_BYTES,
@@ -35,19 +29,19 @@ from wiro_dagster.store.notes import (
     note_name,
     note_path,
 )
+from wiro_dagster.store.objects import LONGEST_VIEW_SECONDS, ObjectStore, StoredObject
 from wiro_dagster.store.s3_errors import is_missing, s3_errors
 
 _log = logging.getLogger(__name__)
 
 _MEBIBYTE = 1024 * 1024
-_LONGEST_VIEW_SECONDS = 7 * 24 * 3600
 
 
-class S3Store:
+class S3Store(ObjectStore):
     """Keeps files as objects of a bucket.
 
-    A file is staged on the local disk, uploaded in parts of which S3 verifies the SHA-256, and
-    looked up again before `commit` returns. Its own SHA-256 goes along as metadata.
+    A file is uploaded in parts of which S3 verifies the SHA-256. Its own SHA-256 goes along as
+    metadata, and is compared.
 
     Args:
         client: a boto3 S3 client, such as `S3Resource(…).get_client()` of dagster-aws makes.
@@ -60,6 +54,8 @@ class S3Store:
         threads: how many parts of one file are under way at once.
         temporary_folder: where files are staged and copied to; the system's when None.
     """
+
+    algorithm = "sha256"
 
     def __init__(
         self,
@@ -74,12 +70,12 @@ class S3Store:
         threads: int = 4,
         temporary_folder: Path | None = None,
     ) -> None:
+        super().__init__(temporary_folder)
         self.bucket = bucket
         self.prefix = prefix.strip("/")
         self._client = client
         self._part_bytes = part_bytes
         self._threads = threads
-        self._temporary_folder = temporary_folder
         self._has_cleared_up = False
         encryption = server_side_encryption or ("aws:kms" if kms_key_id else None)
         options = {
@@ -92,83 +88,24 @@ class S3Store:
     def __repr__(self) -> str:
         return f"S3Store({self._uri(self.prefix)!r})"
 
-    @contextmanager
-    def staging(self) -> Iterator[Path]:
-        """Yield a fresh path on the local disk."""
-        with temporary_folder(self._temporary_folder, STAGING_PREFIX) as folder:
-            yield folder / "staged"
-
-    def commit(self, staged: Path, key: str, *, content_type: str | None, sha256: str) -> str:
-        """Upload a staged file, and make sure that S3 has it as it was."""
-        name = self._name(key)
-        with s3_errors(f"{key} could not be uploaded to", self._uri(self.prefix)):
-            size_bytes = staged.stat().st_size
-        if size_bytes > self._part_bytes and self.prefix and not self._has_cleared_up:
-            self._clear_up()
-        extra = {
-            **self._upload_options,
-            **self._checksum_options(),
-            "Metadata": {"sha256": sha256},
-            **_serving_options(key, content_type),
-        }
-        with s3_errors(f"{key} could not be uploaded to", self._uri(self.prefix)):
-            self._client.upload_file(
-                str(staged), self.bucket, name, ExtraArgs=extra, Config=self._transfer()
-            )
-        kept = self._find_object(key)
-        found = (kept["ContentLength"], kept["Metadata"].get("sha256")) if kept else None
-        if found != (size_bytes, sha256):
-            raise StoreError(
-                f"{self.uri_for(key)} was uploaded, but S3 does not show it as it was sent. It will"
-                " be tried again; if this stays, check what else writes to the bucket."
-            )
-        return self.uri_for(key)
-
-    def find_size(self, key: str) -> int | None:
-        """Return the size in bytes; None if the object does not exist."""
-        kept = self._find_object(key)
-        return None if kept is None else int(kept["ContentLength"])
-
     def uri_for(self, key: str) -> str:
         """Return the object's `s3://` URI."""
         return self._uri(self._name(key))
 
-    @contextmanager
-    def local_copy(self, key: str) -> Iterator[Path]:
-        """Yield a copy on the local disk, compared with the SHA-256 of the upload."""
-        kept = self._find_object(key)
-        if kept is None:
-            raise StoreError(
-                f"{self.uri_for(key)} is gone. Order its prompt again, or restore the object."
-            )
-        with temporary_folder(self._temporary_folder, COPY_PREFIX) as folder:
-            path = folder / Path(key).name
-            with s3_errors(f"{key} could not be downloaded from", self._uri(self.prefix)):
-                self._client.download_file(
-                    self.bucket, self._name(key), str(path), Config=self._transfer()
-                )
-            expected = kept["Metadata"].get("sha256")
-            if expected is not None and sha256_of(path) != expected:
-                raise MediaError(
-                    f"{self.uri_for(key)} is not the file that was uploaded: its SHA-256 differs. "
-                    "Order its prompt again, or restore the object."
-                )
-            yield path
-
     def view_url(self, key: str, *, expires_seconds: int = 3600) -> str | None:
         """Return a signed URL that shows the file to anyone who has it, for seven days at most."""
-        with s3_errors(f"{key} could not be given a URL in", self._uri(self.prefix)):
+        with self._errors(f"{key} could not be given a URL in"):
             url = self._client.generate_presigned_url(
                 "get_object",
                 Params={"Bucket": self.bucket, "Key": self._name(key)},
-                ExpiresIn=min(expires_seconds, _LONGEST_VIEW_SECONDS),
+                ExpiresIn=min(expires_seconds, LONGEST_VIEW_SECONDS),
             )
         return str(url)
 
     def write_note(self, name: str, content: Mapping[str, Any]) -> None:
         """Put the note as one small object."""
         path, encoded = note_path(name), encode_note(name, content)
-        with s3_errors(f"The note {name} could not be written to", self._uri(self.prefix)):
+        with self._errors(f"The note {name} could not be written to"):
             self._client.put_object(
                 Bucket=self.bucket,
                 Key=self._below_prefix(path),
@@ -180,7 +117,7 @@ class S3Store:
     def read_note(self, name: str) -> Mapping[str, Any] | None:
         """Get the note's object."""
         key = self._below_prefix(note_path(name))
-        with s3_errors(f"The note {name} could not be read from", self._uri(self.prefix)):
+        with self._errors(f"The note {name} could not be read from"):
             try:
                 answer = self._client.get_object(Bucket=self.bucket, Key=key)
             except self._client.exceptions.ClientError as error:
@@ -194,7 +131,7 @@ class S3Store:
     def list_notes(self, prefix: str = "") -> Iterator[str]:
         """List the objects under the notes' prefix, a page at a time."""
         folder = self._below_prefix(NOTES_FOLDER) + "/"
-        with s3_errors("Notes could not be listed in", self._uri(self.prefix)):
+        with self._errors("Notes could not be listed in"):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket, Prefix=folder + prefix
             )
@@ -211,7 +148,7 @@ class S3Store:
         """
         newest = time.time() - older_than_seconds
         aborted = 0
-        with s3_errors("unfinished uploads could not be aborted in", self._uri(self.prefix)):
+        with self._errors("unfinished uploads could not be aborted in"):
             pages = self._client.get_paginator("list_multipart_uploads").paginate(
                 Bucket=self.bucket, Prefix=f"{self.prefix}/" if self.prefix else ""
             )
@@ -233,15 +170,37 @@ class S3Store:
         except StoreError as error:
             _log.info("%s", error)
 
-    def _find_object(self, key: str) -> Any:
+    def _errors(self, what: str) -> AbstractContextManager[None]:
+        return s3_errors(what, self._uri(self.prefix))
+
+    def _find_object(self, key: str) -> StoredObject | None:
         name = self._name(key)
-        with s3_errors(f"{key} could not be looked up in", self._uri(self.prefix)):
+        with self._errors(f"{key} could not be looked up in"):
             try:
-                return self._client.head_object(Bucket=self.bucket, Key=name)
+                kept = self._client.head_object(Bucket=self.bucket, Key=name)
             except self._client.exceptions.ClientError as error:
                 if is_missing(error):
                     return None
                 raise
+        return StoredObject(kept["ContentLength"], kept["Metadata"].get("sha256"))
+
+    def _upload(
+        self, staged: Path, key: str, *, content_type: str | None, digests: Mapping[str, str]
+    ) -> None:
+        if staged.stat().st_size > self._part_bytes and self.prefix and not self._has_cleared_up:
+            self._clear_up()
+        extra = {
+            **self._upload_options,
+            **self._checksum_options(),
+            "Metadata": {"sha256": digests["sha256"]},
+            **_serving_options(key, content_type),
+        }
+        self._client.upload_file(
+            str(staged), self.bucket, self._name(key), ExtraArgs=extra, Config=self._transfer()
+        )
+
+    def _download(self, key: str, path: Path) -> None:
+        self._client.download_file(self.bucket, self._name(key), str(path), Config=self._transfer())
 
     def _checksum_options(self) -> dict[str, str]:
         # Services other than Amazon's may refuse checksums they do not know; boto3 has a switch
