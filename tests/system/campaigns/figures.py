@@ -9,8 +9,9 @@ from decimal import Decimal
 from pathlib import Path
 from urllib.error import HTTPError
 
-from tests.model.replay import read_events, replay_all
-from tests.model.requests import read_requests
+from tests.model.record import Event, read_events
+from tests.model.replay import replay_all
+from tests.model.requests import Request, read_requests
 from tests.system.campaigns.own_tasks import Task, is_hidden, list_own_tasks
 from tests.system.campaigns.told import (
     charged_beyond_quotes,
@@ -114,7 +115,14 @@ class Figures:
         return "\n".join(f"{name:>30}: {value}" for name, value in rows)
 
 
-def compare(emulator: EmulatorControl, ledger: Ledger, folder: Path, *, prompts: int) -> Figures:
+def compare(
+    emulator: EmulatorControl,
+    ledger: Ledger,
+    folder: Path,
+    *,
+    prompts: int,
+    replaced: tuple[float, Sequence[Event]] | None = None,
+) -> Figures:
     """Hold our books and files against the emulator's.
 
     Args:
@@ -122,6 +130,7 @@ def compare(emulator: EmulatorControl, ledger: Ledger, folder: Path, *, prompts:
         ledger: of the campaign, which recorded what it did.
         folder: of the store.
         prompts: how many videos were ordered.
+        replaced: when the ledger was put back from a backup, and what it had recorded until then.
     """
     orders = ledger.list_orders()
     listed = list_own_tasks(emulator)
@@ -157,7 +166,24 @@ def compare(emulator: EmulatorControl, ledger: Ledger, folder: Path, *, prompts:
             if task_id not in costs_told
         ),
         replayed=len(events) + len(requests),
-        forbidden=tuple(replay_all(events, requests, callback_base_url=NOWHERE)),
+        forbidden=_find_forbidden(events, requests, replaced),
+    )
+
+
+def _find_forbidden(
+    events: Sequence[Event],
+    requests: Sequence[Request],
+    replaced: tuple[float, Sequence[Event]] | None,
+) -> tuple[str, ...]:
+    """Return what the model forbids; of a ledger that was replaced, in either of its lives."""
+    if replaced is None:
+        return tuple(replay_all(events, requests, callback_base_url=NOWHERE))
+    at, before = replaced
+    early = [request for request in requests if request.at < at]
+    late = [request for request in requests if request.at >= at]
+    return (
+        *replay_all(before, early, callback_base_url=NOWHERE),
+        *replay_all(events, late, callback_base_url=NOWHERE),
     )
 
 
