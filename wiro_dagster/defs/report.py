@@ -17,6 +17,7 @@ import dagster as dg
 
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.desks import find_desk, find_instance, open_desk
+from wiro_dagster.defs.event_files import EventFiles
 from wiro_dagster.defs.event_log import find_order_events
 from wiro_dagster.defs.lineage import (
     find_observed_versions,
@@ -108,8 +109,9 @@ class Reporter:
         cls, context: dg.OpExecutionContext | dg.AssetExecutionContext, collection: VideoCollection
     ) -> Reporter:
         """Make the reporter of a run."""
-        desk = open_desk(collection, context.resources)
-        return cls(collection, desk, context.instance, context.log_event)
+        desk, instance = open_desk(collection, context.resources), context.instance
+        _event_files(collection).keep_open(instance, run_id=context.run_id)
+        return cls(collection, desk, instance, context.log_event)
 
     @classmethod
     def in_sensor(
@@ -117,6 +119,7 @@ class Reporter:
     ) -> Reporter:
         """Make the reporter of a sensor. It writes at once, not with the tick's result."""
         desk, instance = find_desk(context, collection), find_instance(context, collection)
+        _event_files(collection).keep_open(instance)
         return cls(collection, desk, instance, instance.report_runless_asset_event)
 
     def observe_prompts(self, prompts: Iterable[Prompt], *, deadline: float = math.inf) -> int:
@@ -328,6 +331,10 @@ class Reporter:
         """Which ledger the event comes from, and how far it had come: evidence outside it."""
         identity = self.desk.ledger.identity()
         return {"wiro/ledger_id": identity.ledger_id, "wiro/ledger_sequence": identity.sequence}
+
+
+def _event_files(collection: VideoCollection) -> EventFiles:
+    return collection.cache.get("event files", EventFiles)
 
 
 def check_result(evaluation: dg.AssetCheckEvaluation) -> dg.AssetCheckResult:
