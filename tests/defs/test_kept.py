@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from tests.support.project import Project
-from wiro_dagster.defs.desks import find_desk, find_instance
+from wiro_dagster.defs.ticks import find_desk, find_instance, open_resources
 from wiro_dagster.defs.timing import WaitTiming
 
 
@@ -36,6 +36,23 @@ def test_the_instance_is_opened_once(project: Project, home: dg.DagsterInstance)
         assert find_instance(second, project.collection) is kept
     kept.report_runless_asset_event(dg.AssetMaterialization("kept"))
     assert home.fetch_materializations(dg.AssetKey("kept"), limit=1).records
+
+
+def test_the_daemons_tick_takes_the_resources_of_the_code_location(
+    project: Project, home: dg.DagsterInstance
+) -> None:
+    """Sensors declare no resources; they build those of their collection, and no others."""
+    others = {"database": dg.ResourceDefinition(lambda _: pytest.fail("It is not ours."))}
+    defs = dg.Definitions.merge(project.load(), dg.Definitions(resources=others))
+    repository = defs.get_repository_def()
+    with (
+        dg.build_sensor_context(instance_ref=home.get_ref(), repository_def=repository) as context,
+        open_resources(context, project.collection) as resources,
+    ):
+        assert resources.wiro_ledger.daily_budget_usd == project.budget
+        assert find_desk(context, project.collection).ledger is project.ledger
+    sensor = repository.get_sensor_def("video_order_sensor")
+    assert sensor.required_resource_keys == set()
 
 
 def test_the_desk_is_kept_while_the_resources_are_the_same(

@@ -33,9 +33,6 @@ from wiro_dagster.store import VideoStore
 
 T = TypeVar("T")
 
-_KEPT_SECONDS = 120.0
-"""How soon the settings of a sensor's resources are read again."""
-
 
 @dataclass(frozen=True)
 class Opener:
@@ -164,48 +161,6 @@ def opener_of(collection: VideoCollection, resources: Any) -> Opener:
         needs_approval=collection.needs_approval,
         priority=collection.priority,
     )
-
-
-def find_instance(
-    context: dg.SensorEvaluationContext, collection: VideoCollection
-) -> dg.DagsterInstance:
-    """Return the instance of a tick. Opening one costs more than an idle tick, so one is kept."""
-    ref = context.instance_ref
-    if ref is None:
-        return context.instance
-    key = ("instance", hashlib.sha256(repr(ref).encode()).hexdigest())
-    return collection.cache.get(key, lambda: dg.DagsterInstance.from_ref(ref))
-
-
-def find_desk(context: dg.SensorEvaluationContext, collection: VideoCollection) -> OrderDesk:
-    """Return the desk of a tick: that of an earlier one, while the resources are the same.
-
-    Dagster builds resources only for a tick that asks for them. They are asked for once in a while:
-    their settings may come from a place that changes, such as a vault.
-    """
-    resource_defs, now = context.resource_defs or {}, collection.timing.monotonic()
-    names = (collection.wiro, collection.ledger, collection.store)
-    given = [resource_defs.get(name) for name in names]
-    key = ("desk of ticks", collection.ledger_name)
-    kept = collection.cache.find(key, _KeptDesk)
-    if kept is not None and kept.is_good(given, now):
-        return kept.desk
-    desk = open_desk(collection, context.resources)
-    collection.cache.put(key, _KeptDesk(desk, given, now))
-    return desk
-
-
-@dataclass(frozen=True)
-class _KeptDesk:
-    """A desk, and what it was opened from."""
-
-    desk: OrderDesk
-    given: list[Any]
-    opened_at: float
-
-    def is_good(self, given: list[Any], now: float) -> bool:
-        is_same = all(mine is theirs for mine, theirs in zip(self.given, given, strict=True))
-        return is_same and 0 <= now - self.opened_at < _KEPT_SECONDS
 
 
 def open_desk(collection: VideoCollection, resources: Any) -> OrderDesk:

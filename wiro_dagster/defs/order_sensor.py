@@ -29,6 +29,7 @@ from wiro_dagster.defs.order_checks import (
 )
 from wiro_dagster.defs.order_cursor import OrderCursor
 from wiro_dagster.defs.report import AssetEvent, Reporter
+from wiro_dagster.defs.ticks import open_resources
 from wiro_dagster.defs.video_checks import evaluate_video_checks
 from wiro_dagster.errors import InputError
 from wiro_dagster.ledger import WITHOUT_VIDEO, Order, OrderState
@@ -72,7 +73,6 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
         jobs=_build_jobs(collection),
         minimum_interval_seconds=collection.minimum_interval_seconds,
         default_status=collection.default_status,
-        required_resource_keys=collection.resource_keys,
         tags={"wiro/collection": collection.ledger_name},
         description=(
             "Submits orders to Wiro as budget and limits allow, follows their tasks, fetches and "
@@ -258,7 +258,8 @@ def rebuild_if_behind(context: dg.SensorEvaluationContext, reporter: Reporter) -
     if problem is None or problem.kind != "ledger":
         return []
     try:
-        prompts = load_prompts(reporter.collection, context.resources, reporter.instance)
+        with open_resources(context, reporter.collection) as resources:
+            prompts = load_prompts(reporter.collection, resources, reporter.instance)
     except InputError as error:
         return [f"The ledger cannot be rebuilt without its prompts: {error}"]
     notice = reporter.desk.rebuild(prompts.prompts, partial(find_events, reporter))

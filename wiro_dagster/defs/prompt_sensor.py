@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 
@@ -16,12 +15,13 @@ from wiro_dagster.catalogue import LocalFileInput
 from wiro_dagster.catalogue.suggestions import counted
 from wiro_dagster.defs.asset_files import find_asset_version
 from wiro_dagster.defs.collection import VideoCollection
-from wiro_dagster.defs.desks import find_instance, load_prompts
+from wiro_dagster.defs.desks import load_prompts
 from wiro_dagster.defs.missing import Missing, add_up_missing, list_wanted
 from wiro_dagster.defs.order_checks import prompts_check, unreadable_check
 from wiro_dagster.defs.order_sensor import tick_seconds
-from wiro_dagster.defs.prompt_sources import asset_loader
+from wiro_dagster.defs.prompt_sources import FilePrompts, asset_loader
 from wiro_dagster.defs.report import Reporter
+from wiro_dagster.defs.ticks import find_instance, open_resources
 from wiro_dagster.errors import InputError
 from wiro_dagster.prompts import Prompt, PromptFile, list_files
 
@@ -78,7 +78,6 @@ def build_prompt_file_sensor(collection: VideoCollection) -> dg.SensorDefinition
         name=collection.prefixed("prompt_file_sensor"),
         minimum_interval_seconds=collection.minimum_interval_seconds,
         default_status=collection.default_status,
-        required_resource_keys=collection.resource_keys,
         tags={"wiro/collection": collection.ledger_name},
         description=(
             f"Adds a partition for every new prompt of {source.name}, and tells Dagster which have "
@@ -94,9 +93,7 @@ def build_prompt_file_sensor(collection: VideoCollection) -> dg.SensorDefinition
         if now.is_same(before) and time.time() < before.look_again_at:
             return dg.SkipReason(f"{source.name} has not changed.")
         try:
-            prompts = load_prompts(
-                collection, context.resources, context.instance, asset_loader(context)
-            )
+            prompts = _load(context, collection)
         except InputError as error:
             context.log.error(str(error))  # noqa: TRY400, the stack says nothing to a user
             check = unreadable_check(error, collection.order_key)
@@ -183,22 +180,28 @@ def _bring_in(
     return _News(new, failures, left, summary, missing)
 
 
-class _ResourcesWhenUsed:
-    """The resources of a tick, built when the first of them is used. A file needs none."""
-
-    def __init__(self, context: dg.SensorEvaluationContext) -> None:
-        self._context = context
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._context.resources, name)
+def _load(context: dg.SensorEvaluationContext, collection: VideoCollection) -> PromptFile:
+    instance = find_instance(context, collection)
+    with open_resources(context, collection) as resources:
+        return load_prompts(collection, resources, instance, asset_loader(context))
 
 
 def _look(collection: VideoCollection, context: dg.SensorEvaluationContext) -> PromptsSeen:
     instance = find_instance(context, collection)
-    version = collection.source.find_version(_ResourcesWhenUsed(context), instance)
+    version = _find_version(context, collection, instance)
     known, paths = collection.cache.get(_files_key(collection), lambda: ("", frozenset[Path]()))
     files = _digest_files(paths) if known == version else ""
     return PromptsSeen(version, files, find_asset_version(instance, collection.input_keys))
+
+
+def _find_version(
+    context: dg.SensorEvaluationContext, collection: VideoCollection, instance: dg.DagsterInstance
+) -> str:
+    source = collection.source
+    if isinstance(source, FilePrompts):  # a file needs no resources
+        return source.find_version(None, instance)
+    with open_resources(context, collection) as resources:
+        return source.find_version(resources, instance)
 
 
 def _remember(

@@ -16,7 +16,7 @@ from typing import Any
 import dagster as dg
 
 from wiro_dagster.defs.collection import VideoCollection
-from wiro_dagster.defs.desks import find_desk, find_instance, open_desk
+from wiro_dagster.defs.desks import open_desk
 from wiro_dagster.defs.event_files import EventFiles
 from wiro_dagster.defs.event_log import find_order_events
 from wiro_dagster.defs.lineage import (
@@ -35,6 +35,7 @@ from wiro_dagster.defs.metadata import (
     video_metadata,
 )
 from wiro_dagster.defs.prices import find_quote
+from wiro_dagster.defs.ticks import find_desk, find_instance
 from wiro_dagster.errors import InputError, StoreError
 from wiro_dagster.ledger import Order, Placement
 from wiro_dagster.orders import OrderDesk
@@ -43,6 +44,9 @@ from wiro_dagster.orders.showing import find_link, find_preview
 from wiro_dagster.prompts import Prompt
 
 AssetEvent = dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation
+
+_PLACED_AT_ONCE = 50
+"""So many share a transaction, while no other process writes."""
 
 _RECORDED_AT_ONCE = 20
 """A process that dies leaves at most this many orders without an event; the sensor adds them."""
@@ -110,7 +114,7 @@ class Reporter:
     ) -> Reporter:
         """Make the reporter of a run."""
         desk, instance = open_desk(collection, context.resources), context.instance
-        _event_files(collection).keep_open(instance, run_id=context.run_id)
+        _event_files(collection).keep_open(instance, run_id=context.run.run_id)
         return cls(collection, desk, instance, context.log_event)
 
     @classmethod
@@ -168,22 +172,33 @@ class Reporter:
             present: the ids of all prompts; the video of one that was renamed is taken over.
             deadline: by the monotonic clock, when to start no more.
         """
-        placed = Placed()
-        for prompt in prompts:
+        placed, listed = Placed(), list(prompts)
+        for start in range(0, len(listed), _PLACED_AT_ONCE):
+            few = listed[start : start + _PLACED_AT_ONCE]
             if self.collection.timing.monotonic() > deadline:
-                placed.left += 1
+                placed.left += len(few)
                 continue
-            try:
-                placements = self.desk.place_takes(prompt.id, prompt, present=present)
-            except (InputError, StoreError) as error:
-                placed.failures[prompt.id] = str(error)
-                continue
-            if placements[0].outcome == "billed_failure":
-                # Only the user pays for it once more, never a retry or a schedule.
-                placed.failures[prompt.id] = "\n".join(map(describe_placement, placements))
-            else:
-                placed.placements[prompt.id] = placements
+            new = self.desk.place_new(few)
+            for prompt in few:
+                if prompt.id in new:
+                    placed.placements[prompt.id] = [new[prompt.id]]
+                elif self.collection.timing.monotonic() > deadline:
+                    placed.left += 1
+                else:
+                    self._place_takes(prompt, present, placed)
         return placed
+
+    def _place_takes(self, prompt: Prompt, present: Container[str] | None, placed: Placed) -> None:
+        try:
+            placements = self.desk.place_takes(prompt.id, prompt, present=present)
+        except (InputError, StoreError) as error:
+            placed.failures[prompt.id] = str(error)
+            return
+        if placements[0].outcome == "billed_failure":
+            # Only the user pays for it once more, never a retry or a schedule.
+            placed.failures[prompt.id] = "\n".join(map(describe_placement, placements))
+        else:
+            placed.placements[prompt.id] = placements
 
     def place_and_record(
         self,

@@ -84,9 +84,9 @@ class AccountState:
                 return AccountProblem("ledger", behind)
             return find_problem(connection, self._account)
 
-    def end_problem(self, kind: ProblemKind) -> None:
-        """Note that a problem of this kind is over: a call that it would have stopped succeeded."""
-        mine = (accounts.c.account == self._account) & (accounts.c.problem == kind)
+    def end_problem(self, *kinds: ProblemKind) -> None:
+        """Note that a problem of these kinds is over: what it would have stopped succeeded."""
+        mine = (accounts.c.account == self._account) & accounts.c.problem.in_(kinds)
         with self._ledger.reading() as connection:
             if connection.execute(sa.select(accounts.c.account).where(mine)).first() is None:
                 return

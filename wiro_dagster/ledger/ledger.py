@@ -7,7 +7,7 @@ order that another one continues when its lease has ended.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +28,7 @@ from wiro_dagster.ledger.order import (
     live_key,
     order_from_row,
 )
-from wiro_dagster.ledger.placing import insert_order, place_order
+from wiro_dagster.ledger.placing import insert_order, place_order, take_turns
 from wiro_dagster.ledger.records import Records
 from wiro_dagster.ledger.reports import Reports
 from wiro_dagster.ledger.retries import Retries
@@ -86,14 +86,40 @@ class Ledger(
             cancel_superseded: stop tasks that make a superseded video.
             needs_approval: a new order is proposed, and not bought before it is approved.
         """
+        placed = self.place_all(
+            [request], cancel_superseded=cancel_superseded, needs_approval=needs_approval
+        )
+        return placed[0]
+
+    def place_all(
+        self,
+        requests: Sequence[OrderRequest],
+        *,
+        cancel_superseded: bool = False,
+        needs_approval: bool = False,
+    ) -> list[Placement]:
+        """Take several requests in one transaction; see `place`.
+
+        Args:
+            requests: for partitions without orders, or a single one: orders that other processes
+                are changing as well could end in a deadlock.
+            cancel_superseded: stop tasks that make a superseded video.
+            needs_approval: a new order is proposed, and not bought before it is approved.
+        """
+        if not requests:
+            return []
         with self.writing() as connection:
-            return place_order(
-                connection,
-                request,
-                now=self.clock(),
-                cancel_superseded=cancel_superseded,
-                needs_approval=needs_approval,
-            )
+            take_turns(connection, [(each.collection, each.partition) for each in requests])
+            return [
+                place_order(
+                    connection,
+                    request,
+                    now=self.clock(),
+                    cancel_superseded=cancel_superseded,
+                    needs_approval=needs_approval,
+                )
+                for request in requests
+            ]
 
     def restore(
         self, request: OrderRequest, *, task_id: str, known: Mapping[str, Any], cost: Cost

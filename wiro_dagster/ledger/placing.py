@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -35,13 +36,12 @@ def place_order(
     """Make an order, or find the live one for the same video.
 
     Args:
-        connection: of a transaction that may write.
+        connection: of a transaction that may write, whose turn it is for the partition.
         request: what is asked for.
         now: unix seconds.
         cancel_superseded: stop tasks that make a superseded video.
         needs_approval: a new order is proposed, and not bought before it is approved.
     """
-    take_turns(connection, request.collection, request.partition)
     key = live_key(request.collection, request.partition, request.fingerprint)
     found = connection.execute(
         sa.select(*ORDER_COLUMNS).where(orders.c.live_key == key)
@@ -137,15 +137,20 @@ def insert_order(
     return int(inserted[0])
 
 
-def take_turns(connection: Connection, whose: str, name: str) -> None:
-    """Let one transaction at a time decide about a collection's partition or an account's task.
+def take_turns(connection: Connection, things: Iterable[tuple[str, str]]) -> None:
+    """Let one transaction at a time decide about things.
 
     Two at once would not see each other's order: neither of them would be superseded, and a task
     would get two. SQLite has one writer at a time anyway.
+
+    Args:
+        connection: of a transaction that may write.
+        things: partitions with their collection, or tasks with their account.
     """
     if connection.dialect.name == "postgresql":
-        number = int(live_key(whose, name, "")[:15], 16)
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
+        # Always in the same order: no deadlock is possible.
+        for number in sorted({int(live_key(*thing, "")[:15], 16) for thing in things}):
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
 
 
 def _take_up(
@@ -224,6 +229,8 @@ def _supersede_others(
         # Takes of one prompt stand beside each other; a new one takes the place of a failed one.
         if other.prompt_version != version or (other.is_failure and other.id < order_id)
     ]
+    if not others:
+        return
     for other in others:
         if other.state in UNSENT:
             reason = f"{_why_superseded(order_id)} Nothing had been sent."

@@ -203,6 +203,19 @@ class Records(Database):
             orders.c.state.in_(OWNED),
         )
 
+    def list_partitions(self, collection: str, *, among: Collection[str]) -> set[str]:
+        """Return those of some partitions that have orders."""
+        which = (orders.c.collection == collection) & orders.c.partition.in_(among)
+        with self.reading() as connection:
+            return set(connection.execute(sa.select(orders.c.partition).where(which)).scalars())
+
+    def list_owned_fingerprints(self, collection: str, *, among: Collection[str]) -> set[str]:
+        """Return those of some fingerprints whose video is owned, in any partition."""
+        which = (orders.c.collection == collection) & orders.c.state.in_(OWNED)
+        query = sa.select(orders.c.fingerprint).where(which, orders.c.fingerprint.in_(among))
+        with self.reading() as connection:
+            return set(connection.execute(query).scalars())
+
     def _find_newest(self, *conditions: sa.ColumnElement[bool]) -> Order | None:
         query = sa.select(*ORDER_COLUMNS).where(*conditions).order_by(orders.c.id.desc()).limit(1)
         with self.reading() as connection:

@@ -249,7 +249,7 @@ def _note_task(
     marker: str | None,
 ) -> TaskNote:
     # The answer to the POST and the watch of another process may bring the same task at once.
-    take_turns(connection, order.account, task_id)
+    take_turns(connection, [(order.account, task_id)])
     taken_by = connection.execute(
         sa.select(submissions.c.order_id, submissions.c.marker).where(
             submissions.c.account == order.account, submissions.c.task_id == task_id

@@ -32,7 +32,7 @@ class Takes(Claims):
             if all(order.id == ended.id for order in find_candidates(connection, ended)):
                 return ended
         with self.writing() as connection:
-            take_turns(connection, ended.collection, ended.partition)
+            take_turns(connection, [(ended.collection, ended.partition)])
             candidates = find_candidates(connection, ended)
             own = next((order for order in candidates if order.id == ended.id), None)
             others = [order for order in candidates if order.id != ended.id]
@@ -77,7 +77,7 @@ class Takes(Claims):
     def _choose(self, order: Order, *, by: str) -> Order:
         now = self.clock()
         with self.writing() as connection:
-            take_turns(connection, order.collection, order.partition)
+            take_turns(connection, [(order.collection, order.partition)])
             query = sa.select(*ORDER_COLUMNS).where(orders.c.id == order.id)
             take = order_from_row(connection.execute(query).one())
             others = [other for other in find_candidates(connection, take) if other.id != take.id]

@@ -41,8 +41,7 @@ def note_stored(context: OrderContext, order: Order, files: Sequence[Mapping[str
         attempts=0,
         due_at=context.now(),
     )
-    context.gate.end_problem("hosts")
-    context.gate.end_problem("store")
+    context.gate.end_problem("hosts", "store")
 
 
 def note_not_collected(context: OrderContext, order: Order, error: Exception) -> str:

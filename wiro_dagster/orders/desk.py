@@ -6,10 +6,19 @@ the ledger, so any number of callers share the work and none repeats another's.
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Container, Generator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Container,
+    Generator,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from decimal import Decimal
@@ -24,6 +33,7 @@ from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.evidence import EventLog, rebuild, restore_owned
 from wiro_dagster.orders.follower import Follower
 from wiro_dagster.orders.lease import LeaseKeeper
+from wiro_dagster.orders.new_orders import place_new
 from wiro_dagster.orders.permission import learn_account, use_known_account
 from wiro_dagster.orders.purchases import Purchases
 from wiro_dagster.orders.recover import recover_orders
@@ -38,7 +48,9 @@ from wiro_dagster.orders.worker_pool import WorkerPool
 from wiro_dagster.prompts import Prompt
 
 _RECOVER_BATCH = 200
-_DOWNLOADS = 4
+_DOWNLOADS = 8
+"""A download mostly waits: for the CDN, and for the disk."""
+
 _LOOK_AROUND_SECONDS = 0.5
 """How often a tick that waits looks for something else to start."""
 
@@ -86,6 +98,7 @@ class OrderDesk:
         self._watch: Watch | None = None
         self._account_is_known = not _KEY_HASH.fullmatch(context.account)
         self._held_at: float | None = None
+        self._claimed_at = -math.inf
         self._rebuilt_at: float | None = None
         self._collections = [context.collection]
         self._collects = True
@@ -171,6 +184,11 @@ class OrderDesk:
             found = ledger.get(placement.order.id)
             return replace(placement, order=found, outcome="taken_up")
         return placement
+
+    def place_new(self, prompts: Iterable[Prompt]) -> dict[str, Placement]:
+        """Order the videos of prompts that the ledger knows nothing of; see `place_new`."""
+        self._hold_collection()
+        return place_new(self.context, prompts)
 
     def place_takes(
         self, partition: str, prompt: Prompt, *, present: Container[str] | None = None
@@ -467,9 +485,13 @@ class OrderDesk:
         wait(started, timeout=self._seconds_until(deadline))
 
     def _download(self, collections: Sequence[str], report: TickReport) -> bool:
-        free = self._downloads.free
-        if free == 0:
+        free, now = self._downloads.free, self._monotonic()
+        # Several are claimed at once, as a claim costs much the same for any number of orders; but
+        # slow downloads must not keep others waiting.
+        is_soon = now - self._claimed_at < _LOOK_AROUND_SECONDS
+        if free == 0 or (is_soon and 2 * free < self._downloads.size):
             return False
+        self._claimed_at = now
         claimed = self._steps.claim(collections, ["finished"], free, oldest_task_first=True)
         report.collected += len(claimed)
         for order in claimed:
