@@ -12,6 +12,7 @@ import pytest
 import requests
 from hypothesis import HealthCheck, settings
 
+from tests.support.compiled_statements import share_compiled_statements
 from tests.support.postgres import postgres_database, postgres_server
 from tests.support.project import Project
 from wiro_dagster.emulator import Emulator
@@ -27,8 +28,13 @@ _BEGUN_FIRST = (
     "test_dev.py",
     "test_chaos.py",
     "test_collectors.py",
-    "test_fault_points.py",
     "test_kills.py",
+    "test_fault_points.py",
+    "test_secrets.py",
+    "test_properties.py",
+    "test_demo.py",
+    "test_docs.py",
+    "test_simulation.py",
 )
 
 
@@ -41,6 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_configure() -> None:
     """Collect no garbage while hundreds of modules are imported: there is none."""
     gc.disable()
+    share_compiled_statements()
 
 
 def pytest_collection_finish() -> None:

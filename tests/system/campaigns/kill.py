@@ -32,7 +32,7 @@ import requests
 import yaml
 
 from tests.model.record import record
-from tests.support.dagster_dev import ROOT, DagsterDev, free_port
+from tests.support.dagster_dev import BRISK_DAEMON, ROOT, DagsterDev, free_port
 from tests.support.postgres import chosen_database
 from tests.system.campaigns.figures import Figures, compare, is_silent
 from tests.system.campaigns.operator import Operator
@@ -228,7 +228,7 @@ def running_services(folder: Path, emulator: Emulator, ledger_url: str) -> Itera
         "WIRO_LEDGER_URL": ledger_url,
         "WIRO_PROMPT_FILE": str(folder / "prompts.yaml"),
         "WIRO_VIDEO_STORE": str(folder / "videos"),
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": BRISK_DAEMON,
     }
     services = Services(home, {**os.environ, **settings}, mark)
     (home / "dagster.yaml").write_text(yaml.safe_dump(_DAGSTER_YAML))
