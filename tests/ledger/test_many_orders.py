@@ -32,6 +32,10 @@ QUESTIONS: dict[str, Callable[[Ledger], object]] = {
     "unsent": lambda ledger: ledger.has_unsent("video"),
     "unquoted": lambda ledger: ledger.list_unquoted("video", limit=10),
     "proposed": lambda ledger: ledger.add_up_proposed("video").count,
+    "owned elsewhere": lambda ledger: ledger.find_owned("video", "another"),
+    "uncollected": lambda ledger: ledger.count_unwaited(["video"], ["finished"], limit=40),
+    "collecting": lambda ledger: ledger.list_waiting_runs(["video"], ["finished", "stored"]),
+    "delivered since": lambda ledger: ledger.list_delivered_since("video", NOW - 60),
     "claims": lambda ledger: ledger.claim("video", ["stored"], limit=10, lease_seconds=60),
 }
 

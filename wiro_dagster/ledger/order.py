@@ -166,6 +166,16 @@ class Order:
         return f'order {self.id} ({self.collection}, partition "{self.partition}")'
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """As much of an order as says whether its prompt has a video, or will have one."""
+
+    state: OrderState
+    fingerprint: str
+    prompt_version: str
+    superseded_by: int | None
+
+
 PlacementOutcome = Literal["placed", "under_way", "owned", "taken_up", "billed_failure"]
 """What placing did: a new order; one that is under way; one whose video we own; an earlier one that
 is resumed; or one that was billed and brought nothing, which only the user may order again."""

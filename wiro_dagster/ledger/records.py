@@ -9,7 +9,14 @@ import sqlalchemy as sa
 from wiro_dagster.errors import LedgerError
 from wiro_dagster.ledger.claims import SOON_SECONDS, is_due
 from wiro_dagster.ledger.database import Database
-from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, OrderRequest, live_key, order_from_row
+from wiro_dagster.ledger.order import (
+    ORDER_COLUMNS,
+    Order,
+    OrderRequest,
+    Standing,
+    live_key,
+    order_from_row,
+)
 from wiro_dagster.ledger.schema import orders
 from wiro_dagster.ledger.transitions import OWNED, STATES, UNSENT, WITHOUT_VIDEO, OrderState
 
@@ -53,6 +60,22 @@ class Records(Database):
             query = query.limit(limit)
         with self.reading() as connection:
             return [order_from_row(row) for row in connection.execute(query)]
+
+    def list_standings(
+        self, collection: str, partitions: Collection[str]
+    ) -> dict[str, list[Standing]]:
+        """Return what is known of the orders of some partitions, the oldest first, by partition."""
+        columns = [orders.c[name] for name in ("partition", *Standing.__dataclass_fields__)]
+        query = (
+            sa.select(*columns)
+            .where(orders.c.collection == collection, orders.c.partition.in_(partitions))
+            .order_by(orders.c.id)
+        )
+        found: dict[str, list[Standing]] = {partition: [] for partition in partitions}
+        with self.reading() as connection:
+            for partition, *values in connection.execute(query):
+                found[partition].append(Standing(*values))
+        return found
 
     def find_latest(self, collection: str, partition: str) -> Order | None:
         """Return the order that represents a partition now: the newest that is not superseded."""

@@ -191,6 +191,8 @@ orders = sa.Table(
     sa.UniqueConstraint("account", "task_id", name="wiro_orders_task"),
     sa.Index("wiro_orders_due", "collection", "state", "due_at"),
     sa.Index("wiro_orders_partition", "collection", "partition"),
+    # Before anything is bought: whether the same video is owned under another partition.
+    sa.Index("wiro_orders_wish", "collection", "fingerprint"),
     sa.Index("wiro_orders_account", "account", "state", "due_at"),
     sa.Index("wiro_orders_turn", "account", "state", "turn_at", "due_at"),
     # What a tick asks when nothing is due must cost the same with very many orders.

@@ -17,6 +17,8 @@ from wiro_dagster.pricing import LONGEST_RUN_SECONDS, Quote, quote_run
 from wiro_dagster.prompts import inputs_from_json, inputs_to_json
 
 MODEL_MAX_AGE_SECONDS = 3600.0
+_KNOWN_SECONDS = 1.0
+"""How long what was read of a model is used before the ledger is asked again."""
 
 
 class Models:
@@ -118,19 +120,33 @@ def _is_default(schema: ModelSchema, name: str, value: object) -> bool:
 
 
 class LedgerSchemaCache:
-    """Keeps Wiro's answers about models in the ledger. Thread-safe."""
+    """Keeps Wiro's answers about models in the ledger. Thread-safe.
+
+    Thousands of prompts of one model are priced at once, so what was read is used for a moment.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self._kept = KeptModels(ledger)
+        self._clock = ledger.clock
+        self._known: dict[str, tuple[float, CachedModel | None]] = {}
 
     def get(self, slug: str) -> CachedModel | None:
         """Return what is kept for a model; `None` if there is nothing, or nothing readable."""
+        now = self._clock()
+        read_at, model = self._known.get(slug, (None, None))
+        if read_at is None or not 0 <= now - read_at < _KNOWN_SECONDS:
+            model = self._read(slug)
+            self._known[slug] = now, model
+        return model
+
+    def put(self, slug: str, model: CachedModel) -> None:
+        """Keep `model` instead of what was kept."""
+        self._kept.keep(slug, model.to_json(), fetched_at=model.fetched_at)
+        self._known[slug] = self._clock(), model
+
+    def _read(self, slug: str) -> CachedModel | None:
         content = self._kept.find(slug)
         try:
             return None if content is None else CachedModel.from_json(content)
         except ValueError:
             return None
-
-    def put(self, slug: str, model: CachedModel) -> None:
-        """Keep `model` instead of what was kept."""
-        self._kept.keep(slug, model.to_json(), fetched_at=model.fetched_at)
