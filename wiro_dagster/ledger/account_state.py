@@ -22,6 +22,16 @@ _SILENT_SECONDS = 600.0
 
 _NAMES_US = f"The clock of {platform.node() or 'this machine'}"
 
+_IS_MINE = accounts.c.account == sa.bindparam("name")
+_PAUSES = {
+    column.name: sa.select(column).where(_IS_MINE)
+    for column in (accounts.c.closed_until, accounts.c.reads_paused_until)
+}
+_PROBLEM = sa.select(accounts.c.account).where(
+    _IS_MINE, accounts.c.problem.in_(sa.bindparam("problems", expanding=True))
+)
+_UNMARKED = sa.select(accounts.c.unmarked).where(_IS_MINE)
+
 
 class AccountState:
     """Pauses and problems of an account, shared through the ledger by every process that uses it.
@@ -71,9 +81,8 @@ class AccountState:
         return self._is_over(accounts.c.reads_paused_until)
 
     def _is_over(self, column: sa.Column[float | None]) -> bool:
-        query = sa.select(column).where(accounts.c.account == self._account)
         with self._ledger.reading() as connection:
-            until = connection.execute(query).scalar()
+            until = connection.execute(_PAUSES[column.name], {"name": self._account}).scalar()
         return until is None or until <= self._ledger.clock()
 
     def find_problem(self) -> AccountProblem | None:
@@ -86,10 +95,11 @@ class AccountState:
 
     def end_problem(self, *kinds: ProblemKind) -> None:
         """Note that a problem of these kinds is over: what it would have stopped succeeded."""
-        mine = (accounts.c.account == self._account) & accounts.c.problem.in_(kinds)
         with self._ledger.reading() as connection:
-            if connection.execute(sa.select(accounts.c.account).where(mine)).first() is None:
+            given = {"name": self._account, "problems": kinds}
+            if connection.execute(_PROBLEM, given).first() is None:
                 return
+        mine = (accounts.c.account == self._account) & accounts.c.problem.in_(kinds)
         with self._ledger.writing() as connection:
             connection.execute(
                 sa.update(accounts).where(mine).values(problem=None, closed_until=None)
@@ -119,9 +129,8 @@ class AccountState:
 
     def find_unmarked_reason(self) -> str | None:
         """Return why runs go without a marker; `None` if they carry one."""
-        query = sa.select(accounts.c.unmarked).where(accounts.c.account == self._account)
         with self._ledger.reading() as connection:
-            return connection.execute(query).scalar()
+            return connection.execute(_UNMARKED, {"name": self._account}).scalar()
 
     def stop_marking(self, reason: str) -> None:
         """Send runs without a marker from now on, because Wiro refuses it."""

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,7 +16,10 @@ from wiro_dagster.errors import LedgerError
 from wiro_dagster.ledger.database import Database
 from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, live_key, order_from_row
 from wiro_dagster.ledger.schema import differences, orders, submissions
-from wiro_dagster.ledger.transitions import TRANSITIONS, OrderState, Transition
+from wiro_dagster.ledger.transitions import TRANSITIONS, OrderState
+
+Time = float | sa.BindParameter[float]
+"""Unix seconds, or where a statement that is made once gets them."""
 
 DEATHS_BEFORE_ALONE = 3
 """After so many processes fell silent at one step of an order, it is handled on its own."""
@@ -88,24 +92,16 @@ class Claims(Database):
             oldest_task_first: prefer tasks that ended longest ago, whose files vanish first.
         """
         now, lease = self.clock(), uuid.uuid4().hex
-        which = _may_claim([collection], states, now)
-        if unwaited:
-            which &= _is_unwaited(now) | (orders.c.waiter_run_id == run_id)
-        first = orders.c.ended_at if oldest_task_first else orders.c.due_at
-        due = (
-            sa.select(orders.c.id, orders.c.deaths)
-            .where(which)
-            .order_by(orders.c.deaths >= DEATHS_BEFORE_ALONE, first, orders.c.id)
-            .limit(limit)
+        first, due = _select_due(
+            tuple(states), unwaited=unwaited, oldest_task_first=oldest_task_first
         )
-        with (
-            self.reading() as connection
-        ):  # which blocks no other process, and mostly finds nothing
-            if connection.execute(due.limit(1)).first() is None:
+        given = {"collection": collection, "now": now, "limit": limit, "run": run_id}
+        # This look blocks no other process, and mostly finds nothing.
+        with self.reading() as connection:
+            if connection.execute(first, given).first() is None:
                 return []
         with self.writing() as connection:
-            # Rows that another process is changing are left to it: no deadlock is possible.
-            found = connection.execute(due.with_for_update(skip_locked=True)).all()
+            found = connection.execute(due, given).all()
             ids = _choose(connection, found, now)
             connection.execute(
                 sa.update(orders)
@@ -130,7 +126,7 @@ class Claims(Database):
         now = self.clock()
         some = (
             sa.select(orders.c.id)
-            .where(_may_claim(collections, states, now), _is_unwaited(now))
+            .where(_may_claim(orders.c.collection.in_(collections), states, now), _is_unwaited(now))
             .limit(limit)
             .subquery()
         )
@@ -140,18 +136,16 @@ class Claims(Database):
 
     def is_claimed(self, order: Order, *, until: float) -> bool:
         """Whether no other process can take a claimed order before that time."""
-        query = sa.select(orders.c.id).where(_is_claimed(order), orders.c.due_at >= until)
         with self.reading() as connection:
-            return connection.execute(query).first() is not None
+            given = {**_guard(order), "until": until}
+            return connection.execute(_FIND_CLAIMED, given).first() is not None
 
     def renew_all(self, claimed: Sequence[Order], lease_seconds: float) -> list[bool]:
         """Keep claimed orders for longer, in one transaction. False for what others have by now."""
         due_at = self.clock() + lease_seconds
         with self.writing() as connection:
             return [
-                connection.execute(
-                    sa.update(orders).where(_is_claimed(order)).values(due_at=due_at)
-                ).rowcount
+                connection.execute(_UPDATE_CLAIMED, {**_guard(order), "due_at": due_at}).rowcount
                 == 1
                 # Always in the same order: no deadlock is possible.
                 for order in sorted(claimed, key=lambda order: order.id)
@@ -186,18 +180,36 @@ class Claims(Database):
 
 
 def _may_claim(
-    collections: Collection[str], states: Collection[OrderState], now: float
+    collection: sa.ColumnElement[bool], states: Collection[OrderState], now: Time
 ) -> sa.ColumnElement[bool]:
     return (
-        orders.c.collection.in_(collections)
-        & orders.c.state.in_(states)
-        & is_due(orders.c.due_at, now)
-        & ~awaits_next_try()
+        collection & orders.c.state.in_(states) & is_due(orders.c.due_at, now) & ~awaits_next_try()
     )
 
 
-def _is_unwaited(now: float) -> sa.ColumnElement[bool]:
+def _is_unwaited(now: Time) -> sa.ColumnElement[bool]:
     return orders.c.waiter_until.is_(None) | (orders.c.waiter_until <= now)
+
+
+@cache
+def _select_due(
+    states: tuple[OrderState, ...], *, unwaited: bool, oldest_task_first: bool
+) -> tuple[sa.Select[Any], sa.Select[Any]]:
+    """Return what finds one due order, and what locks as many as are wanted."""
+    now = sa.bindparam("now", type_=orders.c.due_at.type)
+    which = _may_claim(orders.c.collection == sa.bindparam("collection"), states, now)
+    if unwaited:
+        run = sa.bindparam("run", type_=orders.c.waiter_run_id.type)
+        which &= _is_unwaited(now) | (orders.c.waiter_run_id == run)
+    first = orders.c.ended_at if oldest_task_first else orders.c.due_at
+    due = (
+        sa.select(orders.c.id, orders.c.deaths)
+        .where(which)
+        .order_by(orders.c.deaths >= DEATHS_BEFORE_ALONE, first, orders.c.id)
+    )
+    wanted = due.limit(sa.bindparam("limit", type_=sa.Integer()))
+    # Rows that another process is changing are left to it: no deadlock is possible.
+    return due.limit(1), wanted.with_for_update(skip_locked=True)
 
 
 def awaits_next_try() -> sa.ColumnElement[bool]:
@@ -214,7 +226,7 @@ def awaits_next_try() -> sa.ColumnElement[bool]:
 
 
 def is_due(
-    due_at: sa.ColumnElement[Any], now: float, *, far_seconds: float = _FAR_SECONDS
+    due_at: sa.ColumnElement[Any], now: Time, *, far_seconds: float = _FAR_SECONDS
 ) -> sa.ColumnElement[bool]:
     """Whether a step is due. A step due in the far future is due now.
 
@@ -229,7 +241,7 @@ def is_due(
 
 
 def due_conditions(
-    due_at: sa.ColumnElement[Any], now: float, *, far_seconds: float
+    due_at: sa.ColumnElement[Any], now: Time, *, far_seconds: float
 ) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
     """Return the two ways to be due; see `is_due`."""
     return due_at <= now, due_at > now + far_seconds
@@ -253,8 +265,8 @@ def take_step(connection: Connection, move: Move, *, now: float) -> bool:
         changes["live_key"] = None
     if transition.revives and order.live_key is None:
         changes["live_key"] = _free_key(connection, order)
-    result = connection.execute(sa.update(orders).where(_guard(transition, order)).values(changes))
-    return result.rowcount == 1
+    update = _UPDATE_CLAIMED if transition.needs_lease else _UPDATE_UNCLAIMED
+    return connection.execute(update, {**changes, **_guard(order)}).rowcount == 1
 
 
 def _free_key(connection: Connection, order: Order) -> str | None:
@@ -262,6 +274,18 @@ def _free_key(connection: Connection, order: Order) -> str | None:
     key = live_key(order.collection, order.partition, order.fingerprint)
     taken = sa.select(orders.c.id).where(orders.c.live_key == key)
     return None if connection.execute(taken).first() is not None else key
+
+
+_FIND_COST = sa.select(
+    submissions.c.id, submissions.c.order_id, submissions.c.cost_usd, submissions.c.listed_at
+).where(
+    submissions.c.account == sa.bindparam("of_account"),
+    submissions.c.task_id == sa.bindparam("of_task"),
+)
+_UPDATE_ORDER_OF_TASK = sa.update(orders).where(
+    orders.c.id == sa.bindparam("of_order"), orders.c.task_id == sa.bindparam("of_task")
+)
+_UPDATE_SUBMISSION = sa.update(submissions).where(submissions.c.id == sa.bindparam("of_id"))
 
 
 def record_cost(
@@ -273,15 +297,7 @@ def record_cost(
     was charged is never forgotten. But the 0 of a failure says nothing of the success that the task
     turns out to be: until that states a cost of its own, the ceiling is committed again.
     """
-    which = (submissions.c.account == account) & (submissions.c.task_id == task_id)
-    row = connection.execute(
-        sa.select(
-            submissions.c.id,
-            submissions.c.order_id,
-            submissions.c.cost_usd,
-            submissions.c.listed_at,
-        ).where(which)
-    ).one_or_none()
+    row = connection.execute(_FIND_COST, {"of_account": account, "of_task": task_id}).one_or_none()
     if row is None:
         return
     changes: dict[str, Any] = {"recheck_at": cost.recheck_at}
@@ -296,12 +312,9 @@ def record_cost(
     elif cost.has_ended and row.cost_usd == 0:
         changes |= {"cost_usd": None, "cost_stated_at": None}
     if "cost_usd" in changes:
-        connection.execute(
-            sa.update(orders)
-            .where(orders.c.id == row.order_id, orders.c.task_id == task_id)
-            .values(cost_usd=cost.usd)
-        )
-    connection.execute(sa.update(submissions).where(which).values(changes))
+        given = {"of_order": row.order_id, "of_task": task_id, "cost_usd": cost.usd}
+        connection.execute(_UPDATE_ORDER_OF_TASK, given)
+    connection.execute(_UPDATE_SUBMISSION, {"of_id": row.id, **changes})
 
 
 def _note_difference(
@@ -334,22 +347,24 @@ def may_be_billed(connection: Connection, order: Order) -> bool:
     return connection.execute(query.limit(1)).first() is not None
 
 
-def _guard(transition: Transition, order: Order) -> sa.ColumnElement[bool]:
-    if transition.needs_lease:
-        return _is_claimed(order)
-    return (
-        (orders.c.id == order.id)
-        & (orders.c.state == order.state)
-        & orders.c.task_id.is_not_distinct_from(order.task_id)
-    )
+def _guard(order: Order) -> dict[str, Any]:
+    """Return what an order must still be like, for the statements below."""
+    return {f"was_{name}": getattr(order, name) for name in ("id", "state", "task_id", "lease")}
 
 
-def _is_claimed(order: Order) -> sa.ColumnElement[bool]:
-    return (
-        (orders.c.id == order.id)
-        & (orders.c.state == order.state)
-        & orders.c.lease.is_not_distinct_from(order.lease)
-    )
+def _was(column: sa.Column[Any]) -> sa.BindParameter[Any]:
+    return sa.bindparam(f"was_{column.name}", type_=column.type)
+
+
+_IS_UNMOVED = (orders.c.id == _was(orders.c.id)) & (orders.c.state == _was(orders.c.state))
+_IS_CLAIMED = _IS_UNMOVED & orders.c.lease.is_not_distinct_from(_was(orders.c.lease))
+_UPDATE_CLAIMED = sa.update(orders).where(_IS_CLAIMED)
+_UPDATE_UNCLAIMED = sa.update(orders).where(
+    _IS_UNMOVED, orders.c.task_id.is_not_distinct_from(_was(orders.c.task_id))
+)
+_FIND_CLAIMED = sa.select(orders.c.id).where(
+    _IS_CLAIMED, orders.c.due_at >= sa.bindparam("until", type_=orders.c.due_at.type)
+)
 
 
 def _choose(connection: Connection, found: Sequence[Any], now: float) -> list[int]:

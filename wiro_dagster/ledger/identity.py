@@ -97,13 +97,16 @@ def _sign(body: str, secret: str) -> str:
     return hmac.new(bytes.fromhex(secret), body.encode(), hashlib.sha256).hexdigest()[:16]
 
 
+_IDENTITY = sa.select(identity)
+
+
 class Identities(Database):
     """Reads and changes the ledger's identity."""
 
     def identity(self) -> Identity:
         """Return the ledger's identity as it is now."""
         with self.reading() as connection:
-            row = connection.execute(sa.select(identity)).one()
+            row = connection.execute(_IDENTITY).one()
         return Identity(
             row.ledger_id,
             row.sequence,
@@ -116,7 +119,7 @@ class Identities(Database):
     def load_marker_check(self) -> MarkerCheck:
         """Return what tells the ledger's own markers from others."""
         with self.reading() as connection:
-            row = connection.execute(sa.select(identity.c.ledger_id, identity.c.secret)).one()
+            row = connection.execute(_IDENTITY).one()
         return MarkerCheck(row.ledger_id, row.secret)
 
     def is_own_marker(self, marker: Marker) -> bool:

@@ -11,6 +11,8 @@ from sqlalchemy.engine import Connection
 from wiro_dagster.ledger.claims import Move, take_step
 from wiro_dagster.ledger.order import (
     ORDER_COLUMNS,
+    SELECT_ONE,
+    SELECT_ORDERS,
     Order,
     OrderRequest,
     Placement,
@@ -22,6 +24,15 @@ from wiro_dagster.ledger.order import (
 from wiro_dagster.ledger.schema import orders
 from wiro_dagster.ledger.transitions import UNDER_WAY, UNSENT, OrderState
 
+_INSERT = sa.insert(orders)
+_LIVE = SELECT_ORDERS.where(orders.c.live_key == sa.bindparam("key"))
+_OTHERS = (
+    SELECT_ORDERS.where(orders.c.collection == sa.bindparam("collection"))
+    .where(orders.c.partition == sa.bindparam("partition"))
+    .where(orders.c.id != sa.bindparam("not_id"), orders.c.superseded_by.is_(None))
+    .order_by(orders.c.id)
+    .with_for_update()
+)
 _SETTINGS = "the collection's settings, which no longer ask for approval"
 
 
@@ -43,9 +54,7 @@ def place_order(
         needs_approval: a new order is proposed, and not bought before it is approved.
     """
     key = live_key(request.collection, request.partition, request.fingerprint)
-    found = connection.execute(
-        sa.select(*ORDER_COLUMNS).where(orders.c.live_key == key)
-    ).one_or_none()
+    found = connection.execute(_LIVE, {"key": key}).one_or_none()
     if found is None:
         first = state_of_new(request, needs_approval=needs_approval)
         order_id = insert_order(connection, request, now=now, key=key, **first)
@@ -132,7 +141,7 @@ def insert_order(
         "files": [],
         **more,
     }
-    inserted = connection.execute(sa.insert(orders).values(values)).inserted_primary_key
+    inserted = connection.execute(_INSERT, values).inserted_primary_key
     assert inserted is not None  # both databases return the new row's id
     return int(inserted[0])
 
@@ -202,8 +211,7 @@ def _find_standing(connection: Connection, order: Order, version: str) -> Order:
 
 
 def _get(connection: Connection, order_id: int) -> Order:
-    row = connection.execute(sa.select(*ORDER_COLUMNS).where(orders.c.id == order_id)).one()
-    return order_from_row(row)
+    return order_from_row(connection.execute(SELECT_ONE, {"one_id": order_id}).one())
 
 
 def _resume(connection: Connection, order: Order, step: str, now: float) -> PlacementOutcome:
@@ -214,14 +222,8 @@ def _resume(connection: Connection, order: Order, step: str, now: float) -> Plac
 def _supersede_others(
     connection: Connection, request: OrderRequest, order_id: int, now: float
 ) -> None:
-    found = connection.execute(
-        sa.select(*ORDER_COLUMNS)
-        .where(orders.c.collection == request.collection)
-        .where(orders.c.partition == request.partition)
-        .where(orders.c.id != order_id, orders.c.superseded_by.is_(None))
-        .order_by(orders.c.id)
-        .with_for_update()
-    )
+    given = {"collection": request.collection, "partition": request.partition, "not_id": order_id}
+    found = connection.execute(_OTHERS, given).all()
     version = request.prompt_version or request.fingerprint
     others = [
         other
@@ -236,11 +238,12 @@ def _supersede_others(
             reason = f"{_why_superseded(order_id)} Nothing had been sent."
             ended = {"due_at": None, "ended_at": now, "error": reason}
             take_step(connection, Move(other, "drop", ended), now=now)
-    connection.execute(
-        sa.update(orders)
-        .where(orders.c.id.in_([other.id for other in others]))
-        .values(superseded_by=order_id)
-    )
+    if others:
+        connection.execute(
+            sa.update(orders)
+            .where(orders.c.id.in_([other.id for other in others]))
+            .values(superseded_by=order_id)
+        )
 
 
 def _stop_superseded(connection: Connection, order_id: int, now: float) -> None:

@@ -11,6 +11,8 @@ from wiro_dagster.ledger.claims import SOON_SECONDS, is_due
 from wiro_dagster.ledger.database import Database
 from wiro_dagster.ledger.order import (
     ORDER_COLUMNS,
+    SELECT_ONE,
+    SELECT_ORDERS,
     Order,
     OrderRequest,
     Standing,
@@ -22,6 +24,32 @@ from wiro_dagster.ledger.transitions import OWNED, STATES, UNSENT, WITHOUT_VIDEO
 
 MOST_COUNTED = 10_000
 
+_OF_COLLECTION = orders.c.collection == sa.bindparam("collection")
+_IS_DUE_SOON = is_due(
+    orders.c.due_at,
+    sa.bindparam("now", type_=orders.c.due_at.type),
+    far_seconds=SOON_SECONDS,
+)
+_QUOTED_BEFORE = sa.bindparam("quoted_before", type_=orders.c.quoted_at.type)
+_UNQUOTED = (
+    SELECT_ORDERS.where(_OF_COLLECTION, orders.c.state.in_(UNSENT), _IS_DUE_SOON)
+    .where(
+        orders.c.ceiling_usd.is_(None) | (sa.func.coalesce(orders.c.quoted_at, 0) < _QUOTED_BEFORE)
+    )
+    .order_by(orders.c.turn_at, orders.c.id)
+    .limit(sa.bindparam("limit", type_=sa.Integer()))
+)
+_UNSENT = (
+    sa.select(orders.c.id).where(_OF_COLLECTION, orders.c.state == "ordered", _IS_DUE_SOON).limit(1)
+)
+_LIVE = SELECT_ORDERS.where(orders.c.live_key == sa.bindparam("key"))
+_OWNED = (
+    SELECT_ORDERS.where(_OF_COLLECTION, orders.c.fingerprint == sa.bindparam("fingerprint"))
+    .where(orders.c.state.in_(OWNED))
+    .order_by(orders.c.id.desc())
+    .limit(1)
+)
+
 
 class Records(Database):
     """Looks orders up."""
@@ -32,10 +60,11 @@ class Records(Database):
         Raises:
             LedgerError: the ledger does not have it.
         """
-        found = self.list_orders(ids=[order_id])
-        if not found:
+        with self.reading() as connection:
+            row = connection.execute(SELECT_ONE, {"one_id": order_id}).one_or_none()
+        if row is None:
             raise LedgerError(f"This ledger has no order {order_id}.")
-        return found[0]
+        return order_from_row(row)
 
     def list_orders(
         self,
@@ -79,11 +108,15 @@ class Records(Database):
 
     def find_latest(self, collection: str, partition: str) -> Order | None:
         """Return the order that represents a partition now: the newest that is not superseded."""
-        return self._find_newest(
-            orders.c.collection == collection,
-            orders.c.partition == partition,
-            orders.c.superseded_by.is_(None),
+        query = (
+            SELECT_ORDERS.where(orders.c.collection == collection)
+            .where(orders.c.partition == partition, orders.c.superseded_by.is_(None))
+            .order_by(orders.c.id.desc())
+            .limit(1)
         )
+        with self.reading() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else order_from_row(row)
 
     def list_failed(self, collection: str) -> list[Order]:
         """Return orders that represent their partition and ended without a video."""
@@ -161,33 +194,27 @@ class Records(Database):
 
         Proposed orders are due only while they have no price.
         """
-        is_old = orders.c.ceiling_usd.is_(None) | (
-            sa.func.coalesce(orders.c.quoted_at, 0) < quoted_before
-        )
-        query = (
-            sa.select(*ORDER_COLUMNS)
-            .where(orders.c.collection == collection, orders.c.state.in_(UNSENT))
-            .where(is_due(orders.c.due_at, self.clock(), far_seconds=SOON_SECONDS), is_old)
-            .order_by(orders.c.turn_at, orders.c.id)
-            .limit(limit)
-        )
+        given = {
+            "collection": collection,
+            "limit": limit,
+            "quoted_before": quoted_before,
+            "now": self.clock(),
+        }
         with self.reading() as connection:
-            return [order_from_row(row) for row in connection.execute(query)]
+            return [order_from_row(row) for row in connection.execute(_UNQUOTED, given)]
 
     def has_unsent(self, collection: str) -> bool:
         """Whether an order of the collection waits to be submitted now."""
-        query = sa.select(orders.c.id).where(
-            orders.c.collection == collection,
-            orders.c.state == "ordered",
-            is_due(orders.c.due_at, self.clock(), far_seconds=SOON_SECONDS),
-        )
+        given = {"collection": collection, "now": self.clock()}
         with self.reading() as connection:
-            return connection.execute(query.limit(1)).first() is not None
+            return connection.execute(_UNSENT, given).first() is not None
 
     def find_live(self, request: OrderRequest) -> Order | None:
         """Return the live order of the video that a request is for."""
         key = live_key(request.collection, request.partition, request.fingerprint)
-        return self._find_newest(orders.c.live_key == key)
+        with self.reading() as connection:
+            row = connection.execute(_LIVE, {"key": key}).one_or_none()
+        return None if row is None else order_from_row(row)
 
     def list_standing(
         self, collections: Collection[str], moved_before: Mapping[OrderState, float], *, limit: int
@@ -220,11 +247,10 @@ class Records(Database):
 
     def find_owned(self, collection: str, fingerprint: str) -> Order | None:
         """Return an owned order of any partition with this fingerprint."""
-        return self._find_newest(
-            orders.c.collection == collection,
-            orders.c.fingerprint == fingerprint,
-            orders.c.state.in_(OWNED),
-        )
+        given = {"collection": collection, "fingerprint": fingerprint}
+        with self.reading() as connection:
+            row = connection.execute(_OWNED, given).one_or_none()
+        return None if row is None else order_from_row(row)
 
     def list_partitions(self, collection: str, *, among: Collection[str]) -> set[str]:
         """Return those of some partitions that have orders."""
@@ -238,12 +264,6 @@ class Records(Database):
         query = sa.select(orders.c.fingerprint).where(which, orders.c.fingerprint.in_(among))
         with self.reading() as connection:
             return set(connection.execute(query).scalars())
-
-    def _find_newest(self, *conditions: sa.ColumnElement[bool]) -> Order | None:
-        query = sa.select(*ORDER_COLUMNS).where(*conditions).order_by(orders.c.id.desc()).limit(1)
-        with self.reading() as connection:
-            row = connection.execute(query).one_or_none()
-        return None if row is None else order_from_row(row)
 
 
 def _is_held(collection: str) -> sa.ColumnElement[bool]:

@@ -14,6 +14,13 @@ from wiro_dagster.ledger.transitions import TRANSITIONS, WITHOUT_VIDEO, OrderSta
 
 _IS_STORED = orders.c.state == "stored"
 _HAS_NO_VIDEO = orders.c.state.in_(WITHOUT_VIDEO)
+# Greater than 0 is not NULL, as the index can find it.
+_IS_SUPERSEDED = (orders.c.superseded_by > 0) & orders.c.due_at.is_not(None)
+_ENDED_SUPERSEDED = sa.select(orders.c.id).where(
+    orders.c.collection == sa.bindparam("collection"),
+    _IS_SUPERSEDED,
+    _IS_STORED | _HAS_NO_VIDEO,
+)
 
 
 class Reports(Database):
@@ -96,15 +103,10 @@ class Reports(Database):
         Returns:
             Those of them that are further takes of what represents their partition.
         """
-        is_superseded = (
-            (orders.c.collection == collection)
-            & (orders.c.superseded_by > 0)  # that is, not NULL, as the index can find it
-            & orders.c.due_at.is_not(None)
-        )
-        ended = sa.select(orders.c.id).where(is_superseded & (_IS_STORED | _HAS_NO_VIDEO))
         with self.reading() as connection:
-            if connection.execute(ended).first() is None:
+            if connection.execute(_ENDED_SUPERSEDED, {"collection": collection}).first() is None:
                 return []
+        is_superseded = (orders.c.collection == collection) & _IS_SUPERSEDED
         standing = orders.alias("standing")
         is_take = sa.exists().where(
             standing.c.id == orders.c.superseded_by,

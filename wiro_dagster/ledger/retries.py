@@ -20,6 +20,12 @@ from wiro_dagster.ledger.placing import insert_order, state_of_new
 from wiro_dagster.ledger.schema import orders, submissions
 
 _LONGEST_CHAIN = 200
+_AWAITING = (
+    sa.select(*ORDER_COLUMNS)
+    .where(orders.c.collection == sa.bindparam("collection"), awaits_next_try())
+    .order_by(orders.c.id)
+)
+_AWAITING_OF_PARTITION = _AWAITING.where(orders.c.partition == sa.bindparam("partition"))
 
 
 class Retries(Database):
@@ -29,15 +35,10 @@ class Retries(Database):
         self, collection: str, *, partition: str | None = None
     ) -> list[Order]:
         """Return failed orders of which it is not decided yet whether another try follows."""
-        query = (
-            sa.select(*ORDER_COLUMNS)
-            .where(orders.c.collection == collection, awaits_next_try())
-            .order_by(orders.c.id)
-        )
-        if partition is not None:
-            query = query.where(orders.c.partition == partition)
+        query = _AWAITING if partition is None else _AWAITING_OF_PARTITION
+        given = {"collection": collection, "partition": partition}
         with self.reading() as connection:
-            return [order_from_row(row) for row in connection.execute(query)]
+            return [order_from_row(row) for row in connection.execute(query, given)]
 
     def add_up_tries(self, order: Order) -> Decimal:
         """Return what an order and the tries before it cost, or may have cost."""

@@ -45,7 +45,7 @@ SUBMISSION_COLUMNS = tuple(submissions.c[field.name] for field in fields(Submiss
 
 def submission_from_row(row: Row[Any]) -> SubmissionRecord:
     """Return a submission from a row of `SUBMISSION_COLUMNS`."""
-    return SubmissionRecord(**row._mapping)  # noqa: SLF001, public in spite of its name
+    return SubmissionRecord(*row)
 
 
 class StatedCosts(Claims):

@@ -16,7 +16,14 @@ from sqlalchemy.engine import Connection
 
 from wiro_dagster.ledger.claims import Cost, Move, take_step
 from wiro_dagster.ledger.identity import make_marker, next_sequence
-from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, OrderRequest, live_key, order_from_row
+from wiro_dagster.ledger.order import (
+    ORDER_COLUMNS,
+    SELECT_ONE,
+    Order,
+    OrderRequest,
+    live_key,
+    order_from_row,
+)
 from wiro_dagster.ledger.placing import insert_order, take_turns
 from wiro_dagster.ledger.schema import orders, submissions
 from wiro_dagster.ledger.stated_costs import (
@@ -36,6 +43,21 @@ known  the order had it already
 extra  the order already has a task or is owned: this one gets an order of its own on the books
 taken  another submission has it
 """
+
+
+_IS_OF_ACCOUNT = submissions.c.account == sa.bindparam("account")
+_HAS_TASK = sa.select(submissions.c.order_id).where(
+    _IS_OF_ACCOUNT, submissions.c.task_id == sa.bindparam("task")
+)
+_FIND = sa.select(*SUBMISSION_COLUMNS).where(
+    _IS_OF_ACCOUNT,
+    submissions.c.task_id.in_(sa.bindparam("tasks", expanding=True))
+    | submissions.c.marker.in_(sa.bindparam("markers", expanding=True)),
+)
+_LOCK_ONE = SELECT_ONE.with_for_update()
+_EXPLAIN = sa.update(submissions).where(
+    submissions.c.marker == sa.bindparam("of_marker"), submissions.c.task_id.is_(None)
+)
 
 
 def open_submissions(
@@ -192,10 +214,9 @@ class Submissions(StatedCosts):
         """Return the submissions of an account that have one of these tasks or markers."""
         if not task_ids and not markers:
             return []
-        wanted = submissions.c.task_id.in_(task_ids) | submissions.c.marker.in_(markers)
-        query = sa.select(*SUBMISSION_COLUMNS).where(submissions.c.account == account, wanted)
+        given = {"account": account, "tasks": list(task_ids), "markers": list(markers)}
         with self.reading() as connection:
-            return [submission_from_row(row) for row in connection.execute(query)]
+            return [submission_from_row(row) for row in connection.execute(_FIND, given)]
 
     def list_submissions(
         self,
@@ -250,24 +271,16 @@ def _note_task(
 ) -> TaskNote:
     # The answer to the POST and the watch of another process may bring the same task at once.
     take_turns(connection, [(order.account, task_id)])
-    taken_by = connection.execute(
-        sa.select(submissions.c.order_id, submissions.c.marker).where(
-            submissions.c.account == order.account, submissions.c.task_id == task_id
-        )
-    ).one_or_none()
+    given = {"account": order.account, "task": task_id}
+    taken_by = connection.execute(_HAS_TASK, given).one_or_none()
     if taken_by is not None:
         return "known" if taken_by.order_id == order.id else "taken"
-    row = connection.execute(
-        sa.select(*ORDER_COLUMNS).where(orders.c.id == order.id).with_for_update()
-    ).one()
-    found = _find_unsent_successor(connection, order_from_row(row))
-    mine = submissions.c.marker == marker
-    explained = connection.execute(
-        sa.update(submissions)
-        .where(mine, submissions.c.task_id.is_(None))
-        # It may have been taken for nothing, and written off: now it counts again.
-        .values(order_id=found.id, task_id=task_id, outcome="task", has_ended=False, cost_usd=None)
-    ).rowcount
+    asked = order_from_row(connection.execute(_LOCK_ONE, {"one_id": order.id}).one())
+    found = _find_unsent_successor(connection, asked)
+    # It may have been taken for nothing, and written off: now it counts again.
+    task = {"task_id": task_id, "outcome": "task", "has_ended": False, "cost_usd": None}
+    given = {"of_marker": marker, "order_id": found.id, **task}
+    explained = connection.execute(_EXPLAIN, given).rowcount
     remove_stray(connection, order.account, task_id)
     if found.task_id is not None or found.is_owned:
         _insert_extra(

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from wiro_dagster.ledger.claims import SOON_SECONDS, due_conditions
 from wiro_dagster.ledger.database import Database
-from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, order_from_row
+from wiro_dagster.ledger.order import SELECT_ORDERS, Order, order_from_row
 from wiro_dagster.ledger.schema import (
     account_keys,
     accounts,
@@ -62,19 +62,9 @@ class Tasks(Database):
 
     def is_watch_due(self, account: str) -> bool:
         """Whether a task of the account, or a cost that was not stated, is due to be read."""
-        now = self.clock()
-        # Asked one by one, so that an index answers each: very many tasks may be in flight.
-        tasks = [
-            sa.select(orders.c.id).where(_is_followed(account), condition)
-            for condition in due_conditions(orders.c.due_at, now, far_seconds=SOON_SECONDS)
-        ]
-        cost = sa.select(submissions.c.id).where(
-            submissions.c.account == account, submissions.c.recheck_at <= now
-        )
+        given = {"account": account, "now": self.clock()}
         with self.reading() as connection:
-            return any(
-                connection.execute(query.limit(1)).first() is not None for query in (*tasks, cost)
-            )
+            return any(connection.execute(query, given).first() is not None for query in _IS_DUE)
 
     def find_next_look(self, account: str) -> float | None:
         """Return when the next task of the account is due to be read; `None` if none is followed.
@@ -95,26 +85,18 @@ class Tasks(Database):
     def list_followed(self, account: str, *, limit: int) -> list[Order]:
         """Return orders whose task is followed and due, the longest due first."""
         found: list[Order] = []
+        given = {"account": account, "now": self.clock()}
         with self.reading() as connection:
-            for condition in due_conditions(
-                orders.c.due_at, self.clock(), far_seconds=SOON_SECONDS
-            ):
-                query = (
-                    sa.select(*ORDER_COLUMNS)
-                    .where(_is_followed(account), condition)
-                    .order_by(orders.c.due_at, orders.c.id)
-                    .limit(limit - len(found))
-                )
-                found += [order_from_row(row) for row in connection.execute(query)]
+            for query in _FOLLOWED_AND_DUE:
+                rows = connection.execute(query, {**given, "limit": limit - len(found)})
+                found += [order_from_row(row) for row in rows]
         return found
 
     def find_orders_of_tasks(self, account: str, task_ids: Collection[str]) -> dict[str, Order]:
         """Return the orders that have these tasks, by task id."""
-        query = sa.select(*ORDER_COLUMNS).where(
-            orders.c.account == account, orders.c.task_id.in_(task_ids)
-        )
+        given = {"account": account, "tasks": list(task_ids)}
         with self.reading() as connection:
-            found = [order_from_row(row) for row in connection.execute(query)]
+            found = [order_from_row(row) for row in connection.execute(_ORDERS_OF_TASKS, given)]
         return {str(order.task_id): order for order in found}
 
     def find_usual_seconds(self, model_slug: str) -> float | None:
@@ -210,5 +192,26 @@ def ensure_account(connection: Connection, account: str) -> None:
             savepoint.rollback()  # another process came first; its row is ours too
 
 
-def _is_followed(account: str) -> sa.ColumnElement[bool]:
-    return (orders.c.account == account) & orders.c.state.in_(FOLLOWED)
+_OF_ACCOUNT = orders.c.account == sa.bindparam("account")
+_NOW = sa.bindparam("now", type_=orders.c.due_at.type)
+# Asked one by one, so that an index answers each: very many tasks may be in flight.
+_ARE_DUE = [
+    _OF_ACCOUNT & orders.c.state.in_(FOLLOWED) & condition
+    for condition in due_conditions(orders.c.due_at, _NOW, far_seconds=SOON_SECONDS)
+]
+_COST_IS_DUE = sa.select(submissions.c.id).where(
+    submissions.c.account == sa.bindparam("account"), submissions.c.recheck_at <= _NOW
+)
+_IS_DUE = [
+    *(sa.select(orders.c.id).where(are_due).limit(1) for are_due in _ARE_DUE),
+    _COST_IS_DUE.limit(1),
+]
+_FOLLOWED_AND_DUE = [
+    SELECT_ORDERS.where(are_due)
+    .order_by(orders.c.due_at, orders.c.id)
+    .limit(sa.bindparam("limit", type_=sa.Integer()))
+    for are_due in _ARE_DUE
+]
+_ORDERS_OF_TASKS = SELECT_ORDERS.where(
+    _OF_ACCOUNT, orders.c.task_id.in_(sa.bindparam("tasks", expanding=True))
+)
