@@ -21,7 +21,7 @@ def output_url(task: Task, plan: OutputPlan, settings: Settings, now: float) -> 
     """Return the URL of an output as it is shown now."""
     cdn = task.script.cdn or settings.cdn
     host = settings.files_url if cdn == "first" else settings.second_files_url
-    path, seconds = output_path(task, plan), _url_seconds(task, settings)
+    path, seconds = output_path(task, plan), url_seconds(task, settings)
     if not seconds:
         return f"{host}{path}"
     until = repr(now + seconds)
@@ -30,7 +30,7 @@ def output_url(task: Task, plan: OutputPlan, settings: Settings, now: float) -> 
 
 def is_open(task: Task, query: Mapping[str, str], settings: Settings, now: float) -> bool:
     """Return whether a URL with this query works now."""
-    if not _url_seconds(task, settings):
+    if not url_seconds(task, settings):
         return True
     until, signature = query.get("expires", ""), query.get("signature", "")
     return hmac.compare_digest(_sign(task, until).encode(), signature.encode()) and now < float(
@@ -38,7 +38,8 @@ def is_open(task: Task, query: Mapping[str, str], settings: Settings, now: float
     )
 
 
-def _url_seconds(task: Task, settings: Settings) -> float:
+def url_seconds(task: Task, settings: Settings) -> float:
+    """Return how long a URL of the task's outputs works; 0 if it always does."""
     seconds = task.script.url_seconds
     return settings.url_seconds if seconds is None else seconds
 

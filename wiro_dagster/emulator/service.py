@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from wiro_dagster.emulator.clock import Clock
 from wiro_dagster.emulator.faults import Faults
 from wiro_dagster.emulator.journal import Journal, Redactor
 from wiro_dagster.emulator.keys import Keys
-from wiro_dagster.emulator.output_urls import output_url
+from wiro_dagster.emulator.output_urls import output_url, url_seconds
 from wiro_dagster.emulator.outputs import OutputPlan, plan_outputs
 from wiro_dagster.emulator.pricing import Work, bill
 from wiro_dagster.emulator.script_queue import ScriptQueue
@@ -38,6 +39,15 @@ from wiro_dagster.emulator.worlds.rewrites import Truth
 # Assumed for input sounds that the emulator does not have itself.
 _ASSUMED_SOUND_SECONDS = Decimal(10)
 _CHARACTERS_A_TOKEN = 4
+_SHOWN_IN_MEMORY = 4096
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """How a task at rest was shown, and everything that it depended on."""
+
+    of: tuple[Task, Settings, Display]
+    fields: dict[str, Any]
 
 
 class Service:
@@ -65,6 +75,7 @@ class Service:
         self.faults = Faults(state, settings.seed)
         self.scripts = ScriptQueue(state)
         self.callbacks = Callbacks(state)
+        self._shown: dict[int, _Shown] = {}
         self.journal = Journal(state, Redactor((settings.api_key, settings.api_secret)))
         for key in self.keys.all():
             self.journal.hide(key.text, key.secret or "")
@@ -96,6 +107,8 @@ class Service:
         self.faults.clear()
         self.worlds.forget()
         self.models.forget()
+        self.tasks.forget()
+        self._shown.clear()
         self.clock.reset()
 
     def settle(self, now: float) -> None:
@@ -162,20 +175,39 @@ class Service:
     def show(self, task: Task, now: float, call: ShowingCall = "detail") -> dict[str, Any]:
         """Return the task as a call shows it, its overrides included."""
         overrides = self.overrides_of(task, call, now)
+        if not overrides and self._is_at_rest(task, now):
+            return self._show_at_rest(task, now)
         seen_at = now - max((one.behind_seconds for one in overrides), default=0.0)
-        model = self.model_of(task)
-        shown = show_task(
+        shown = self._show_plainly(task, seen_at, now)
+        if not overrides:
+            return shown
+        truth = Truth(self.model_of(task), self.price_of(task))
+        return apply_overrides(shown, overrides, truth)
+
+    def _show_plainly(self, task: Task, seen_at: float, now: float) -> dict[str, Any]:
+        return show_task(
             task,
-            model,
+            self.model_of(task),
             self.left_outputs(task, seen_at),
             now=seen_at,
             display=self.display,
             url_of=lambda plan: output_url(task, plan, self.settings, now),
             expires_at=self.expires_at(task),
         )
-        if not overrides:
-            return shown
-        return apply_overrides(shown, overrides, Truth(model, self.price_of(task)))
+
+    def _is_at_rest(self, task: Task, now: float) -> bool:
+        """Whether the task looks the same from now on, until it or the settings change."""
+        return task.is_settled and task.has_ended(now) and not url_seconds(task, self.settings)
+
+    def _show_at_rest(self, task: Task, now: float) -> dict[str, Any]:
+        """Return what was shown before, if it still holds: lists are mostly of ended tasks."""
+        known = self._shown.get(task.number)
+        seen = (task, self.settings, self.display)
+        if known is None or known.of != seen:
+            if len(self._shown) >= _SHOWN_IN_MEMORY:
+                self._shown.clear()
+            known = self._shown[task.number] = _Shown(seen, self._show_plainly(task, now, now))
+        return known.fields
 
     def overrides_of(self, task: Task, call: ShowingCall, now: float) -> list[Override]:
         """Return what changes this call's answer about the task now."""

@@ -14,6 +14,8 @@ from wiro_dagster.emulator.task_script import TaskScript, script_from_json
 from wiro_dagster.emulator.timeline import Moment, Timeline, ends_at
 
 _PICO = Decimal(10) ** 12
+_KEPT_IN_MEMORY = 4096
+"""So many tasks are read from the state once only, until they change."""
 
 
 class Tasks:
@@ -21,6 +23,11 @@ class Tasks:
 
     def __init__(self, state: State) -> None:
         self._connection = state.connection
+        self._read: dict[int, Task] = {}
+
+    def forget(self) -> None:
+        """Begin as in an empty state."""
+        self._read.clear()
 
     def next_number(self) -> int:
         """Return the id that the next task gets."""
@@ -56,7 +63,8 @@ class Tasks:
 
     def set_course(self, task: Task, timeline: Timeline, *, is_killed: bool = False) -> Task:
         """Replace the rest of a task's course."""
-        self._connection.execute(
+        self._change(
+            task,
             "UPDATE tasks SET timeline = ?, ends_at = ?, is_killed = ? WHERE number = ?",
             (_timeline_json(timeline), ends_at(timeline), is_killed, task.number),
         )
@@ -66,7 +74,8 @@ class Tasks:
         self, task: Task, script: TaskScript, *, listed_at: float, visible_at: float
     ) -> Task:
         """Replace a task's script."""
-        self._connection.execute(
+        self._change(
+            task,
             "UPDATE tasks SET script = ?, listed_at = ?, visible_at = ? WHERE number = ?",
             (json.dumps(script.to_json()), listed_at, visible_at, task.number),
         )
@@ -74,28 +83,29 @@ class Tasks:
 
     def set_settled(self, task: Task, cost_usd: Decimal) -> None:
         """Note that the end of a task has been billed."""
-        self._connection.execute(
+        self._change(
+            task,
             "UPDATE tasks SET is_settled = 1, cost_pico_usd = ? WHERE number = ?",
             (int(cost_usd * _PICO), task.number),
         )
 
     def set_deleted(self, task: Task, now: float) -> None:
         """Note that a task's files have been deleted."""
-        self._connection.execute(
+        self._change(
+            task,
             "UPDATE tasks SET deleted_at = COALESCE(deleted_at, ?) WHERE number = ?",
             (now, task.number),
         )
 
     def everything(self) -> list[Task]:
         """Return all tasks of all accounts, oldest first."""
-        rows = self._connection.execute("SELECT * FROM tasks ORDER BY number")
-        return [_task_from(row) for row in rows]
+        return self._all("SELECT number FROM tasks ORDER BY number", ())
 
     def find(self, task_id: str) -> Task | None:
         """Return the task with this id."""
         if not task_id.isdecimal():
             return None
-        return self._one("number = ?", int(task_id))
+        return self._find(int(task_id))
 
     def find_by_token(self, token: str) -> Task | None:
         """Return the task with this ``socketaccesstoken``."""
@@ -107,10 +117,8 @@ class Tasks:
 
     def to_settle(self, now: float) -> list[Task]:
         """Return the tasks that have ended and are not billed yet, in the order of their ends."""
-        rows = self._connection.execute(
-            "SELECT * FROM tasks WHERE is_settled = 0 AND ends_at <= ? ORDER BY ends_at", (now,)
-        )
-        return [_task_from(row) for row in rows]
+        ended = "is_settled = 0 AND ends_at <= ?"
+        return self._all(f"SELECT number FROM tasks WHERE {ended} ORDER BY ends_at, number", (now,))
 
     def next_end(self) -> float | None:
         """Return when the next task ends."""
@@ -176,20 +184,34 @@ class Tasks:
         total = self._connection.execute(
             f"SELECT COUNT(*) FROM tasks WHERE {where}", values
         ).fetchone()[0]
-        rows = self._connection.execute(
-            f"SELECT * FROM tasks WHERE {where} ORDER BY number {order} LIMIT ? OFFSET ?",
-            [*values, limit, start],
-        )
-        return int(total), [_task_from(row) for row in rows]
+        query = f"SELECT number FROM tasks WHERE {where} ORDER BY number {order} LIMIT ? OFFSET ?"
+        return int(total), self._all(query, [*values, limit, start])
+
+    def _change(self, task: Task, statement: str, values: Sequence[Any]) -> None:
+        self._connection.execute(statement, values)
+        self._read.pop(task.number, None)
+
+    def _all(self, query: str, values: Sequence[Any]) -> list[Task]:
+        rows = self._connection.execute(query, values).fetchall()
+        return [self._get(row["number"]) for row in rows]
 
     def _one(self, where: str, value: object) -> Task | None:
         row = self._connection.execute(f"SELECT * FROM tasks WHERE {where}", (value,)).fetchone()
         return None if row is None else _task_from(row)
 
     def _get(self, number: int) -> Task:
-        task = self._one("number = ?", number)
+        task = self._find(number)
         if task is None:
             raise LookupError(f"task {number} is not in the state file")
+        return task
+
+    def _find(self, number: int) -> Task | None:
+        task = self._read.get(number) or self._one("number = ?", number)
+        # What a transaction has changed may still be rolled back.
+        if task is not None and not self._connection.in_transaction:
+            if len(self._read) >= _KEPT_IN_MEMORY:
+                self._read.clear()
+            self._read[number] = task
         return task
 
 

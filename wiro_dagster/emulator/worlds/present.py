@@ -19,6 +19,8 @@ class Worlds:
         self._seed = seed
         self.rates: dict[str, float] = state.get("world_rates", {})
         self._rates_since: float = state.get("world_rates_since", 0.0)
+        # Asked many times for each call: what was drawn for each world, in which period.
+        self._drawn: dict[str, tuple[int, bool]] = {}
         self._periods: list[tuple[str, float, float | None]] = [
             (name, begin, end) for name, begin, end in state.get("periods", [])
         ]
@@ -40,6 +42,7 @@ class Worlds:
             if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
                 raise ValueError(f"the rate of {name} must be a number from 0 to 1")
         self.rates, self._rates_since = dict(rates), now
+        self._drawn.clear()
         self._state.keep("world_rates", self.rates)
         self._state.keep("world_rates_since", now)
 
@@ -74,6 +77,7 @@ class Worlds:
     def forget(self) -> None:
         """Begin as in an empty state."""
         self.rates, self._periods = {}, []
+        self._drawn.clear()
 
     def holds(self, name: str, at: float) -> bool:
         """Return whether the service was in this world at that time."""
@@ -82,8 +86,15 @@ class Worlds:
             for known, begin, end in self._periods
         ):
             return True
+        rate = self.rates.get(name)
+        if not rate:
+            return False
         period = int((at - self._rates_since) / PERIOD_WORLDS[name].seconds)
-        return happens(self.rates.get(name, 0.0), self._seed, name, period)
+        drawn_for, drawn = self._drawn.get(name, (None, False))
+        if drawn_for != period:
+            drawn = happens(rate, self._seed, name, period)
+            self._drawn[name] = period, drawn
+        return drawn
 
     def active(self, now: float) -> list[PeriodWorld]:
         """Return all worlds of the service that hold now."""
