@@ -9,7 +9,7 @@ than pages would be read, Detail is cheaper and is used.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -19,9 +19,10 @@ from wiro_dagster.ledger import FOLLOWED, Cost, Move, Order, SubmissionRecord
 from wiro_dagster.orders.allowance import Allowance
 from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.judge import Judgement, is_plain_success, judge_task, why_stop
+from wiro_dagster.orders.list_span import SLACK, find_span
 from wiro_dagster.orders.look import look_at_order, recheck_cost
 from wiro_dagster.orders.strays import explain_strays
-from wiro_dagster.orders.task_list import PAGE, list_page
+from wiro_dagster.orders.task_list import list_page
 
 Step = Callable[[], list[str]]
 RunAll = Callable[[Sequence[Step]], None]
@@ -30,9 +31,6 @@ _DUE_AT_ONCE = 1000
 _DETAILS_A_SWEEP = 60
 _RECHECKS_A_SWEEP = 20
 _MAXIMUM_PAGES = 30
-_SLACK = 20
-"""How many places a task may have drifted down the list since its rank was computed."""
-
 _FULL_SWEEP_SECONDS = 60.0
 _AUDITED_SECONDS = 86_400.0
 _AUDITED_PAGES = 10
@@ -161,22 +159,20 @@ class Watch:
         """Read the pages that show the due tasks, and judge what they show. Return how many."""
         if not sweep.due:
             return 0
-        first, last = self._find_span(sweep.due.values())
         now = self._context.now()
         is_full = now - self._full_sweep_at >= _FULL_SWEEP_SECONDS
+        span = find_span(sweep.due.values(), self._rank, from_newest=is_full)
         if is_full:
-            first, self._full_sweep_at = 0, now
-        wanted = (last - first) // PAGE + 1
-        if len(sweep.due) < wanted:
-            sweep.details |= {order.id: order for order in sweep.due.values()}
-            return 0
-        pages, start = 0, first
-        while pages < min(wanted + 1, _MAXIMUM_PAGES):
+            self._full_sweep_at = now
+        sweep.details |= {order.id: order for order in span.left_out}
+        listed = sweep.due.keys() - {str(order.task_id) for order in span.left_out}
+        pages, start = 0, span.first
+        while listed and pages < min(span.pages + 1, _MAXIMUM_PAGES):
             page = list_page(self._context, start)
             pages += 1
             self._judge_page(sweep, page.tasks)
             start += page.length
-            if page.length == 0 or start >= page.total or sweep.due.keys() <= sweep.seen:
+            if page.length == 0 or start >= page.total or listed <= sweep.seen:
                 break
         return pages
 
@@ -196,18 +192,14 @@ class Watch:
             if page.length == 0 or start >= page.total or is_old:
                 self._audited_to = 0
                 return number + 1
-        self._audited_to = max(0, start - _SLACK)
+        self._audited_to = max(0, start - SLACK)
         pause = self._context.policy.timing.audit_pause_seconds
         self._audited_at = now - max(0.0, pause - _AUDIT_PART_SECONDS)
         return _AUDITED_PAGES
 
-    def _find_span(self, due: Iterable[Order]) -> tuple[int, int]:
-        """Return where in the list, newest first, the youngest and oldest due tasks should be."""
-        times = [order.claimed_at or 0.0 for order in due]
-        count = self._context.ledger.count_submitted_after
-        account = self._context.account
-        first, last = count(account, max(times)), count(account, min(times))
-        return max(0, first - _SLACK), last + _SLACK
+    def _rank(self, order: Order) -> int:
+        context = self._context
+        return context.ledger.count_submitted_after(context.account, order.claimed_at or 0.0)
 
     def _judge_page(self, sweep: _Sweep, tasks: Sequence[Task]) -> None:
         context, ledger = self._context, self._context.ledger
