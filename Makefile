@@ -37,9 +37,11 @@ contract-live: .venv/.test
 	.venv/bin/python -m tests.contract --live $(if $(SPEND_LIMIT),--spend-limit $(SPEND_LIMIT))
 
 # Product and emulator in one process on a clock of their own, everything random from a seed:
-# make simulate ORDERS=1000000 SEED=7. It prints a line for each thousand orders.
+# make simulate ORDERS=1000000 SEED=7 JOBS=2. It prints a line for each thousand orders, and how a
+# failure comes back.
 simulate: .venv/.test
-	.venv/bin/python -m tests.simulation --orders $(or $(ORDERS),1000) --seed $(or $(SEED),1)
+	.venv/bin/python -m tests.simulation --orders $(or $(ORDERS),1000) --seed $(or $(SEED),1) \
+		--jobs $(or $(JOBS),1)
 
 lint: .venv/.test
 	.venv/bin/ruff check .

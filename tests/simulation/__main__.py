@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
-from tests.simulation.simulate import simulate
+from tests.simulation.simulate import Outcome, add_up, simulate
 
 _AT_ONCE = 1000
 """Orders of one seed: a failure of a long night comes back in seconds."""
@@ -16,23 +19,39 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--orders", type=int, default=_AT_ONCE)
     parser.add_argument("--seed", type=int, default=1, help="the first; each has 1,000 orders")
+    parser.add_argument("--jobs", type=int, default=1, help="processes, side by side")
     parser.add_argument("--faults", type=float, default=0.002, help="the rate of each fault")
     parser.add_argument("--worlds", type=float, default=0.004, help="the rate of each world")
     parser.add_argument("--deaths", type=float, default=0.0002, help="of all possible moments")
     given = parser.parse_args()
-    failures, seed, left = 0, given.seed, given.orders
-    while left > 0:
-        outcome = simulate(
-            min(left, _AT_ONCE),
-            seed,
-            faults=given.faults,
-            worlds=given.worlds,
-            deaths=given.deaths,
-        )
+    outcomes = []
+    for outcome in _simulate_all(given):
         print(outcome, flush=True)
-        failures += len(outcome.failures)
-        seed, left = seed + 1, left - _AT_ONCE
-    return int(failures > 0)
+        if outcome.failures:
+            print(f"  It comes back with: python -m tests.simulation {_arguments(given, outcome)}")
+        outcomes.append(outcome)
+    if len(outcomes) > 1:
+        print(add_up(outcomes))
+    return int(any(outcome.failures for outcome in outcomes))
+
+
+def _simulate_all(given: argparse.Namespace) -> Iterator[Outcome]:
+    """Simulate one seed after the other, in as many processes as are wanted."""
+    firsts = range(0, given.orders, _AT_ONCE)
+    counts = [min(_AT_ONCE, given.orders - first) for first in firsts]
+    seeds = range(given.seed, given.seed + len(counts))
+    run = partial(simulate, faults=given.faults, worlds=given.worlds, deaths=given.deaths)
+    if given.jobs == 1:
+        yield from map(run, counts, seeds)
+        return
+    with ProcessPoolExecutor(given.jobs) as pool:
+        yield from pool.map(run, counts, seeds)
+
+
+def _arguments(given: argparse.Namespace, outcome: Outcome) -> str:
+    rates = {name: getattr(given, name) for name in ("faults", "worlds", "deaths")}
+    named = {"orders": outcome.orders, "seed": outcome.seed, **rates}
+    return " ".join(f"--{name} {value}" for name, value in named.items())
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from wiro_dagster.store import FolderStore
 
 TIMING = Timing(
     lease_seconds=1200.0,  # its keeper's thread then never wakes within a test
+    recover_pause_seconds=40.0,
     settle_missing_seconds=120.0,
     sure_gone_seconds=3600.0,
     cost_recheck_seconds=(10.0, 600.0, 3600.0),
@@ -36,6 +37,8 @@ TIMING = Timing(
 POLICY = OrderPolicy(timing=TIMING, verify="bytes", run_deadline_seconds=600.0)
 STARTED_AT = 1_760_000_000.0
 _FOREVER = 1e12
+_AT_ONCE = 25
+"""So many steps are claimed together; when their process dies, all of them are left."""
 
 
 class Killed(BaseException):
@@ -44,6 +47,9 @@ class Killed(BaseException):
 
 class AtOnce(WorkerPool):
     """Takes each step where it is started, so that one seed is one course of events."""
+
+    def __init__(self, size: int, name: str) -> None:
+        super().__init__(max(size, _AT_ONCE) if size > 1 else size, name)
 
     def start(self, step: Callable[[], Any]) -> Future[None]:
         """Take a step; a death ends the process and not only the step."""

@@ -6,10 +6,11 @@ import random
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 
 from tests.model.replay import read, record, replay
 from tests.simulation.books import find_differences, find_duplicates, find_lost, find_own_task
@@ -18,15 +19,20 @@ from wiro_dagster.emulator.faults import rate_names
 from wiro_dagster.emulator.worlds.periods import PERIOD_WORLDS
 from wiro_dagster.emulator.worlds.tasks import TASK_WORLDS
 
-_UNDER_WAY = 100
-"""So many orders are placed ahead of those that are at rest."""
+_LARGEST_BATCH = 400
+_BETWEEN_BATCHES_SECONDS = 240.0
+"""A batch of up to so many orders comes, and on average so long afterwards the next one."""
 
+_FIRST_STEP = 3.0
 _LONGEST_STEP = 300.0
 _IDLE_STEP = 30.0
 _PATIENCE_SECONDS = 3600.0
 """When a user decides about an order that waits for it."""
 
-_LOOKED_AT = 0.01
+_STANDS_STILL = "It has stood in Wiro's queue for too long."
+_LOOKED_AT = 0.02
+"""How often a user looks after the orders, of all ticks."""
+
 _LAST_LOOKS_SECONDS, _LAST_LOOK_SECONDS = 9_000.0, 1_500.0
 _IN_MEMORY = Path("/dev/shm")
 
@@ -58,16 +64,33 @@ class Outcome:
     failures: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
+        lines = [f"seed {self.seed}: {self.describe()}", *self.failures[:20]]
+        return "\n  ".join(lines)
+
+    def describe(self) -> str:
+        """Say in a line what there was, and how it ended."""
         states = ", ".join(f"{count} {state}" for state, count in sorted(self.states.items()))
-        lines = [
-            f"seed {self.seed}: {self.orders} orders ({states}), {self.tasks} tasks, "
+        return (
+            f"{self.orders} orders ({states}), {self.tasks} tasks, "
             f"{self.deaths} deaths, {self.decided} decided by the user, "
             f"{self.virtual_seconds / 3600:.1f} h in {self.seconds:.1f} s, "
             f"{self.orders / self.seconds:.1f} orders/s: "
-            + (f"{len(self.failures)} failures" if self.failures else "nothing lost or twice"),
-            *self.failures[:20],
-        ]
-        return "\n  ".join(lines)
+            + (f"{len(self.failures)} failures" if self.failures else "nothing lost or twice")
+        )
+
+
+def add_up(outcomes: Sequence[Outcome]) -> str:
+    """Say in a line how all seeds ended."""
+    states: Counter[str] = Counter()
+    total = Outcome(outcomes[0].seed, 0)
+    for outcome in outcomes:
+        states += Counter(outcome.states)
+        for name in ("orders", "tasks", "deaths", "decided", "virtual_seconds", "seconds"):
+            setattr(total, name, getattr(total, name) + getattr(outcome, name))
+        total.failures += outcome.failures
+    total.states = dict(states)
+    memory_mb = getrusage(RUSAGE_SELF).ru_maxrss // 1024
+    return f"{len(outcomes)} seeds: {total.describe()}; {memory_mb} MB of memory at most"
 
 
 def every_fault(rate: float) -> dict[str, float]:
@@ -122,19 +145,24 @@ def simulate(
 
 def _run(shop: Shop, orders: int, outcome: Outcome) -> set[str]:
     """Place, tick and let time pass. Return what a user sent again."""
-    began, placed = shop.service.clock.now(), 0
-    resent, step = set[str](), 1.0
+    clock, chance = shop.service.clock, shop.chance
+    began = next_at = clock.now()
+    placed, step, resent = 0, _FIRST_STEP, set[str]()
     while True:
-        under_way = _count_under_way(shop)
-        while placed < orders and under_way < _UNDER_WAY:
-            shop.place(f"{placed:06d}")
-            placed, under_way = placed + 1, under_way + 1
-        step = 1.0 if shop.tick() else min(2 * step, _IDLE_STEP)
+        if placed < orders and clock.now() >= next_at:
+            count = chance.randint(1, min(_LARGEST_BATCH, orders - placed))
+            for number in range(placed, placed + count):
+                shop.place(f"{number:06d}")
+            placed += count
+            next_at = clock.now() + chance.expovariate(1 / _BETWEEN_BATCHES_SECONDS)
+        step = _FIRST_STEP if shop.tick() else min(2 * step, _IDLE_STEP)
         pause = shop.find_pause()
         if pause is None and placed == orders:
             break
-        shop.service.clock.advance(min(max(pause or 0.0, step), _LONGEST_STEP))
-        if pause is None or pause > _LONGEST_STEP or shop.chance.random() < _LOOKED_AT:
+        until_next = next_at - clock.now() if placed < orders else _LONGEST_STEP
+        pause = until_next if pause is None else min(pause, until_next)
+        clock.advance(min(max(pause, step), _LONGEST_STEP))
+        if pause >= _LONGEST_STEP or chance.random() < _LOOKED_AT:
             outcome.decided += _decide(shop, resent)
     # Costs that were not stated are read again, and the audit reads what has changed since.
     shop.service.set_world_rates({})
@@ -147,20 +175,17 @@ def _run(shop: Shop, orders: int, outcome: Outcome) -> set[str]:
     return resent
 
 
-def _count_under_way(shop: Shop) -> int:
-    with shop.ledger.reading() as connection:
-        query = "SELECT COUNT(*) FROM wiro_orders WHERE due_at IS NOT NULL"
-        return int(connection.exec_driver_sql(query).scalar() or 0)
-
-
 def _decide(shop: Shop, resent: set[str]) -> int:
     """A user decides about the orders that have waited for long, and is right."""
-    decided = 0
-    for order in shop.ledger.list_orders(states=["unknown"]):
-        if shop.service.clock.now() - (order.claimed_at or order.created_at) < _PATIENCE_SECONDS:
+    before, decided = shop.service.clock.now() - _PATIENCE_SECONDS, 0
+    for order in shop.ledger.list_orders(states=["unknown", "running"]):
+        if (order.claimed_at or order.created_at) > before or order.stop_reason is not None:
+            continue
+        decided += 1
+        if order.state == "running":
+            shop.ledger.request_stop(order.id, state="cancelled", reason=_STANDS_STILL)
             continue
         own = find_own_task(shop, order.marker)
-        decided += 1
         if own is not None:
             shop.ledger.note_task(order, str(own.number), due_at=shop.service.clock.now())
         else:
