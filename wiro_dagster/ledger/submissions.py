@@ -279,8 +279,8 @@ def _note_task(
     found = _find_unsent_successor(connection, asked)
     # It may have been taken for nothing, and written off: now it counts again.
     task = {"task_id": task_id, "outcome": "task", "has_ended": False, "cost_usd": None}
-    given = {"of_marker": marker, "order_id": found.id, **task}
-    explained = connection.execute(_EXPLAIN, given).rowcount
+    mine = {"of_marker": marker, "order_id": found.id, **task}
+    explained = connection.execute(_EXPLAIN, mine).rowcount
     remove_stray(connection, order.account, task_id)
     if found.task_id is not None or found.is_owned:
         _insert_extra(
