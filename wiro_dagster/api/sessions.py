@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, lru_cache
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import version
-from typing import Protocol
+from typing import Any, Protocol
 
 import requests
+from requests.utils import get_environ_proxies
 from urllib3.exceptions import HeaderParsingError
 from urllib3.response import BaseHTTPResponse
+from urllib3.util import parse_url
 
 from wiro_dagster.api.bounds import LARGEST_ANSWER_BYTES
 from wiro_dagster.api.exchange import FencedAdapter
@@ -52,13 +54,48 @@ class SessionSource:
             session.close()
 
 
+class _Session(requests.Session):
+    """A session that looks up the environment's proxies once for each host, not for each call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust_env = False
+
+    def merge_environment_settings(
+        self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
+    ) -> Any:
+        """Return the settings of a call, the environment's among them."""
+        parts = parse_url(url)
+        values = tuple(map(os.environ.get, _PROXY_VARIABLES))
+        found = _find_proxies(f"{parts.scheme}://{parts.netloc}", values)
+        if verify is None or verify is True:
+            bundles = map(os.environ.get, _BUNDLE_VARIABLES)
+            verify = next((bundle for bundle in bundles if bundle), verify)
+        return super().merge_environment_settings(
+            url, {**found, **(proxies or {})}, stream, verify, cert
+        )
+
+
+_BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_PROXY_VARIABLES = tuple(
+    spelled
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+    for spelled in (name, name.upper())
+)
+
+
+@lru_cache(maxsize=64)
+def _find_proxies(url: str, values: tuple[str | None, ...]) -> Mapping[str, str]:  # noqa: ARG001
+    return get_environ_proxies(url)
+
+
 def open_session(*, pool_size: int = 1) -> requests.Session:
     """Return a session with our user agent that neither keeps cookies nor reads `.netrc`.
 
     Its requests need a current `Exchange`.
     """
     logging.getLogger("urllib3.connection").addFilter(_hide_broken_headers)
-    session = requests.Session()
+    session = _Session()
     for scheme in ("https://", "http://"):
         session.mount(scheme, FencedAdapter(pool_size=pool_size))
     session.headers["User-Agent"] = _user_agent()

@@ -33,6 +33,8 @@ class Scaler:
         small = self._scale(frame, width, height, "gray")
         plane = small.planes[0]
         rows, line_bytes = bytes(plane), plane.line_size
+        if line_bytes == width:
+            return rows[: width * height]
         return b"".join(rows[at * line_bytes : at * line_bytes + width] for at in range(height))
 
     def shrink(self, frame: VideoFrame, most_width: int, most_height: int) -> VideoFrame:
