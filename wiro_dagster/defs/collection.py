@@ -64,7 +64,8 @@ class VideoCollection:
         op_tags: tags of the steps of `video_order` and `video`, such as resource requests.
         retry_policy: Dagster's retries of these steps after a crash. A retry orders nothing twice.
         default_status: whether the sensors run from the start.
-        minimum_interval_seconds: the shortest time between two ticks of a sensor.
+        minimum_interval_seconds: the shortest time between two ticks of a sensor. Prompts are
+            looked at every 15 seconds at most.
         dagster_url: where Dagster's UI is, such as http://127.0.0.1:3000: the gallery links to the
             videos' partitions there.
         wiro: resource key of the `WiroResource`.

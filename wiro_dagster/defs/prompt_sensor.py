@@ -25,6 +25,9 @@ from wiro_dagster.defs.ticks import find_instance, open_resources
 from wiro_dagster.errors import InputError
 from wiro_dagster.prompts import Prompt, PromptFile, list_files
 
+_LOOK_SECONDS = 15
+"""How often the source is looked at. Each tick costs the daemon more than it costs us."""
+
 _PROBLEMS_SECONDS = 60.0
 """How soon problems are looked at again: a missing file may have come, or Wiro be back."""
 
@@ -76,7 +79,7 @@ def build_prompt_file_sensor(collection: VideoCollection) -> dg.SensorDefinition
 
     @dg.sensor(
         name=collection.prefixed("prompt_file_sensor"),
-        minimum_interval_seconds=collection.minimum_interval_seconds,
+        minimum_interval_seconds=max(collection.minimum_interval_seconds, _LOOK_SECONDS),
         default_status=collection.default_status,
         tags={"wiro/collection": collection.ledger_name},
         description=(
