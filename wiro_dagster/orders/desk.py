@@ -420,14 +420,13 @@ class OrderDesk:
         deadline: float,
         *,
         deliver: Callable[[], bool] | None,
-        buys: bool = True,
     ) -> None:
         """Submit, sweep, download and deliver side by side until nothing is left to do now."""
         ended_at = delivered_at = self._monotonic()
         while self._has_time(deadline):
             # Each of these starts what it can, and returns whether it may start more.
             may_go_on = [
-                buys and self._submit(report),
+                self._submit(report),
                 self._sweep(report, deadline),
                 self._download(collections, report),
             ]
@@ -456,12 +455,17 @@ class OrderDesk:
             return False
         return self._purchases.start(report)
 
-    def _look_between_ticks(self) -> None:
-        """Look at what is due, and fetch what it made; a tick that is at work does so itself."""
-        if not self._ticking:
-            deadline = self._monotonic() + _FOLLOW_SECONDS
-            sources = self._collections if self._collects else ()
-            self._work(sources, TickReport(), deadline, deliver=None, buys=False)
+    def _look_between_ticks(self) -> bool:
+        """Start the looks and downloads that are due. Return whether any are under way.
+
+        A tick that is at work does so itself.
+        """
+        if self._ticking:
+            return False
+        report = TickReport()
+        self._sweep(report, self._monotonic() + _FOLLOW_SECONDS)
+        self._download(self._collections if self._collects else (), report)
+        return any(pool.list_unfinished() for pool in self._pools)
 
     def _sweep(self, report: TickReport, deadline: float) -> bool:
         if self._watch is None:

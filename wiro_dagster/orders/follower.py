@@ -17,8 +17,11 @@ from wiro_dagster.ledger.hints import HINTED
 from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.end_hints import EndHints
 
-_AGAIN_SECONDS = 0.5
+_AGAIN_SECONDS = 0.25
 """How soon a hint is followed if the list was read a moment ago."""
+
+_UNDER_WAY_SECONDS = 0.5
+"""How soon files are fetched of what a look has found."""
 
 _PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -35,7 +38,7 @@ class Follower:
     Args:
         hints: what it waits for; `None` = it does nothing.
         get_context: returns the context of the desk as it is now.
-        look: looks at what is due.
+        look: starts what is due, and returns whether anything is under way.
         is_hinted: set while a look is due that something hinted at.
         monotonic: gives seconds.
     """
@@ -44,7 +47,7 @@ class Follower:
         self,
         hints: EndHints | None,
         get_context: Callable[[], OrderContext],
-        look: Callable[[], None],
+        look: Callable[[], bool],
         is_hinted: threading.Event,
         monotonic: Callable[[], float],
     ) -> None:
@@ -86,9 +89,11 @@ class Follower:
         while (seconds_left := self._count_seconds_left(hints)) > 0:
             ended = hints.wait(min(pause, seconds_left))
             try:
-                self._follow(ended)
+                is_under_way = self._follow(ended)
                 self._forget_ended(hints)
                 pause = self._find_pause()
+                if is_under_way:
+                    pause = min(pause, _UNDER_WAY_SECONDS)
             except WiroError:  # the next tick says what is wrong
                 pause = _AFTER_FAILURE_SECONDS
 
@@ -100,14 +105,14 @@ class Follower:
                 hints.switch_off()
             return seconds_left
 
-    def _follow(self, ended: Collection[str]) -> None:
+    def _follow(self, ended: Collection[str]) -> bool:
         context = self._get_context()
         if ended:
             orders = context.ledger.find_orders_of_tasks(context.account, ended)
             context.ledger.make_due([order.id for order in orders.values()])
         if context.ledger.find_next_look(context.account) == HINTED:
             self._is_hinted.set()
-        self._look()
+        return self._look()
 
     def _forget_ended(self, hints: EndHints) -> None:
         now, context = self._monotonic(), self._get_context()

@@ -41,7 +41,7 @@ _AUDIT_PART_SECONDS = 60.0
 """How soon the next pages follow: the whole last day is read, however many tasks it had."""
 
 _LONGEST_PAUSE_SECONDS = 60.0
-_HINT_PAUSE_SECONDS = 1.0
+_HINT_PAUSE_SECONDS = 0.5
 """The list is read at most this often, however many ends are hinted at."""
 
 _WATCH_SECONDS = 20.0
