@@ -17,6 +17,7 @@ NAMES = (
     "WIRO_BASE_URL",
     "WIRO_CALLBACK_BASE_URL",
     "WIRO_CDN_HOSTS",
+    "WIRO_COLLECT",
     "WIRO_DAILY_BUDGET_USD",
     "WIRO_LEDGER_URL",
     "WIRO_PROMPT_FILE",
@@ -114,3 +115,15 @@ def test_sockets_are_switched_on_by_a_word(environment: pytest.MonkeyPatch, tmp_
     environment.setenv("WIRO_SOCKETS", "maybe")
     with pytest.raises(ConfigurationError, match='WIRO_SOCKETS is "maybe"'):
         resources_of(tmp_path)
+
+
+def test_videos_are_fetched_where_the_environment_says(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With `runs`, there is a job for it; another word is refused."""
+    environment.setenv("WIRO_COLLECT", "runs")
+    job = build_project_definitions(tmp_path).resolve_job_def("collect_videos")
+    assert job.name == "collect_videos"
+    environment.setenv("WIRO_COLLECT", "workers")
+    with pytest.raises(ConfigurationError, match='"sensor" or "runs"'):
+        build_project_definitions(tmp_path)

@@ -169,6 +169,19 @@ class Reader:
         if name == "WIRO_LEDGER_URL":
             assert sa.make_url(value).get_backend_name() == "postgresql"
 
+    def change_folder(self, words: list[str]) -> None:
+        """Into a folder of the repository; the reader works on a copy of it."""
+        shutil.copytree(ROOT / words[0], self.folder / words[0], dirs_exist_ok=True)
+        self.folder = self.folder / words[0]
+
+    def copy_file(self, words: list[str]) -> None:
+        shutil.copy(self.folder / words[0], self.folder / words[1])
+
+    def run_docker(self, words: list[str]) -> None:
+        """tests/system/test_compose.py reads the file, and a campaign starts what is in it."""
+        assert words[:2] == ["compose", "up"]
+        assert (self.folder / "compose.yaml").exists()
+
     def run_dagster(self, words: list[str]) -> None:
         """What it would load is there, and was validated when the page showed it."""
         assert words[:2] == ["dev", "-f"]
@@ -224,6 +237,9 @@ RUNNERS: dict[str, Callable[[Reader, Block], None]] = {
 }
 COMMANDS: dict[str, Callable[[Reader, list[str]], None]] = {
     "wiro-dagster": Reader.run_command,
+    "cd": Reader.change_folder,
+    "cp": Reader.copy_file,
+    "docker": Reader.run_docker,
     "pip": Reader.install,
     "make": Reader.make,
     "export": Reader.export,

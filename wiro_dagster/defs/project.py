@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from os import PathLike
 from pathlib import Path
+from typing import cast, get_args
 
 import dagster as dg
 
 from wiro_dagster.api.client import DEFAULT_BASE_URL
 from wiro_dagster.defs.build import build_video_definitions
+from wiro_dagster.defs.choices import Collect
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.prompt_sources import build_prompt_source
 from wiro_dagster.defs.wiro_models import WiroModels
@@ -42,6 +44,7 @@ def build_project_definitions(folder: str | PathLike[str]) -> dg.Definitions:
         prompt_source=build_prompt_source(_read("WIRO_PROMPT_FILE", "examples/prompts.yaml"), here),
         model_folder=_find_models(here),
         dagster_url=_find("WIRO_DAGSTER_URL"),
+        collect=_read_collect(),
     )
     return dg.Definitions.merge(
         build_video_definitions(collection),
@@ -77,6 +80,13 @@ def build_project_resources(folder: Path) -> WiroModels:
         ),
         model_folder=None if models is None else str(models),
     )
+
+
+def _read_collect() -> Collect:
+    choice = _read("WIRO_COLLECT", "sensor")
+    if choice not in get_args(Collect):
+        raise ConfigurationError(f'WIRO_COLLECT is "{choice}". Use "sensor" or "runs".')
+    return cast("Collect", choice)
 
 
 def _find_models(folder: Path) -> Path | None:
