@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from tests.model.rules import RULES, Rules
-from tests.model.search import Bounds, Search
+from tests.model.search import MOST_FAULTS, Bounds, Search
 
 
 def main() -> int:
@@ -15,7 +15,7 @@ def main() -> int:
     parser.add_argument("--submitters", type=int, default=3, help="processes on one order")
     parser.add_argument("--orders", type=int, default=3, choices=(1, 2, 3))
     parser.add_argument("--states", type=int, default=10_000_000, help="where to stop")
-    parser.add_argument("--faults", type=int, default=3, choices=range(16))
+    parser.add_argument("--faults", type=int, default=3, choices=range(MOST_FAULTS + 1))
     parser.add_argument("--budget", type=int, default=3, help="in prices of one video")
     parser.add_argument("--without", choices=RULES, help="switch a rule off")
     given = parser.parse_args()

@@ -1,29 +1,31 @@
 """Breadth-first search over several wishes that share a gate, a clock and a ledger.
 
 A state of the whole is one integer: the numbers of its wishes (see `tables`) in order, since wishes
-are alike, and a few shared bits.
+are alike, and a few shared bits. All states of one depth take their steps together, as arrays.
 """
 
 from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
+import numpy.typing as npt
+
+from tests.model.packing import PLACES, SHARED, States, list_wishes, pack, unpack
 from tests.model.rules import Rules
-from tests.model.tables import Tables
+from tests.model.tables import NO_WISH, Following, Numbers, Tables
 from tests.model.wish import EMPTY, Wish
 
-_PLACES = 3
-_WISH_BITS = 20
-_WISH = (1 << _WISH_BITS) - 1
-_SHARED_BITS = 8
-_SHARED = (1 << _SHARED_BITS) - 1
-_MIDDLE, _HIGH = _SHARED_BITS + _WISH_BITS, _SHARED_BITS + 2 * _WISH_BITS
-_FAULTS = 0b1111
-_BEHIND, _BACKED_UP, _RESTORED, _SKEWED = 16, 32, 64, 128
+Which = npt.NDArray[np.bool_]
+
+_FAULTS = 0b111
+MOST_FAULTS = _FAULTS
+_BEHIND, _BACKED_UP, _RESTORED, _SKEWED = 8, 16, 32, 64
+_AT_ONCE = 100_000
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ class Search:
         self._bounds = bounds
         self._tables = Tables(rules, bounds.processes)
         self._is_fenced_by_clocks = rules.clocks_are_measured
+        self._levels: list[States] = []
+        """The states of each depth, in order of size."""
         self._over_budget: int | None = None
         self._taken = 0
 
@@ -113,148 +117,155 @@ class Search:
 
     def _run(self) -> Result:
         began, bounds = time.perf_counter(), self._bounds
-        numbers = [0] * (_PLACES - bounds.wishes) + [self._tables.number(EMPTY)] * bounds.wishes
-        parents: dict[int, int] = {_pack(numbers, 0): -1}
-        frontier, depth = list(parents), 0
+        start = [NO_WISH] * (PLACES - bounds.wishes)
+        start += [self._tables.number(EMPTY)] * bounds.wishes
+        frontier = pack(np.array([start]), np.zeros(1, np.uint64))
+        seen, self._levels = frontier, [frontier]
         problem, trace = "", ()  # type: str, tuple[str, ...]
-        while frontier and len(parents) < bounds.states and not problem:
-            found = self._advance(frontier, parents)
-            problem, trace = self._find_loss((*frontier, *found), parents)
-            frontier, depth = found, depth + bool(found)
+        while len(frontier) and len(seen) < bounds.states and not problem:
+            found = self._advance(frontier, seen)
+            problem, trace = self._find_loss(frontier, found)
+            seen = np.concatenate((seen, found))
+            seen.sort(kind="stable")  # two sorted parts are merged
+            frontier = found
+            if len(found):
+                self._levels.append(found)
         return Result(
-            states=len(parents),
+            states=len(seen),
             wishes=len(self._tables.wishes) - 1,
             steps=self._taken,
-            depth=depth,
+            depth=len(self._levels) - 1,
             seconds=time.perf_counter() - began,
-            is_complete=not frontier and not problem,
+            is_complete=not len(frontier) and not problem,
             problem=problem,
             trace=trace,
         )
 
-    def _advance(  # noqa: C901, calls would cost as much as the work
-        self, frontier: list[int], parents: dict[int, int]
-    ) -> list[int]:
+    def _advance(self, frontier: States, seen: States) -> States:
         """Take every step from every state of the frontier. Return the states that are new."""
-        found: list[int] = []
-        limit, most_faults, tables = self._bounds.states, self._bounds.faults, self._tables
-        after, after_fault, after_claim = tables.after, tables.after_fault, tables.after_claim
-        for state in frontier:
-            shared = state & _SHARED
-            first, second = state >> _HIGH, state >> _MIDDLE & _WISH
-            third = state >> _SHARED_BITS & _WISH
-            nexts: list[int] = []
-            may_fail, worse = shared & _FAULTS < most_faults, shared + 1
-            previous = 0
-            for number, low, high in (
-                (first, second, third),
-                (second, first, third),
-                (third, first, second),
-            ):
-                if number == previous:
-                    continue  # wishes that are alike have the same steps
-                previous = number
-                free = after[number]
-                if free is None:
-                    free = tables.expand(number)
-                self._join(nexts, free, low, high, shared)
-                if may_fail:
-                    faulty = after_fault[number]
-                    if faulty is None:
-                        faulty = tables.expand_faults(number)
-                    self._join(nexts, faulty, low, high, worse)
-                claims = after_claim[number]
-                if claims and self._is_open(state, first, second, third):
-                    self._join(nexts, claims, low, high, shared)
-                if shared & _SKEWED:
-                    self._join(nexts, tables.after_skew.get(number, ()), low, high, shared)
-            self._step_together(nexts, state, (first, second, third))
-            self._taken += len(nexts)
-            for new in nexts:
-                if new not in parents:
-                    parents[new] = state
-                    found.append(new)
-            if len(parents) >= limit:
+        found, count = [frontier[:0]], len(seen)
+        for start in range(0, len(frontier), _AT_ONCE):
+            after, _ = self._follow(frontier[start : start + _AT_ONCE])
+            self._taken += len(after)
+            new = _leave_out(np.unique(after), seen)
+            found.append(new)
+            count += len(new)
+            if count >= self._bounds.states:
                 break
-        return found
+        return np.unique(np.concatenate(found))
 
-    @staticmethod
-    def _join(nexts: list[int], news: tuple[int, ...], low: int, high: int, shared: int) -> None:
-        """Put each new wish beside the others, in order: they are alike, so order says nothing."""
-        below = low << _HIGH | high << _MIDDLE | shared
-        between = low << _HIGH | high << _SHARED_BITS | shared
-        above = low << _MIDDLE | high << _SHARED_BITS | shared
-        nexts += [
-            new << _HIGH | above
-            if new <= low
-            else (new << _MIDDLE | between if new <= high else new << _SHARED_BITS | below)
-            for new in news
-        ]
+    def _follow(self, states: States) -> tuple[States, Numbers]:
+        """Return every state that follows, and the index of the one that it follows."""
+        wishes, shared = unpack(states)
+        tables = self._tables
+        tables.expand(wishes)
+        may_fail = (shared & _FAULTS) < self._bounds.faults
+        tables.expand_faults(wishes[may_fail])
+        is_open = self._find_open(states, wishes, shared)
+        is_skewed = (shared & _SKEWED) > 0
+        kinds = (
+            (tables.after, None, 0),
+            (tables.after_fault, may_fail, 1),
+            (tables.after_claim, is_open, 0),
+            (tables.after_skew, is_skewed, 0),
+        )
+        after, sources = [states[:0]], [np.zeros(0, np.int64)]
+        for place in range(PLACES):
+            # Wishes that are alike have the same steps.
+            is_new = np.ones(len(states), bool)
+            if place:
+                is_new = wishes[:, place] != wishes[:, place - 1]
+            for following, may_come, faults in kinds:
+                rows = np.flatnonzero(is_new if may_come is None else is_new & may_come)
+                new, rows = _move(following, wishes, rows, place)
+                after.append(pack(new, shared[rows] + np.uint64(faults)))
+                sources.append(rows)
+        for new_states, rows in self._step_together(wishes, shared, may_fail):
+            after.append(new_states)
+            sources.append(rows)
+        return np.concatenate(after), np.concatenate(sources)
 
-    def _is_open(self, state: int, first: int, second: int, third: int) -> bool:
-        """Whether the gate lets one more order through."""
-        if state & _BEHIND or (state & _SKEWED and self._is_fenced_by_clocks):
-            return False
-        committed, at_stake = self._tables.committed, self._tables.at_stake
+    def _find_open(self, states: States, wishes: Numbers, shared: States) -> Which:
+        """Return for which states the gate lets one more order through."""
         budget = self._bounds.budget
-        is_open = committed[first] + committed[second] + committed[third] < budget
-        if is_open and at_stake[first] + at_stake[second] + at_stake[third] >= budget:
-            self._over_budget = state
+        is_open = (shared & _BEHIND) == 0
+        if self._is_fenced_by_clocks:
+            is_open &= (shared & _SKEWED) == 0
+        is_open &= self._tables.committed[wishes].sum(axis=1) < budget
+        wants = (self._tables.after_claim.count(wishes) > 0).any(axis=1)
+        is_over = is_open & wants & (self._tables.at_stake[wishes].sum(axis=1) >= budget)
+        if self._over_budget is None and is_over.any():
+            self._over_budget = int(states[np.flatnonzero(is_over)[0]])
         return is_open
 
-    def _step_together(self, nexts: list[int], state: int, numbers: tuple[int, ...]) -> None:
+    def _step_together(
+        self, wishes: Numbers, shared: States, may_fail: Which
+    ) -> Iterator[tuple[States, Numbers]]:
         """What happens to all wishes at once: clocks, backups, a rebuilt ledger."""
-        shared, tables = state & _SHARED, self._tables
-        if shared & _FAULTS < self._bounds.faults:
-            if not shared & _SKEWED:
-                nexts.append((state + 1) | _SKEWED)
-            if self._bounds.backups and not shared & _BACKED_UP:
-                backed_up = [tables.backed_up(number) for number in numbers]
-                nexts.append(_pack(backed_up, (shared + 1) | _BACKED_UP))
-        if shared & _SKEWED:
-            nexts.append(state & ~_SKEWED)
-        if shared & _BACKED_UP and not shared & _RESTORED:
-            is_behind = any(tables.is_ahead(number) for number in numbers)
-            now = shared | _RESTORED | (_BEHIND if is_behind else 0)
-            nexts.append(_pack([tables.restored(number) for number in numbers], now))
-        if shared & _BEHIND:
-            rebuilt = [tables.rebuilt(number) for number in numbers]
-            if -1 not in rebuilt:
-                nexts.append(_pack(rebuilt, shared & ~_BEHIND))
+        tables = self._tables
+        rows = np.flatnonzero(may_fail & ((shared & _SKEWED) == 0))
+        yield pack(wishes[rows], (shared[rows] + np.uint64(1)) | np.uint64(_SKEWED)), rows
+        rows = np.flatnonzero((shared & _SKEWED) > 0)
+        yield pack(wishes[rows], shared[rows] & np.uint64(SHARED & ~_SKEWED)), rows
+        if not self._bounds.backups:
+            return
+        rows = np.flatnonzero(may_fail & ((shared & _BACKED_UP) == 0))
+        now = (shared[rows] + np.uint64(1)) | np.uint64(_BACKED_UP)
+        yield pack(tables.back_up(wishes[rows]), now), rows
+        rows = np.flatnonzero(((shared & _BACKED_UP) > 0) & ((shared & _RESTORED) == 0))
+        is_behind = tables.is_ahead[wishes[rows]].any(axis=1)
+        flags = np.where(is_behind, _RESTORED | _BEHIND, _RESTORED).astype(np.uint64)
+        yield pack(tables.restore(wishes[rows]), shared[rows] | flags), rows
+        rows = np.flatnonzero((shared & _BEHIND) > 0)
+        rebuilt = tables.rebuild(wishes[rows])
+        is_clear = (rebuilt >= 0).all(axis=1)
+        rows = rows[is_clear]
+        yield pack(rebuilt[is_clear], shared[rows] & np.uint64(SHARED & ~_BEHIND)), rows
 
     # ---- what was found ----
 
-    def _find_loss(
-        self, states: Iterable[int], parents: dict[int, int]
-    ) -> tuple[str, tuple[str, ...]]:
+    def _find_loss(self, frontier: States, found: States) -> tuple[str, tuple[str, ...]]:
         if self._over_budget is not None:
             problem = "more is bought than the budget allows"
-            return problem, tuple(self._retrace(self._over_budget, parents))
+            return problem, tuple(self._retrace(self._over_budget, len(self._levels) - 1))
         if self._tables.lost:
-            for state in states:
-                for number in _unpack(state):
-                    if number in self._tables.lost:
-                        return self._tables.lost[number], tuple(self._retrace(state, parents))
+            for depth, states in enumerate((frontier, found), len(self._levels) - 1):
+                wishes, _ = unpack(states)
+                is_lost = self._tables.is_lost[wishes]
+                if is_lost.any():
+                    row = int(np.flatnonzero(is_lost.any(axis=1))[0])
+                    number = int(wishes[row][is_lost[row]][0])
+                    trace = tuple(self._retrace(int(states[row]), depth))
+                    return self._tables.lost[number], trace
         return "", ()
 
-    def _retrace(self, state: int, parents: dict[int, int]) -> list[str]:
-        """Return the way to a state, in words."""
+    def _retrace(self, state: int, depth: int) -> list[str]:
+        """Return the way to a state of a depth, in words."""
         way = [state]
-        while parents[way[-1]] != -1:
-            way.append(parents[way[-1]])
+        for level in reversed(self._levels[:depth]):
+            way.append(self._find_source(level, way[-1]))
         way.reverse()
         return [self._tell(before, after) for before, after in pairwise(way)]
 
+    def _find_source(self, level: States, state: int) -> int:
+        for start in range(0, len(level), _AT_ONCE):
+            part = level[start : start + _AT_ONCE]
+            after, rows = self._follow(part)
+            hits = np.flatnonzero(after == np.uint64(state))
+            if len(hits):
+                return int(part[rows[hits[0]]])
+        raise LookupError(f"no state of the depth before leads to {state}")
+
     def _tell(self, before: int, after: int) -> str:
-        gone, come = before & ~after, after & ~before
+        gone, come = before & ~after & SHARED, after & ~before & SHARED
         for bit, words in _TOGETHER.items():
             if come & bit:
                 return words
-        if gone & _BEHIND:
-            return "the ledger is rebuilt from the evidence"
         if gone & _SKEWED:
             return "the clocks agree again"
-        was, now = list(_unpack(before)), list(_unpack(after))
+        if gone & _BEHIND:
+            return "the ledger is rebuilt from the evidence"
+        was, now = list_wishes(before), list_wishes(after)
         for number in tuple(was):
             if number in now:
                 was.remove(number)
@@ -270,10 +281,18 @@ _TOGETHER = {
 }
 
 
-def _pack(numbers: list[int], shared: int) -> int:
-    first, second, third = sorted(numbers)
-    return first << _HIGH | second << _MIDDLE | third << _SHARED_BITS | shared
+def _move(
+    following: Following, wishes: Numbers, rows: Numbers, place: int
+) -> tuple[Numbers, Numbers]:
+    """Return what follows if one wish of these rows takes its steps, and the rows again."""
+    which, moved = following.take(wishes[rows, place])
+    rows = rows[which]
+    new = wishes[rows]
+    new[:, place] = moved
+    return new, rows
 
 
-def _unpack(state: int) -> tuple[int, int, int]:
-    return state >> _HIGH & _WISH, state >> _MIDDLE & _WISH, state >> _SHARED_BITS & _WISH
+def _leave_out(states: States, seen: States) -> States:
+    """Return those states that were not seen; both are sorted."""
+    places = np.minimum(np.searchsorted(seen, states), len(seen) - 1)
+    return states[seen[places] != states]

@@ -83,7 +83,7 @@ class Workers:
 
     def start(self) -> None:
         """Start those that do not run, as a service manager does."""
-        _PROCESSES.set_forkserver_preload([__name__, "tests.system.campaigns.cells"])
+        _PROCESSES.set_forkserver_preload([__name__])
         for number in range(self.count):
             if number not in self._running:
                 process = _PROCESSES.Process(target=_work, args=(self.place,), daemon=True)
