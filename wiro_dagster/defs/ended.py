@@ -53,7 +53,12 @@ def claim_ended(
     for order in known:
         ledger.apply(order, "deliver", due_at=None)
     # One take represents each partition; the next tick closes what is set aside here.
-    return [order for order in claimed if order not in known and ledger.elect(order).id == order.id]
+    alone = ledger.find_alone(collection, claimed) if claimed else set()
+    return [
+        order
+        for order in claimed
+        if order not in known and (order.id in alone or ledger.elect(order).id == order.id)
+    ]
 
 
 def report_orphans(reporter: Reporter) -> list[str]:

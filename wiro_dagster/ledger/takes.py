@@ -7,7 +7,7 @@ can be chosen at any time; they are superseded by the one that stands.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -48,6 +48,28 @@ class Takes(Claims):
                 chosen = sa.update(orders).where(orders.c.id == own.id)
                 connection.execute(chosen.values(chosen_at=self.clock()))
             return own
+
+    def find_alone(self, collection: str, ended: Collection[Order]) -> set[int]:
+        """Return the ids of orders that need no election: no other take stands beside them.
+
+        Args:
+            collection: whose orders.
+            ended: the orders.
+        """
+        query = sa.select(orders.c.id, orders.c.partition, orders.c.prompt_version).where(
+            orders.c.collection == collection,
+            orders.c.partition.in_({order.partition for order in ended}),
+            orders.c.superseded_by.is_(None),
+        )
+        candidates: dict[tuple[str, str], set[int]] = defaultdict(set)
+        with self.reading() as connection:
+            for row in connection.execute(query):
+                candidates[row.partition, row.prompt_version].add(row.id)
+        return {
+            order.id
+            for order in ended
+            if candidates[order.partition, order.prompt_version] <= {order.id}
+        }
 
     def choose_take(self, collection: str, partition: str, take: int, *, by: str) -> Order:
         """Let a take represent its partition. It is reported again, and costs nothing.
