@@ -130,6 +130,10 @@ class OrderContext:
         if self.hints is not None:
             self.hints.listen(task_id, token)
 
+    def first_look_at(self, order: Order) -> float:
+        """Return when the order's task is worth a look, if nothing hints at its end before."""
+        return self.pace.first_look_at(order.model_slug, order.submitted_at or self.now())
+
     def slow_down(self, error: RateLimited) -> float:
         """Make every process that uses the account hold back, and return until when."""
         seconds = error.retry_after_seconds or self.policy.timing.pause_seconds

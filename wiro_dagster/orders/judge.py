@@ -43,7 +43,13 @@ def is_plain_success(task: Task, order: Order) -> bool:
 
 
 def judge_task(
-    order: Order, task: Task, *, now: float, wiro_now: float, policy: OrderPolicy
+    order: Order,
+    task: Task,
+    *,
+    now: float,
+    wiro_now: float,
+    policy: OrderPolicy,
+    first_look_at: float = 0.0,
 ) -> Judgement:
     """Decide what a look at a task changes in its order.
 
@@ -53,10 +59,11 @@ def judge_task(
         now: unix seconds, by our clock.
         wiro_now: unix seconds, by Wiro's clock.
         policy: the rules and timings.
+        first_look_at: when the task is worth a look, if nothing hints at its end before.
     """
     seen = _seen(order, task, wiro_now)
     if not task.is_ended:
-        return _still_running(order, seen, now, policy)
+        return _still_running(order, seen, now, policy, first_look_at)
     ended_at = order.ended_at if order.state == "settling" else None
     seen |= {"ended_at": ended_at or now, "error": _why_no_video(order, task)}
     waited = now - (ended_at or now)
@@ -95,10 +102,12 @@ def _seen(order: Order, task: Task, wiro_now: float) -> dict[str, Any]:
 
 
 def _still_running(
-    order: Order, seen: dict[str, Any], now: float, policy: OrderPolicy
+    order: Order, seen: dict[str, Any], now: float, policy: OrderPolicy, first_look_at: float
 ) -> Judgement:
     age = now - (order.submitted_at or now)
     records = {**seen, "due_at": now + policy.timing.next_look_seconds(age)}
+    if order.state == "running":  # a look that came early, by a hint, makes no others
+        records["due_at"] = max(records["due_at"], first_look_at)
     if order.state == "settling":  # the end that was seen was none
         return Judgement("resume", {**records, "ended_at": None, "error": None})
     names = ("task_status", "progress_percent", "queue_seconds", "hold")

@@ -34,7 +34,14 @@ def look_at_order(context: OrderContext, order: Order) -> list[str]:
         return []
     context.gate.end_problem("reads")
     now, wiro_now, policy = context.now(), context.wiro_now(), context.policy
-    judgement = judge_task(order, task, now=now, wiro_now=wiro_now, policy=policy)
+    judgement = judge_task(
+        order,
+        task,
+        now=now,
+        wiro_now=wiro_now,
+        policy=policy,
+        first_look_at=context.first_look_at(order),
+    )
     reason = order.stop_reason or why_stop(order, task, wiro_now=wiro_now, policy=policy)
     if reason is None or task.is_ended:
         context.ledger.apply(order, judgement.transition, cost=judgement.cost, **judgement.records)

@@ -251,7 +251,14 @@ class Watch:
             if is_due:
                 sweep.details[order.id] = order
             return None
-        judgement = judge_task(order, task, now=now, wiro_now=wiro_now, policy=policy)
+        judgement = judge_task(
+            order,
+            task,
+            now=now,
+            wiro_now=wiro_now,
+            policy=policy,
+            first_look_at=context.first_look_at(order),
+        )
         if judgement.is_news:
             return _move(order, judgement)
         if is_due:
