@@ -29,7 +29,8 @@ from wiro_dagster.store import FolderStore
 
 TIMING = Timing(
     lease_seconds=1200.0,  # its keeper's thread then never wakes within a test
-    recover_pause_seconds=40.0,
+    sweep_pause_seconds=5.0,
+    recover_pause_seconds=120.0,
     settle_missing_seconds=120.0,
     sure_gone_seconds=3600.0,
     cost_recheck_seconds=(10.0, 600.0, 3600.0),

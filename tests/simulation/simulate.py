@@ -23,15 +23,15 @@ _LARGEST_BATCH = 400
 _BETWEEN_BATCHES_SECONDS = 240.0
 """A batch of up to so many orders comes, and on average so long afterwards the next one."""
 
-_FIRST_STEP = 3.0
+_FIRST_STEP = 5.0
 _LONGEST_STEP = 300.0
 _IDLE_STEP = 30.0
-_PATIENCE_SECONDS = 3600.0
-"""When a user decides about an order that waits for it."""
+_PATIENCE_SECONDS = 1800.0
+"""When a user decides about an order that waits for it: when `orders_moving` tells of it."""
 
 _STANDS_STILL = "It has stood in Wiro's queue for too long."
-_LOOKED_AT = 0.02
-"""How often a user looks after the orders, of all ticks."""
+_LOOKS_AFTER_SECONDS = 300.0
+"""How often a user looks after the orders."""
 
 _LAST_LOOKS_SECONDS, _LAST_LOOK_SECONDS = 9_000.0, 1_500.0
 _IN_MEMORY = Path("/dev/shm")
@@ -146,7 +146,7 @@ def simulate(
 def _run(shop: Shop, orders: int, outcome: Outcome) -> set[str]:
     """Place, tick and let time pass. Return what a user sent again."""
     clock, chance = shop.service.clock, shop.chance
-    began = next_at = clock.now()
+    began = next_at = looked_at = clock.now()
     placed, step, resent = 0, _FIRST_STEP, set[str]()
     while True:
         if placed < orders and clock.now() >= next_at:
@@ -162,7 +162,8 @@ def _run(shop: Shop, orders: int, outcome: Outcome) -> set[str]:
         until_next = next_at - clock.now() if placed < orders else _LONGEST_STEP
         pause = until_next if pause is None else min(pause, until_next)
         clock.advance(min(max(pause, step), _LONGEST_STEP))
-        if pause >= _LONGEST_STEP or chance.random() < _LOOKED_AT:
+        if clock.now() >= looked_at + _LOOKS_AFTER_SECONDS:
+            looked_at = clock.now()
             outcome.decided += _decide(shop, resent)
     # Costs that were not stated are read again, and the audit reads what has changed since.
     shop.service.set_world_rates({})

@@ -20,6 +20,7 @@ from wiro_dagster.api.auth import Credentials
 from wiro_dagster.api.bodies import Body, JsonBody, MultipartBody, build_body
 from wiro_dagster.api.download import Download, Downloader
 from wiro_dagster.api.hosts import AllowedHosts
+from wiro_dagster.api.known_tasks import KnownTasks
 from wiro_dagster.api.models import ModelDetail, ModelSummary, choose_model, find_summary
 from wiro_dagster.api.refusals import find_failure
 from wiro_dagster.api.runs import RunExtras, list_url_secrets, read_submission
@@ -101,6 +102,7 @@ class WiroClient:
     ) -> None:
         http_hosts = AllowedHosts("allow_http_hosts", allow_http_hosts)
         self._credentials = credentials
+        self._known = KnownTasks()
         self._extras = RunExtras(run_headers or {}, run_fields or {})
         self._transport = Transport(
             credentials,
@@ -339,7 +341,8 @@ class WiroClient:
     def _get_page(
         self, path: str, query: Mapping[str, str], secret: str | None = None, skipped: int = 0
     ) -> TaskPage:
-        page = find_page(self._read(path, JsonBody(query), secret), skipped=skipped)
+        fields = self._read(path, JsonBody(query), secret)
+        page = find_page(fields, skipped=skipped, find=self._known.find)
         if page is None:
             raise refuse_shape(path, "tasklist")
         return page

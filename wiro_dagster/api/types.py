@@ -227,12 +227,18 @@ class TaskPage(WireModel):
         return len(self.tasks) + self.unreadable
 
 
-def find_page(fields: Mapping[str, Any], *, skipped: int = 0) -> TaskPage | None:
+def find_page(
+    fields: Mapping[str, Any],
+    *,
+    skipped: int = 0,
+    find: Callable[[Any], Task | None] = find_task,
+) -> TaskPage | None:
     """Return the tasks of an answer, in its order.
 
     Args:
         fields: of the answer.
         skipped: how many tasks come before it, in case it states no total.
+        find: reads a task.
 
     Returns:
         None if the list of tasks is missing or holds nothing readable. An empty list is different:
@@ -241,7 +247,7 @@ def find_page(fields: Mapping[str, Any], *, skipped: int = 0) -> TaskPage | None
     items = find_list(fields.get("tasklist"))
     if items is None:
         return None
-    tasks = tuple(task for task in map(find_task, items) if task is not None)
+    tasks = tuple(task for task in map(find, items) if task is not None)
     if items and not tasks:
         return None
     return TaskPage(

@@ -16,6 +16,7 @@ from wiro_dagster.emulator.catalogue import Catalogue, Model
 from wiro_dagster.emulator.clock import Clock
 from wiro_dagster.emulator.faults import Faults
 from wiro_dagster.emulator.journal import Journal, Redactor
+from wiro_dagster.emulator.json_answer import WrittenOnce
 from wiro_dagster.emulator.keys import Keys
 from wiro_dagster.emulator.output_urls import output_url, url_seconds
 from wiro_dagster.emulator.outputs import OutputPlan, plan_outputs
@@ -47,7 +48,7 @@ class _Shown:
     """How a task at rest was shown, and everything that it depended on."""
 
     of: tuple[Task, Settings, Display]
-    fields: dict[str, Any]
+    fields: WrittenOnce
 
 
 class Service:
@@ -206,7 +207,9 @@ class Service:
         if known is None or known.of != seen:
             if len(self._shown) >= _SHOWN_IN_MEMORY:
                 self._shown.clear()
-            known = self._shown[task.number] = _Shown(seen, self._show_plainly(task, now, now))
+            known = self._shown[task.number] = _Shown(
+                seen, WrittenOnce(self._show_plainly(task, now, now))
+            )
         return known.fields
 
     def overrides_of(self, task: Task, call: ShowingCall, now: float) -> list[Override]:

@@ -54,6 +54,15 @@ _FIND = sa.select(*SUBMISSION_COLUMNS).where(
     submissions.c.task_id.in_(sa.bindparam("tasks", expanding=True))
     | submissions.c.marker.in_(sa.bindparam("markers", expanding=True)),
 )
+_KNOWN_AFTER = (
+    sa.select(submissions.c.task_id, submissions.c.listed_at)
+    .where(_IS_OF_ACCOUNT, submissions.c.task_id.is_not(None))
+    .where(submissions.c.claimed_at >= sa.bindparam("after"))
+    .order_by(submissions.c.id)
+)
+_KNOWN = sa.select(submissions.c.task_id).where(
+    _IS_OF_ACCOUNT, submissions.c.task_id.in_(sa.bindparam("tasks", expanding=True))
+)
 _LOCK_ONE = SELECT_ONE.with_for_update()
 _EXPLAIN = sa.update(submissions).where(
     submissions.c.marker == sa.bindparam("of_marker"), submissions.c.task_id.is_(None)
@@ -238,6 +247,19 @@ class Submissions(StatedCosts):
             query = query.where(submissions.c.task_id.is_not(None))
         with self.reading() as connection:
             return [submission_from_row(row) for row in connection.execute(query)]
+
+    def list_known_tasks(self, account: str, *, claimed_after: float) -> dict[str, bool]:
+        """Return the tasks of later POSTs, and whether Wiro's list has shown them."""
+        given = {"account": account, "after": claimed_after}
+        with self.reading() as connection:
+            found = connection.execute(_KNOWN_AFTER, given)
+            return {task_id: listed_at is not None for task_id, listed_at in found}
+
+    def find_known_tasks(self, account: str, task_ids: Collection[str]) -> set[str]:
+        """Return those of some tasks that a submission explains."""
+        given = {"account": account, "tasks": list(task_ids)}
+        with self.reading() as connection:
+            return set(connection.execute(_KNOWN, given).scalars())
 
     def count_submitted_after(self, account: str, claimed_at: float) -> int:
         """Return how many tasks of the account were made by later POSTs: a task's rank."""

@@ -96,24 +96,16 @@ def search_list(
         ApiError: the list cannot be read now.
     """
     ledger, offset = context.ledger, context.client.clock_offset_seconds or 0.0
-    known = ledger.list_submissions(
-        account=context.account, claimed_after=sent_at - _CLOCK_MARGIN_SECONDS, with_task=True
-    )
+    known = ledger.list_known_tasks(context.account, claimed_after=sent_at - _CLOCK_MARGIN_SECONDS)
     listing = list_tasks_since(
         context,
         sent_at + offset - _CLOCK_MARGIN_SECONDS,
-        expected=[str(record.task_id) for record in known if record.listed_at is not None]
-        or [str(record.task_id) for record in known],
+        expected=[task_id for task_id, is_listed in known.items() if is_listed] or list(known),
         # Wiro may have made the task at any time until we stopped waiting for the answer, so a
         # younger one must have been made after that.
         younger_than=given_up_at + offset + _CLOCK_PRECISION_SECONDS,
     )
-    explained = {
-        record.task_id
-        for record in ledger.find_submissions(
-            context.account, task_ids=[task.id for task in listing.tasks]
-        )
-    }
+    explained = ledger.find_known_tasks(context.account, [task.id for task in listing.tasks])
     accepted = {stray.task_id for stray in ledger.list_strays(context.account, accepted=True)}
     others = [task for task in listing.tasks if task.id not in explained | accepted]
     with_markers = context.identify_runs and context.gate.find_unmarked_reason() is None

@@ -110,13 +110,14 @@ def _why_incomplete(
     if totals and read > max(totals):
         doubts.append("its total does not fit")
     listed = {task.id for task in tasks}
+    wanted = set(expected)
     missing = [task_id for task_id in expected if task_id not in listed]
     if missing:
         doubts.append(f"it does not show task {missing[0]}, which exists")
     if not expected:
         doubts.append("it shows no task that we know")
     if younger_than is not None:
-        known = [task.created_at for task in tasks if task.id in set(expected) and task.created_at]
+        known = [task.created_at for task in tasks if task.id in wanted and task.created_at]
         if not any(time > younger_than for time in known):
             doubts.append("it shows no task of ours that is younger than the lost one")
     return doubts
