@@ -118,8 +118,9 @@ class Shop:
         return self.service.clock.now() + self._offset_seconds
 
     def place(self, name: str) -> None:
-        """Order a video."""
-        self._survive(lambda: self.desk.place(name, make_prompt(name)))
+        """Order a video, again if the process dies over it."""
+        while not self._survive(lambda: self.desk.place(name, make_prompt(name))):
+            pass
 
     def tick(self) -> bool:
         """One tick and its reports, unless the process dies. Return whether anything moved."""
@@ -187,8 +188,8 @@ class Shop:
         if self._deaths and self.chance.random() < self._deaths:
             raise Killed
 
-    def _survive(self, work: Callable[[], object]) -> None:
-        """Work in a process that may die; the next one takes over."""
+    def _survive(self, work: Callable[[], object]) -> bool:
+        """Work in a process that may die; the next one takes over. Return whether it lived."""
         try:
             work()
         except Killed:
@@ -197,3 +198,5 @@ class Shop:
             self._close_desk()
             self.desk = self._open_desk()
             self._deaths = deaths
+            return False
+        return True
