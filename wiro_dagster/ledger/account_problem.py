@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -67,8 +68,17 @@ def find_problem(connection: Connection, account: str) -> AccountProblem | None:
 
 def list_other_refused(connection: Connection, account: str) -> list[str]:
     """Return the other accounts of the ledger whose key is refused now."""
-    query = sa.select(accounts.c.account).where(
-        accounts.c.account != account, accounts.c.problem.in_(("credentials", "reads"))
-    )
-    others = connection.execute(query).scalars().all()
+    others = connection.execute(_other_refused_query(), {"account": account}).scalars().all()
     return [other for other in others if find_problem(connection, other) is not None]
+
+
+@cache
+def _other_refused_query() -> sa.Select[Any]:
+    """Build the query for other accounts whose key was refused, once for a process.
+
+    Each tick asks it.
+    """
+    return sa.select(accounts.c.account).where(
+        accounts.c.account != sa.bindparam("account"),
+        accounts.c.problem.in_(("credentials", "reads")),
+    )

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -331,22 +332,15 @@ class Gate(AccountState):
         Returns:
             How many orders were taken over.
         """
-        keys = sa.select(account_keys.c.key_hash).where(
-            account_keys.c.account == self._account, account_keys.c.key_hash != self._account
-        )
+        look, unsent = _foreign_unsent()
         with self._ledger.reading() as connection:
             others = list_other_refused(connection, self._account)
-            unsent = (
-                sa.select(orders.c.id)
-                .where(orders.c.collection == collection, orders.c.state.in_(UNSENT))
-                .where(orders.c.account.in_(others) | orders.c.account.in_(keys))
-                .where(orders.c.account != self._account, orders.c.posts == 0)
-                .order_by(orders.c.id)
-            )
-            if connection.execute(unsent.limit(1)).first() is None:
+            values = {"account": self._account, "collection": collection, "others": others}
+            if connection.execute(look, values).first() is None:
                 return 0
         with self._ledger.writing() as connection:
-            ids = connection.execute(unsent.with_for_update(skip_locked=True)).scalars().all()
+            locked = unsent.with_for_update(skip_locked=True)
+            ids = connection.execute(locked, values).scalars().all()
             connection.execute(
                 sa.update(orders).where(orders.c.id.in_(ids)).values(account=self._account)
             )
@@ -376,3 +370,24 @@ class Gate(AccountState):
             orders.c.account == self._account, orders.c.state.in_(UNDER_WAY)
         )
         return int(connection.execute(count).scalar_one())
+
+
+@cache
+def _foreign_unsent() -> tuple[sa.Select[Any], sa.Select[Any]]:
+    """Build the queries of `take_over`, once for a process: whether there is any order, and which.
+
+    Each tick asks the first, mostly in vain.
+    """
+    account: sa.ColumnElement[str] = sa.bindparam("account")
+    keys = sa.select(account_keys.c.key_hash).where(
+        account_keys.c.account == account, account_keys.c.key_hash != account
+    )
+    others = orders.c.account.in_(sa.bindparam("others", expanding=True))
+    unsent = (
+        sa.select(orders.c.id)
+        .where(orders.c.collection == sa.bindparam("collection"), orders.c.state.in_(UNSENT))
+        .where(others | orders.c.account.in_(keys))
+        .where(orders.c.account != account, orders.c.posts == 0)
+        .order_by(orders.c.id)
+    )
+    return unsent.limit(1), unsent

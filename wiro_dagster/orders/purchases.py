@@ -90,7 +90,7 @@ class Purchases:
     def _admit(self, report: TickReport, limit: int) -> bool:
         context, leases = self._steps.context, self._steps.leases
         report.closed_reason = self._permission.find_objection(context)
-        if report.closed_reason is not None:
+        if report.closed_reason is not None or not context.ledger.has_unsent(context.collection):
             return False
         admission = context.gate.admit(
             context.collection,
