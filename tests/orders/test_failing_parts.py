@@ -142,6 +142,23 @@ def test_without_the_ledger_no_claim_is_confirmed(bench: Bench, errors: Errors) 
     leases.close()
 
 
+def test_a_purchase_that_could_not_be_recorded_is_not_held_for_ever(
+    bench: Bench, errors: Errors
+) -> None:
+    """The ledger goes away between the claim and the POST: the order is sent when it is back."""
+    bench.place("cat")
+    errors["write_note"] = LedgerError("The ledger is away.")
+    with pytest.raises(LedgerError):
+        bench.tick()
+    order = bench.order("cat")
+    assert order.state == "submitting"
+    assert not bench.desk._leases.is_held(order)
+    errors.clear()
+    bench.settle()
+    assert (bench.state("cat"), bench.runs()) == ("delivered", 1)
+    assert [record.outcome for record in bench.ledger.list_submissions()] == ["nothing", "task"]
+
+
 @pytest.mark.parametrize("error", [InputError("odd"), OutcomeUnknown("away"), KeyError("odd")])
 def test_a_price_that_cannot_be_had_holds_its_order(
     open_bench: OpenBench, error: Exception

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from wiro_dagster.errors import LedgerError
 from wiro_dagster.ledger import Order
-from wiro_dagster.orders.answers import AnswerSpool
+from wiro_dagster.orders.answers import Answer, AnswerSpool
 from wiro_dagster.orders.permission import Permission, record_purchase
 from wiro_dagster.orders.steps import Steps, notices_of
 from wiro_dagster.orders.submit import quote_order, submit_order
@@ -104,7 +104,11 @@ class Purchases:
         leases.hold(admission.orders)
         report.held += admission.held
         report.closed_reason = admission.closed_reason
-        objection = record_purchase(context, admission.orders)
+        try:
+            objection = record_purchase(context, admission.orders)
+        except LedgerError:
+            self._let_go(admission.orders)
+            raise
         if objection is not None:
             report.closed_reason = objection
             for order in admission.orders:
@@ -114,6 +118,12 @@ class Purchases:
             self._send(order)
         report.submitted += len(admission.orders)
         return bool(admission.orders or admission.held)
+
+    def _let_go(self, orders: Sequence[Order]) -> None:
+        """Keep for the ledger, which is away, that nothing was sent, and renew no claim."""
+        for order in orders:
+            self._answers.keep(Answer(order.id, str(order.marker), None))
+            self._steps.leases.release(order)
 
     def _send(self, order: Order) -> None:
         steps = self._steps

@@ -123,7 +123,7 @@ def _work(place: Place) -> None:
             if problem is not None and problem.kind == "ledger":
                 desk.rebuild(prompts)
             report = tick(desk, 3.0)
-            report_all(desk.ledger)
+            report_all(desk.ledger, lease_seconds=TIMING.lease_seconds)
         except LedgerError:
             time.sleep(_AWAY_SECONDS)
             continue

@@ -57,6 +57,7 @@ class Row:
         next_seconds: how long it was from then to the next video; `None` = for ever.
         recovery_seconds: how long it was until all that were caught were delivered.
         decisions: what the user had to decide.
+        left: orders without a video, and what they say.
         seconds: how long all of it took.
     """
 
@@ -66,6 +67,7 @@ class Row:
     next_seconds: float | None
     recovery_seconds: float | None
     decisions: int
+    left: tuple[str, ...]
     seconds: float
 
     @property
@@ -149,10 +151,15 @@ def run_cell(
             replaced=(over_at, scene.replaced) if scene.replaced else None,
         )
         caught, next_seconds, recovery = _measure(read_events(ledger), over_at)
+        left = tuple(
+            f"{order.name} is {order.state}: {order.hold or order.error}"
+            for order in ledger.list_orders()
+            if order.state != "delivered"
+        )
         ledger.close()
     decisions = operator.decisions.total()
     took = time.monotonic() - began
-    return Row(cell, figures, caught, next_seconds, recovery, decisions, took)
+    return Row(cell, figures, caught, next_seconds, recovery, decisions, left, took)
 
 
 @contextmanager
@@ -288,6 +295,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in names:
             row = _run(name, server, options.orders, options.seconds)
             print(row, flush=True)
+            if not row.is_right:
+                print(
+                    row.figures, *row.left, f"decided: {row.decisions}", sep="\n", file=sys.stderr
+                )
             is_right &= row.is_right
     return 0 if is_right else 1
 

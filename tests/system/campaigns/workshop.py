@@ -117,13 +117,13 @@ def tick(desk: OrderDesk, seconds: float = 20.0) -> TickReport:
     return desk.tick(time.monotonic() + seconds)
 
 
-def report_all(ledger: Ledger) -> int:
+def report_all(ledger: Ledger, *, lease_seconds: float = 60.0) -> int:
     """Does what the sensor does: takes what has ended, and notes that it was told."""
     told = ledger.claim(
         COLLECTION,
         ("stored", "failed", "cancelled", "uncollected"),
         limit=1000,
-        lease_seconds=60,
+        lease_seconds=lease_seconds,
         unwaited=True,
     )
     ledger.mark_reported([order.id for order in told])
