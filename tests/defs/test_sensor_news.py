@@ -71,9 +71,9 @@ def submissions(project: Project) -> int:
 
 
 def progress(project: Project, partition: str) -> list[dg.AssetObservation]:
-    """Observations of a video under way, the oldest first."""
+    """Observations of an order under way, the oldest first."""
     wanted = dg.AssetRecordsFilter(
-        asset_key=project.collection.video_key, asset_partitions=[partition]
+        asset_key=project.collection.order_key, asset_partitions=[partition]
     )
     records = project.instance.fetch_observations(wanted, limit=100).records
     found = [record.asset_observation for record in reversed(records)]
@@ -282,7 +282,7 @@ def test_progress_is_no_new_data(project: Project) -> None:
     collection = project.collection
 
     @dg.asset(
-        deps=[collection.video_key],
+        deps=[collection.order_key, collection.video_key],
         partitions_def=collection.partitions,
         automation_condition=dg.AutomationCondition.any_deps_updated(),
     )
@@ -291,8 +291,8 @@ def test_progress_is_no_new_data(project: Project) -> None:
     defs = dg.Definitions.merge(project.definitions, dg.Definitions(assets=[thumbnail]))
     project.emulator.script_task(outcome="stuck", stuck_at="task_output")
     project.write_prompts(CAT)
-    first = dg.evaluate_automation_conditions(defs=defs, instance=project.instance)
     assert project.order("cat").success
+    first = dg.evaluate_automation_conditions(defs=defs, instance=project.instance)
     tick_until(project, lambda: bool(progress(project, "cat")))
     second = dg.evaluate_automation_conditions(
         defs=defs, instance=project.instance, cursor=first.cursor

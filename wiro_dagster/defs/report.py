@@ -322,9 +322,13 @@ class Reporter:
         ]
 
     def build_progress(self, order: Order) -> dg.AssetObservation:
-        """Build the observation of how far a running task is."""
+        """Build the observation of how far a running task is.
+
+        It goes to the order, since the UI shows an observation on the page of a partition only if
+        that is materialized.
+        """
         return dg.AssetObservation(
-            asset_key=self.collection.video_key,
+            asset_key=self.collection.order_key,
             partition=order.partition,
             description=describe_state(order),
             metadata=progress_metadata(order, now=self.desk.context.now()),
