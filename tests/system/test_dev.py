@@ -154,6 +154,10 @@ def ordered(studio: Studio) -> Studio:
     """Two prompts ordered together and the failing one alone, all by clicking."""
     with studio.open_asset("video_order", "Partitions") as page:
         page.get_by_text("Hide navigation").click()  # more room on the pictures
+        page.get_by_role("button", name="Materialize").first.click(modifiers=["Shift"])
+        page.get_by_text("dry_run").first.wait_for()
+        studio.take_picture(page, "launch")
+    with studio.open_asset("video_order", "Partitions") as page:
         page.get_by_role("button", name="Materialize").first.click()
         page.get_by_text("Select a partition").click()
         for name in ("lighthouse-dawn", "night-market"):
@@ -204,8 +208,22 @@ def test_ordered_prompts_become_videos_to_look_at(finished: Studio) -> None:
 
 
 @needs_browser
+def test_each_prompt_shows_its_quote(finished: Studio) -> None:
+    """Before anything is ordered, on its partition's page."""
+    with finished.open_asset("prompt", "Partitions") as page:
+        choose_partition(page, "night-market")
+        page.get_by_role("row").filter(has_text="wiro/quote_usd").filter(has_text="0.49").wait_for()
+        finished.take_picture(page, "quote")
+
+
+@needs_browser
 def test_a_failed_order_shows_its_reason(finished: Studio) -> None:
-    """On its partition, and in the check on all orders."""
+    """Its partition is red, and its page and the check on all orders say why."""
+    with finished.open_asset("video", "Partitions") as page:
+        choose_partition(page, "paper-crane")
+        page.get_by_text("failed, and did not materialize this asset").wait_for()
+        page.get_by_text("Failed (1)").wait_for()
+        finished.take_picture(page, "red")
     with finished.open_asset("video_order", "Partitions") as page:
         choose_partition(page, "paper-crane")
         page.get_by_text(REASON).wait_for()
