@@ -5,8 +5,8 @@
 Each case runs in a process of its own: it fills a ledger, ticks the sensor when nothing is due, and
 sweeps a page of Wiro's list. Then a collection of `--prompts` prompts: the ticks of its prompt
 sensor, and of the order sensor when all its videos wait to be reported, against a tick's limit.
-Times are CPU milliseconds of the best of several ticks; memory is the process's most. About four
-minutes.
+Last, runs of two sizes that order a part of these: what an order costs must not grow. Times are CPU
+milliseconds of the best of several ticks; memory is the process's most. About six minutes.
 """
 
 from __future__ import annotations
@@ -59,6 +59,8 @@ def run_case(name: str, count: int, database: str) -> dict[str, float]:
         )
         if name == "prompts":
             return measure_prompts(project, count)
+        if name == "order run":
+            return measure_order_run(project, count)
         project.write_prompts({"id": "first", "prompt": "The first film"})
         project.order("first")
         project.settle()
@@ -118,12 +120,28 @@ def measure_ticks(project: Project) -> dict[str, float]:
 
 def measure_prompts(project: Project, count: int) -> dict[str, float]:
     """Measure ticks of the prompt sensor on a new file, and one when all of it is known."""
-    lines = "".join(f"  - {{id: v{n:06}, prompt: Film {n}}}\n" for n in range(count))
-    head = "defaults: {model: minimax/hailuo-2-3}\nprompts:\n"
-    project.prompt_file.write_text(head + lines)
+    write_many_prompts(project, count)
     walls = [_wall(project.bring_prompts_in) for _ in range(_PROMPT_TICKS)]
     seen = len(project.instance.get_materialized_partitions(project.collection.prompt_key))
     return {"longest_s": max(walls), "reported": seen, "most_mb": _megabytes()}
+
+
+def measure_order_run(project: Project, count: int) -> dict[str, float]:
+    """Measure a run that orders all videos of a new file, and records its prompts too."""
+    write_many_prompts(project, count)
+    project.bring_prompts_in()
+    before = _megabytes()
+    cpu = _cpu(lambda: project.order("v000000", f"v{count - 1:06}"))
+    ordered = sum(project.ledger.count_unsettled("video").values())
+    most = _megabytes()
+    return {"each_ms": cpu / count, "ordered": ordered, "more_mb": most - before, "most_mb": most}
+
+
+def write_many_prompts(project: Project, count: int) -> None:
+    """Write a prompt file, without bringing it in."""
+    lines = "".join(f"  - {{id: v{n:06}, prompt: Film {n}}}\n" for n in range(count))
+    head = "defaults: {model: minimax/hailuo-2-3}\nprompts:\n"
+    project.prompt_file.write_text(head + lines)
 
 
 def measure_reports(project: Project) -> dict[str, float]:
@@ -193,6 +211,13 @@ def main() -> None:
             f"{options.prompts} {name}: the longest tick took {found['longest_s']:.1f} s (its time "
             f"is {tick_seconds():g} s) and brought {found['reported']:.0f}; "
             f"{found['most_mb']:.0f} MB",
+            flush=True,
+        )
+    for size in (options.prompts // 100, options.prompts // 10) if options.prompts else ():
+        found = measure_apart("order run", size, "sqlite")
+        print(
+            f"a run that orders {found['ordered']:.0f} of {size}: {found['each_ms']:.1f} ms of CPU "
+            f"each; {found['most_mb']:.0f} MB, {found['more_mb']:.0f} of them by the run",
             flush=True,
         )
 

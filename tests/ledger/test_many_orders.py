@@ -36,6 +36,7 @@ QUESTIONS: dict[str, Callable[[Ledger], object]] = {
     "uncollected": lambda ledger: ledger.count_unwaited(["video"], ["finished"], limit=40),
     "collecting": lambda ledger: ledger.list_waiting_runs(["video"], ["finished", "stored"]),
     "delivered since": lambda ledger: ledger.list_delivered_since("video", NOW - 60),
+    "waiters": lambda ledger: ledger.release_waiter("another"),
     "claims": lambda ledger: ledger.claim("video", ["stored"], limit=10, lease_seconds=60),
 }
 

@@ -10,6 +10,7 @@ import dagster as dg
 from wiro_dagster.defs.metadata import DATA_VERSION_TAG, TASK_ID_KEY
 from wiro_dagster.ledger import Order
 
+_PARTITIONS_AT_ONCE = 1000
 _RECORDS_AT_ONCE = 1000
 
 
@@ -64,14 +65,13 @@ def find_video_uris(
 def list_materializations(
     instance: dg.DagsterInstance, asset_key: dg.AssetKey, partitions: Collection[str]
 ) -> Iterator[dg.EventLogRecord]:
-    """Iterate over the materializations of some partitions, newest first, page by page."""
-    if not partitions:
-        return
-    wanted = dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=sorted(partitions))
-    cursor = None
-    while True:
-        page = instance.fetch_materializations(wanted, limit=_RECORDS_AT_ONCE, cursor=cursor)
-        yield from page.records
-        if not page.has_more:
-            return
-        cursor = page.cursor
+    """Iterate over the materializations of some partitions; of each partition, the newest first."""
+    keys = sorted(partitions)
+    for start in range(0, len(keys), _PARTITIONS_AT_ONCE):
+        some = keys[start : start + _PARTITIONS_AT_ONCE]
+        wanted = dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=some)
+        cursor, has_more = None, True
+        while has_more:
+            page = instance.fetch_materializations(wanted, limit=_RECORDS_AT_ONCE, cursor=cursor)
+            yield from page.records
+            cursor, has_more = page.cursor, page.has_more

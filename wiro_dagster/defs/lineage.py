@@ -119,8 +119,11 @@ def _find_observations(
     for order in orders:
         wanted[order.partition, order.prompt_version].append(order.id)
     found: dict[int, int] = {}
-    for some in _chunks(sorted({order.partition for order in orders})):
-        missing = {key for key in wanted if key[0] in set(some)}
+    versions: dict[str, set[str]] = defaultdict(set)
+    for partition, version in wanted:
+        versions[partition].add(version)
+    for some in _chunks(sorted(versions)):
+        missing = {(partition, version) for partition in some for version in versions[partition]}
         for partition, version, storage_id in _observations(instance, asset_key, some):
             if (partition, version) in missing:
                 found |= dict.fromkeys(wanted[partition, version], storage_id)

@@ -191,6 +191,12 @@ orders = sa.Table(
     sa.UniqueConstraint("account", "task_id", name="wiro_orders_task"),
     sa.Index("wiro_orders_due", "collection", "state", "due_at"),
     sa.Index("wiro_orders_partition", "collection", "partition"),
+    sa.Index(
+        "wiro_orders_waiter",
+        "waiter_run_id",
+        sqlite_where=sa.text("waiter_run_id IS NOT NULL"),
+        postgresql_where=sa.text("waiter_run_id IS NOT NULL"),
+    ),
     # Before anything is bought: whether the same video is owned under another partition.
     sa.Index("wiro_orders_wish", "collection", "fingerprint"),
     sa.Index("wiro_orders_account", "account", "state", "due_at"),
