@@ -27,7 +27,7 @@ from wiro_dagster.errors import (
 )
 from wiro_dagster.ledger import Ledger
 from wiro_dagster.ledger.identity import make_marker, next_sequence
-from wiro_dagster.orders.answers import Answer
+from wiro_dagster.orders.answers import Answer, AnswerSpool
 from wiro_dagster.orders.audit import audit
 from wiro_dagster.orders.collected import renew_outputs
 from wiro_dagster.orders.lease import LeaseKeeper
@@ -157,6 +157,21 @@ def test_a_purchase_that_could_not_be_recorded_is_not_held_for_ever(
     bench.settle()
     assert (bench.state("cat"), bench.runs()) == ("delivered", 1)
     assert [record.outcome for record in bench.ledger.list_submissions()] == ["nothing", "task"]
+
+
+def test_that_nothing_was_sent_is_kept_while_the_ledger_is_away(
+    bench: Bench, errors: Errors
+) -> None:
+    """It goes away while the inputs are read: no list has to prove that no task was made."""
+    bench.place("cat")
+    context = bench.desk.context
+    (order,) = context.gate.admit("video", context.limits, limit=1, lease_seconds=60).orders
+    leases, spool = LeaseKeeper(context.ledger, 60.0), AnswerSpool(None)
+    errors["reading"] = LedgerError("The ledger is away.")
+    with pytest.raises(LedgerError):
+        submit_order(context, leases, spool, order)
+    assert spool.list() == [Answer(order.id, str(order.marker), None)]
+    assert bench.runs() == 0
 
 
 @pytest.mark.parametrize("error", [InputError("odd"), OutcomeUnknown("away"), KeyError("odd")])
