@@ -29,7 +29,8 @@ from wiro_dagster.defs.order_checks import (
 )
 from wiro_dagster.defs.order_cursor import OrderCursor
 from wiro_dagster.defs.report import AssetEvent, Reporter
-from wiro_dagster.defs.ticks import open_resources
+from wiro_dagster.defs.rest import find_rest, note_rest
+from wiro_dagster.defs.ticks import find_desk, open_resources
 from wiro_dagster.defs.video_checks import evaluate_video_checks
 from wiro_dagster.errors import InputError
 from wiro_dagster.ledger import WITHOUT_VIDEO, Order, OrderState
@@ -79,11 +80,17 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
             "verifies the files, and reports the videos. Keep it running: only it moves orders."
         ),
     )
-    def video_order_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    def video_order_sensor(
+        context: dg.SensorEvaluationContext,
+    ) -> dg.SensorResult | dg.SkipReason:
         deadline = collection.timing.monotonic() + tick_seconds()
+        before = OrderCursor.from_text(context.cursor)
+        rest = find_rest(collection, find_desk(context, collection), before)
+        if rest is not None:
+            return dg.SkipReason(rest)
         reporter = Reporter.in_sensor(context, collection)
         desk = reporter.desk
-        before = OrderCursor.from_text(context.cursor)
+        stamp = desk.ledger.find_stamp()
         # The daemon writes a tick's events before its cursor, so what the cursor names is written.
         desk.ledger.mark_lease_reported(before.lease)
         hear_event_log(reporter)
@@ -121,12 +128,15 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
         ]
         lease = next((order.lease for order in ended if order.lease), "")
         runs = [*request_failure_runs(reporter, ended), *request_collector_runs(reporter)]
+        after, summary = replace(after, lease=lease), _summary(desk, report)
+        if not (done or events or runs or report.notices):
+            note_rest(collection, desk, after, summary, stamp=stamp)
         return dg.SensorResult(
             asset_events=events,
             run_requests=runs,
-            cursor=replace(after, lease=lease).to_text(),
+            cursor=after.to_text(),
             # Dagster shows it as the tick's text, whatever the tick did; not beside runs, though.
-            skip_reason=None if runs else f"{done} {_summary(desk, report)}".lstrip(),
+            skip_reason=None if runs else f"{done} {summary}".lstrip(),
         )
 
     return video_order_sensor

@@ -1,0 +1,62 @@
+"""Rest: ticks of the order sensor that have nothing to do are skipped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import dagster as dg
+import pytest
+
+from tests.support.project import QUICK, Project
+from wiro_dagster.defs.order_cursor import OrderCursor
+from wiro_dagster.defs.rest import find_rest
+from wiro_dagster.defs.ticks import find_desk
+
+CAT = {"id": "cat", "prompt": "A cat on a windowsill"}
+
+
+def is_resting(project: Project) -> bool:
+    """Whether the next tick is skipped."""
+    collection, resources = project.collection, project.load().resources
+    with dg.build_sensor_context(instance=project.instance, resources=resources) as context:
+        desk = find_desk(context, collection)
+        return find_rest(collection, desk, OrderCursor.from_text(project.cursor)) is not None
+
+
+def tick_until_rest(project: Project) -> None:
+    for _ in range(5):
+        if is_resting(project):
+            return
+        project.tick()
+    pytest.fail("It does not come to rest.")
+
+
+def test_an_idle_collection_rests_until_something_is_written(project: Project) -> None:
+    """A new order ends the rest at once, whichever process places it."""
+    project.write_prompts(CAT)
+    tick_until_rest(project)
+    assert project.tick().skip_message == "No orders are under way."
+    project.order("cat")
+    assert not is_resting(project)
+    project.settle()
+    assert len(project.videos("cat")) == 1
+    tick_until_rest(project)
+
+
+def test_a_rest_ends_after_a_while(project: Project) -> None:
+    """Some things become due by time alone."""
+    now = 1_000.0
+    project.collection_options = {"timing": replace(QUICK, monotonic=lambda: now)}
+    tick_until_rest(project)
+    now += 30.0
+    assert not is_resting(project)
+
+
+def test_nobody_rests_while_an_order_is_under_way(project: Project) -> None:
+    """Its steps become due by time."""
+    project.emulator.change_settings(task_seconds=1_000.0)
+    project.write_prompts(CAT)
+    project.order("cat")
+    for _ in range(3):
+        project.tick()
+    assert not is_resting(project)

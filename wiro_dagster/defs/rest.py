@@ -1,0 +1,69 @@
+"""Rest: while no order is under way and the ledger does not change, a tick has nothing to do."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from wiro_dagster.defs.collection import VideoCollection
+from wiro_dagster.defs.order_cursor import OrderCursor
+from wiro_dagster.orders import OrderDesk
+
+_LONGEST_SECONDS = 25.0
+"""How long ticks are skipped at most: audits and costs that were not stated become due by time."""
+
+
+@dataclass(frozen=True)
+class _Rest:
+    """What the last tick of an idle collection left behind.
+
+    Args:
+        desk: which moves the orders.
+        cursor: of the sensor.
+        stamp: of the ledger.
+        until: by the monotonic clock, when to look again in any case.
+        summary: the tick's text.
+    """
+
+    desk: OrderDesk
+    cursor: OrderCursor
+    stamp: Hashable
+    until: float
+    summary: str
+
+
+def note_rest(
+    collection: VideoCollection,
+    desk: OrderDesk,
+    after: OrderCursor,
+    summary: str,
+    *,
+    stamp: Hashable | None,
+) -> None:
+    """Note at the end of a tick that did and reported nothing that the next ones may be skipped.
+
+    Args:
+        collection: whose orders.
+        desk: which moves them.
+        after: the cursor that the tick leaves behind.
+        summary: the tick's text.
+        stamp: of the ledger, before the tick. If it has changed since, somebody is at work.
+    """
+    ledger = desk.ledger
+    is_open = after.unjudged or after.lease or desk.orphans or desk.find_problem() is not None
+    if is_open or stamp is None or stamp != ledger.find_stamp():
+        return
+    if not ledger.count_unsettled(collection.ledger_name):
+        until = collection.timing.monotonic() + _LONGEST_SECONDS
+        rest = _Rest(desk, after, stamp, until, summary)
+        collection.cache.put(("rest", collection.ledger_name), rest)
+
+
+def find_rest(collection: VideoCollection, desk: OrderDesk, before: OrderCursor) -> str | None:
+    """Return the text of a tick that may be skipped; `None` if there may be something to do."""
+    rest = collection.cache.find(("rest", collection.ledger_name), _Rest)
+    if rest is None or rest.desk is not desk or rest.cursor != before:
+        return None
+    if collection.timing.monotonic() >= rest.until or rest.stamp != desk.ledger.find_stamp():
+        return None
+    return rest.summary
