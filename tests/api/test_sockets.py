@@ -189,3 +189,15 @@ def test_after_its_end_nothing_is_followed(wiro: Wiro) -> None:
     sockets.follow("task", "token", lambda _: None)
     assert sockets.count_open() == 0
     assert wiro.joined == []
+
+
+def test_closed_sockets_keep_nothing_open(wiro: Wiro) -> None:
+    """The loop is closed with its sockets; to close again or to forget a task then is no error."""
+    with listening(wiro.url) as sockets:
+        sockets.follow("task", "token", lambda _task_id: None)
+        loop = sockets._loop
+        assert loop is not None
+        assert wait_until(lambda: wiro.open == 1)
+    assert loop.is_closed()
+    sockets.forget("task")
+    sockets.close()

@@ -86,16 +86,15 @@ class TaskSockets:
             if is_known or len(self._waiting) >= _MOST_WAITING:
                 return
             self._waiting[task_id] = token, on_end
-            loop = self._start()
-        loop.call_soon_threadsafe(self._open_more)
+            self._start().call_soon_threadsafe(self._open_more)
 
     def forget(self, task_id: str) -> None:
         """Stop listening to a task, because its end is known."""
         with self._lock:
             self._waiting.pop(task_id, None)
             listener, loop = self._open.get(task_id), self._loop
-        if listener is not None and loop is not None:
-            loop.call_soon_threadsafe(listener.cancel)
+            if listener is not None and loop is not None:
+                loop.call_soon_threadsafe(listener.cancel)
 
     def count_open(self) -> int:
         """Return how many tasks are listened to now."""
@@ -108,6 +107,7 @@ class TaskSockets:
             self._is_closed = True
             self._waiting.clear()
             loop, thread = self._loop, self._thread
+            self._loop = None
         if loop is not None and thread is not None:
             asyncio.run_coroutine_threadsafe(self._end(), loop)
             thread.join(_STOP_SECONDS)
@@ -116,9 +116,10 @@ class TaskSockets:
 
     def _start(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            run = self._loop.run_forever
-            self._thread = threading.Thread(target=run, name="wiro-sockets", daemon=True)
+            self._loop = loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(
+                target=_run, args=[loop], name="wiro-sockets", daemon=True
+            )
             self._thread.start()
         return self._loop
 
@@ -184,6 +185,14 @@ class TaskSockets:
         if self._tls is None and self._url.startswith("wss:"):
             self._tls = ssl.create_default_context()
         return self._tls
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    """Run a loop until it is stopped, and close what it has open."""
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
 
 
 def _may_be_last(frame: str | bytes) -> bool:
