@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from wiro_dagster.ledger.ledger import Ledger
 from wiro_dagster.ledger.schema import models
 
+_FIND = sa.select(models.c.content).where(models.c.slug == sa.bindparam("slug"))
+
 
 class KeptModels:
     """Keeps Wiro's answers about models in the ledger's database, as JSON. Thread-safe."""
@@ -19,9 +21,8 @@ class KeptModels:
 
     def find(self, slug: str) -> Any:
         """Return what is kept for a model; `None` if there is nothing."""
-        query = sa.select(models.c.content).where(models.c.slug == slug)
         with self._ledger.reading() as connection:
-            return connection.execute(query).scalar()
+            return connection.execute(_FIND, {"slug": slug}).scalar()
 
     def keep(self, slug: str, content: Mapping[str, Any], *, fetched_at: float) -> None:
         """Keep `content` instead of what was kept."""

@@ -82,6 +82,9 @@ def insert_stray(connection: Connection, account: str, stray: Stray, now: float)
 
 def remove_stray(connection: Connection, account: str, task_id: str) -> None:
     """Forget a stray: an order explains the task now."""
-    connection.execute(
-        sa.delete(strays).where(strays.c.account == account, strays.c.task_id == task_id)
-    )
+    connection.execute(_REMOVE, {"account": account, "task": task_id})
+
+
+_REMOVE = sa.delete(strays).where(
+    strays.c.account == sa.bindparam("account"), strays.c.task_id == sa.bindparam("task")
+)

@@ -101,17 +101,8 @@ class Tasks(Database):
 
     def find_usual_seconds(self, model_slug: str) -> float | None:
         """Return how long the quickest of a model's recent tasks took, from submission to end."""
-        recent = (
-            sa.select((orders.c.ended_at - orders.c.submitted_at).label("seconds"))
-            .where(orders.c.model_slug == model_slug)
-            .where(orders.c.state.in_(("finished", "stored", "delivered")))
-            .where(orders.c.ended_at > orders.c.submitted_at)
-            .order_by(orders.c.id.desc())
-            .limit(20)
-            .subquery()
-        )
         with self.reading() as connection:
-            return connection.execute(sa.select(sa.func.min(recent.c.seconds))).scalar()
+            return connection.execute(_USUAL_SECONDS, {"slug": model_slug}).scalar()
 
     def put_off_looks(self, order_ids: Collection[int], *, due_at: float) -> None:
         """Move the next look at these tasks, in one statement."""
@@ -212,6 +203,16 @@ _FOLLOWED_AND_DUE = [
     .limit(sa.bindparam("limit", type_=sa.Integer()))
     for are_due in _ARE_DUE
 ]
+_RECENT = (
+    sa.select((orders.c.ended_at - orders.c.submitted_at).label("seconds"))
+    .where(orders.c.model_slug == sa.bindparam("slug"))
+    .where(orders.c.state.in_(("finished", "stored", "delivered")))
+    .where(orders.c.ended_at > orders.c.submitted_at)
+    .order_by(orders.c.id.desc())
+    .limit(20)
+    .subquery()
+)
+_USUAL_SECONDS = sa.select(sa.func.min(_RECENT.c.seconds))
 _ORDERS_OF_TASKS = SELECT_ORDERS.where(
     _OF_ACCOUNT, orders.c.task_id.in_(sa.bindparam("tasks", expanding=True))
 )
