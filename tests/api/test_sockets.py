@@ -97,20 +97,23 @@ def wait_until(is_so: Callable[[], bool], seconds: float = 5.0) -> bool:
 def test_the_ends_of_many_tasks_are_heard_by_one_thread(wiro: Wiro) -> None:
     """Each once, in old and new frames; what merely speaks of an end is none."""
     ended: list[str] = []
-    before = {thread.name for thread in threading.enumerate()}
+    before = set(threading.enumerate())
+
+    def list_new() -> list[str]:
+        return [thread.name for thread in threading.enumerate() if thread not in before]
+
     with listening(wiro.url) as sockets:
         for number in range(10):
             for _ in range(2):
                 sockets.follow(f"task-{number}", f"token-{number}", ended.append)
         assert wait_until(lambda: wiro.open == 10)
-        ours = {thread.name for thread in threading.enumerate()} - before
-        assert [name for name in ours if name.startswith("wiro")] == ["wiro-sockets"]
+        assert [name for name in list_new() if name.startswith("wiro")] == ["wiro-sockets"]
         assert ended == []
         for number in range(10):
             wiro.end(f"token-{number}", OLD_END if number % 2 else NEW_END)
         assert wait_until(lambda: len(ended) == 10)
         assert set(ended) == {f"task-{number}" for number in range(10)}
-    assert not any(thread.name == "wiro-sockets" for thread in threading.enumerate())
+    assert "wiro-sockets" not in list_new()
 
 
 def test_no_more_sockets_are_open_than_allowed(wiro: Wiro) -> None:

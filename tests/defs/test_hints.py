@@ -63,9 +63,9 @@ def test_a_video_is_in_the_store_before_the_next_tick(listening: ListeningProjec
     assert len(listening.videos("cat")) == 1
 
 
-def test_sockets_are_off_by_default(listening: ListeningProject) -> None:
+def test_sockets_can_be_switched_off(listening: ListeningProject) -> None:
     """Then the next look comes with a tick."""
-    assert WiroResource(api_key="k").sockets is False
+    assert WiroResource(api_key="k").sockets is True
     listening.sockets = False
     order_one(listening)
     assert listening.emulator.journal(kind="socket") == []

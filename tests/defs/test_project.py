@@ -107,11 +107,13 @@ def test_other_urls_stay_as_they_are(
     assert locate_ledger_url(url, tmp_path) == url
 
 
-def test_sockets_are_switched_on_by_a_word(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Off unless it is said; a word that is neither is refused."""
-    assert resources_of(tmp_path)["wiro"].sockets is False
-    environment.setenv("WIRO_SOCKETS", "on")
+def test_sockets_are_switched_off_by_a_word(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """On unless it is said; a word that is neither is refused."""
     assert resources_of(tmp_path)["wiro"].sockets is True
+    environment.setenv("WIRO_SOCKETS", "off")
+    assert resources_of(tmp_path)["wiro"].sockets is False
     environment.setenv("WIRO_SOCKETS", "maybe")
     with pytest.raises(ConfigurationError, match='WIRO_SOCKETS is "maybe"'):
         resources_of(tmp_path)

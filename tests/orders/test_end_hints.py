@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -17,7 +16,7 @@ from wiro_dagster.api.sockets import TaskSockets
 from wiro_dagster.emulator import Emulator
 from wiro_dagster.errors import LedgerError
 from wiro_dagster.ledger import Ledger
-from wiro_dagster.orders import OrderPolicy
+from wiro_dagster.orders import OrderDesk, OrderPolicy
 from wiro_dagster.orders.end_hints import EndHints
 from wiro_dagster.orders.policy import Timing
 from wiro_dagster.webhook import WebhookApp
@@ -115,7 +114,7 @@ def test_without_a_tick_nobody_listens(open_patient: OpenPatient, sockets: TaskS
     bench.desk.stay_awake(0.2)
     bench.place("dog")
     bench.tick()
-    assert wait_until(lambda: not is_following())
+    assert wait_until(lambda: not is_following(bench.desk))
     assert wait_until(lambda: sockets.count_open() == 0)
 
 
@@ -163,8 +162,9 @@ def test_a_hint_of_a_known_end_costs_no_look(open_patient: OpenPatient) -> None:
     assert bench.calls("Task/List") == looks
 
 
-def is_following() -> bool:
-    return any(thread.name == "wiro-hints" for thread in threading.enumerate())
+def is_following(desk: OrderDesk) -> bool:
+    thread = desk._follower._thread
+    return thread is not None and thread.is_alive()
 
 
 def test_a_follower_ends_when_no_tick_comes(open_patient: OpenPatient) -> None:
@@ -172,17 +172,18 @@ def test_a_follower_ends_when_no_tick_comes(open_patient: OpenPatient) -> None:
     desk = open_patient(EndHints()).desk
     for _ in range(2):
         desk.stay_awake(0.1)
-        assert is_following()
-        assert wait_until(lambda: not is_following())
+        assert is_following(desk)
+        assert wait_until(lambda: not is_following(desk))
     desk.stay_awake(60)
     desk.close()
-    assert not is_following()
+    assert not is_following(desk)
 
 
 def test_without_hints_there_is_no_follower(open_patient: OpenPatient) -> None:
     """Nothing runs beside the ticks."""
-    open_patient(None).desk.stay_awake(60)
-    assert not is_following()
+    desk = open_patient(None).desk
+    desk.stay_awake(60)
+    assert not is_following(desk)
 
 
 class AwayLedger(Ledger):
@@ -211,4 +212,4 @@ def test_a_ledger_that_is_away_does_not_end_a_follower(
     ledger.is_away = False
     hints.hear("task")
     assert wait_until(lambda: ledger.asked > 1)
-    assert is_following()
+    assert is_following(desk)

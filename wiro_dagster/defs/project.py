@@ -136,7 +136,7 @@ def _read_list(name: str, default: str) -> list[str]:
 
 
 def _read_switch(name: str) -> bool:
-    value = _read(name, "off").lower()
+    value = _read(name, "on").lower()
     if value not in _SWITCH:
         raise ConfigurationError(f'{name} is "{value}". Write {" or ".join(_SWITCH)}.')
     return _SWITCH[value]

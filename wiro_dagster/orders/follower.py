@@ -85,13 +85,15 @@ class Follower:
             thread.join()
 
     def _run(self, hints: EndHints) -> None:
-        pause = 0.0
+        pause, is_under_way = 0.0, False
         while (seconds_left := self._count_seconds_left(hints)) > 0:
             ended = hints.wait(min(pause, seconds_left))
             try:
-                is_under_way = self._follow(ended)
+                next_look_at = self._note_ended(ended)
+                # At rest, this costs one question a tick.
+                is_under_way = (next_look_at is not None or is_under_way) and self._look()
                 self._forget_ended(hints)
-                pause = self._find_pause()
+                pause = self._find_pause(next_look_at)
                 if is_under_way:
                     pause = min(pause, _UNDER_WAY_SECONDS)
             except WiroError:  # the next tick says what is wrong
@@ -105,14 +107,16 @@ class Follower:
                 hints.switch_off()
             return seconds_left
 
-    def _follow(self, ended: Collection[str]) -> bool:
+    def _note_ended(self, ended: Collection[str]) -> float | None:
+        """Make looks due at tasks that say that they have ended. Return when the next look is."""
         context = self._get_context()
         if ended:
             orders = context.ledger.find_orders_of_tasks(context.account, ended)
             context.ledger.make_due([order.id for order in orders.values()])
-        if context.ledger.find_next_look(context.account) == HINTED:
+        next_look_at = context.ledger.find_next_look(context.account)
+        if next_look_at == HINTED:
             self._is_hinted.set()
-        return self._look()
+        return next_look_at
 
     def _forget_ended(self, hints: EndHints) -> None:
         now, context = self._monotonic(), self._get_context()
@@ -122,10 +126,9 @@ class Follower:
             orders = context.ledger.find_orders_of_tasks(context.account, followed)
             hints.forget([key for key, order in orders.items() if order.state not in FOLLOWED])
 
-    def _find_pause(self) -> float:
+    def _find_pause(self, next_look_at: float | None) -> float:
         """Return how long to wait for a hint before the next look."""
         context = self._get_context()
-        next_look_at = context.ledger.find_next_look(context.account)
         if next_look_at is None:
             return _LONGEST_PAUSE_SECONDS
         if next_look_at == HINTED:

@@ -68,10 +68,11 @@ class WiroResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         ),
     )
     sockets: bool = Field(
-        default=False,
+        default=True,
         description=(
             "Whether the sensor's process listens to running tasks over the WebSocket, so that "
-            "ends are seen within two seconds. Waiting runs listen to theirs in any case."
+            "ends are seen within two seconds, if the package websockets is installed. Waiting "
+            "runs listen to theirs in any case."
         ),
     )
     connect_timeout_seconds: float = Field(
