@@ -1,7 +1,7 @@
 """The record of what a ledger did: each state of an order, and how each of its POSTs came out.
 
-Triggers write it in the transactions of whoever changes an order. So it is as good as the ledger
-itself: whichever process dies or is refused, the record has what was committed, and nothing else.
+Triggers write it in the same transaction that changes an order. So it is as good as the ledger
+itself: if a process dies or is refused, the record has what was committed, and nothing else.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a product did, replayed in the model: every change, every state, every request.
 
 The transition table says which changes of a state there are. The model says what a ledger can show
-of an order, and what it shows whenever a Run or a Kill comes in.
+of an order, and what it shows when a Run or a Kill comes in.
 """
 
 from __future__ import annotations
