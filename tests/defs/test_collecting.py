@@ -160,11 +160,13 @@ def test_what_a_dead_run_had_claimed_is_collected_by_the_next(runs_project: Proj
     """Once its lease has ended; the video is bought and shown once."""
     (request,) = finish_tasks(runs_project, CAT)
     ledger = runs_project.ledger
-    (claimed,) = ledger.claim("video", ["finished"], limit=1, lease_seconds=LEASE_SECONDS)
-    ledger.register_waiter([claimed.id], "dead", until=time.time() + LEASE_SECONDS)
+    (claimed,) = ledger.claim("video", ["finished"], limit=1, lease_seconds=600.0)
+    ledger.register_waiter([claimed.id], "dead", until=time.time() + 600.0)
     assert launch(runs_project, request).success
     assert not runs_project.tick().run_requests
     assert video_runs(runs_project, "cat") == []
+    ledger.register_waiter([claimed.id], "dead", until=time.time())
+    assert ledger.renew_all([claimed], 0.0) == [True]  # the lease ends now
     collect_all(runs_project)
     assert len(video_runs(runs_project, "cat")) == runs_project.emulator.billable_tasks() == 1
 
