@@ -18,14 +18,16 @@ def test_an_event_leaves_the_log_as_it_is(tmp_path: Path) -> None:
         instance.report_runless_asset_event(event)
         assert [log.exists() for log in logs] == [False, False]
         with closing(EventFiles()) as files:
-            files.keep_open(instance)
+            files.keep_open(str(tmp_path))
             instance.report_runless_asset_event(event)
             assert [log.exists() for log in logs] == [True, True]
         instance.report_runless_asset_event(event)
         assert [log.exists() for log in logs] == [False, False]
 
 
-def test_an_instance_without_files_is_left_alone() -> None:
-    """Such as one in memory, or on PostgreSQL."""
-    with dg.DagsterInstance.ephemeral() as instance, closing(EventFiles()) as files:
-        files.keep_open(instance)
+def test_a_home_without_files_is_left_alone(tmp_path: Path) -> None:
+    """Dagster may use PostgreSQL, or nobody has said where its files are."""
+    with closing(EventFiles()) as files:
+        files.keep_open(str(tmp_path))
+        files.keep_open(None)
+    assert list(tmp_path.iterdir()) == []

@@ -8,9 +8,9 @@ import dagster as dg
 import pytest
 
 from tests.support.project import QUICK, Project
+from wiro_dagster.defs.desks import open_desk
 from wiro_dagster.defs.order_cursor import OrderCursor
 from wiro_dagster.defs.rest import find_rest
-from wiro_dagster.defs.ticks import find_desk
 
 CAT = {"id": "cat", "prompt": "A cat on a windowsill"}
 
@@ -19,7 +19,7 @@ def is_resting(project: Project) -> bool:
     """Whether the next tick is skipped."""
     collection, resources = project.collection, project.load().resources
     with dg.build_sensor_context(instance=project.instance, resources=resources) as context:
-        desk = find_desk(context, collection)
+        desk = open_desk(collection, context.resources)
         return find_rest(collection, desk, OrderCursor.from_text(project.cursor)) is not None
 
 

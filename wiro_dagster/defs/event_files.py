@@ -2,7 +2,8 @@
 
 Dagster opens a connection for each event, and closes it. When the last connection to a file closes,
 SQLite copies the write-ahead log into the database and waits for the disk. An idle connection that
-stays open spares all processes that. There is nothing to keep open if Dagster uses PostgreSQL.
+stays open spares all processes that. The files are looked for below DAGSTER_HOME, where Dagster has
+them by default. If they are elsewhere, or Dagster uses PostgreSQL, nothing is kept open.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 from threading import Lock
-
-import dagster as dg
 
 _SHARED = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 _EVENTS_OF_RUN = "history/runs/{}.db"
@@ -26,14 +25,16 @@ class EventFiles:
         self._connections: dict[Path, sqlite3.Connection] = {}
         self._lock = Lock()
 
-    def keep_open(self, instance: dg.DagsterInstance, *, run_id: str = "") -> None:
-        """Open the files of an instance that exist and are not open yet.
+    def keep_open(self, home: str | None, *, run_id: str = "") -> None:
+        """Open the files that exist and are not open yet.
 
         Args:
-            instance: has the event log.
+            home: the value of DAGSTER_HOME.
             run_id: of the run whose events are written; empty for events without a run.
         """
-        root = Path(instance.root_directory)
+        if not home:
+            return
+        root = Path(home)
         names = (*_SHARED, _EVENTS_OF_RUN.format(run_id))
         with self._lock:
             for path in (root / name for name in names):

@@ -24,7 +24,7 @@ def hear_event_log(reporter: Reporter) -> None:
 
     Only a ledger that was replaced before the process began can be older than its own events.
     """
-    context, home = reporter.desk.context, id(reporter.instance)
+    context = reporter.desk.context
 
     def hear() -> bool:
         identity = context.ledger.identity()
@@ -36,8 +36,7 @@ def hear_event_log(reporter: Reporter) -> None:
         context.ledger.note_witness("events", reason)
         return True
 
-    key = ("heard", context.collection, context.ledger.engine.url, home)
-    reporter.collection.cache.get(key, hear)
+    reporter.collection.cache.get(("heard", context.collection, context.ledger.engine.url), hear)
 
 
 def find_events(reporter: Reporter) -> EventLog:

@@ -7,10 +7,10 @@ import dagster as dg
 from wiro_dagster.defs.asset_files import find_asset_version
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.cost_asset import cost_metadata
+from wiro_dagster.defs.desks import open_desk
 from wiro_dagster.defs.gallery import write_gallery
 from wiro_dagster.defs.lineage import newest_tags
 from wiro_dagster.defs.metadata import version_tags
-from wiro_dagster.defs.ticks import find_desk, find_instance
 from wiro_dagster.orders import OrderDesk
 
 _REFRESH_SECONDS = 30
@@ -30,13 +30,14 @@ def build_gallery_sensor(collection: VideoCollection) -> dg.SensorDefinition:
         target=target.without_checks(),
         minimum_interval_seconds=_REFRESH_SECONDS,
         default_status=collection.default_status,
+        required_resource_keys=collection.resource_keys,
         tags={"wiro/collection": collection.ledger_name},
         description="Renews gallery and costs when videos have come.",
     )
     def video_gallery_sensor(
         context: dg.SensorEvaluationContext,
     ) -> dg.SensorResult | dg.SkipReason:
-        instance = find_instance(context, collection)
+        instance = context.instance
         newest = find_asset_version(instance, _list_inputs(collection))
         if newest == (context.cursor or _NOTHING):
             return dg.SkipReason("No videos have come.")
@@ -45,8 +46,9 @@ def build_gallery_sensor(collection: VideoCollection) -> dg.SensorDefinition:
             return dg.SensorResult(
                 run_requests=[dg.RunRequest(run_key=newest, asset_selection=keys)], cursor=newest
             )
+        desk = open_desk(collection, context.resources)
         return dg.SensorResult(
-            asset_events=_renew(instance, collection, find_desk(context, collection), newest),
+            asset_events=_renew(instance, collection, desk, newest),
             cursor=newest,
             skip_reason="Gallery and costs are renewed.",
         )

@@ -13,7 +13,7 @@ from wiro_dagster.catalogue.suggestions import counted
 from wiro_dagster.defs.collecting import build_collector_job, request_collector_runs
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.contained import build_failures, deliver_videos
-from wiro_dagster.defs.desks import load_prompts
+from wiro_dagster.defs.desks import load_prompts, open_desk
 from wiro_dagster.defs.ended import claim_ended, report_orphans
 from wiro_dagster.defs.evidence import find_events, hear_event_log
 from wiro_dagster.defs.failures import build_failure_job, request_failure_runs
@@ -30,7 +30,6 @@ from wiro_dagster.defs.order_checks import (
 from wiro_dagster.defs.order_cursor import OrderCursor
 from wiro_dagster.defs.report import AssetEvent, Reporter
 from wiro_dagster.defs.rest import find_rest, note_rest
-from wiro_dagster.defs.ticks import find_desk, open_resources
 from wiro_dagster.defs.video_checks import evaluate_video_checks
 from wiro_dagster.errors import InputError
 from wiro_dagster.ledger import WITHOUT_VIDEO, Order, OrderState
@@ -74,6 +73,7 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
         jobs=_build_jobs(collection),
         minimum_interval_seconds=collection.minimum_interval_seconds,
         default_status=collection.default_status,
+        required_resource_keys=collection.resource_keys,
         tags={"wiro/collection": collection.ledger_name},
         description=(
             "Submits orders to Wiro as budget and limits allow, follows their tasks, fetches and "
@@ -85,7 +85,7 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
     ) -> dg.SensorResult | dg.SkipReason:
         deadline = collection.timing.monotonic() + tick_seconds()
         before = OrderCursor.from_text(context.cursor)
-        rest = find_rest(collection, find_desk(context, collection), before)
+        rest = find_rest(collection, open_desk(collection, context.resources), before)
         if rest is not None:
             return dg.SkipReason(rest)
         reporter = Reporter.in_sensor(context, collection)
@@ -268,8 +268,7 @@ def rebuild_if_behind(context: dg.SensorEvaluationContext, reporter: Reporter) -
     if problem is None or problem.kind != "ledger":
         return []
     try:
-        with open_resources(context, reporter.collection) as resources:
-            prompts = load_prompts(reporter.collection, resources, reporter.instance)
+        prompts = load_prompts(reporter.collection, context.resources, reporter.instance)
     except InputError as error:
         return [f"The ledger cannot be rebuilt without its prompts: {error}"]
     notice = reporter.desk.rebuild(prompts.prompts, partial(find_events, reporter))
@@ -289,8 +288,7 @@ def show_missing(reporter: Reporter) -> None:
         ledger.show_again([order_id for key, order_id in delivered.items() if key not in shown])
         return True
 
-    home = id(reporter.instance)
-    collection.cache.get(("shown", collection.ledger_name, ledger.engine.url, home), find_missing)
+    collection.cache.get(("shown", collection.ledger_name, ledger.engine.url), find_missing)
 
 
 def build_progress(reporter: Reporter) -> list[dg.AssetObservation]:

@@ -19,9 +19,8 @@ from wiro_dagster.defs.desks import load_prompts
 from wiro_dagster.defs.missing import Missing, add_up_missing, list_wanted
 from wiro_dagster.defs.order_checks import prompts_check, unreadable_check
 from wiro_dagster.defs.order_sensor import tick_seconds
-from wiro_dagster.defs.prompt_sources import FilePrompts, asset_loader
+from wiro_dagster.defs.prompt_sources import asset_loader
 from wiro_dagster.defs.report import Reporter
-from wiro_dagster.defs.ticks import find_instance, open_resources
 from wiro_dagster.errors import InputError
 from wiro_dagster.prompts import Prompt, PromptFile, list_files
 
@@ -81,6 +80,7 @@ def build_prompt_file_sensor(collection: VideoCollection) -> dg.SensorDefinition
         name=collection.prefixed("prompt_file_sensor"),
         minimum_interval_seconds=max(collection.minimum_interval_seconds, _LOOK_SECONDS),
         default_status=collection.default_status,
+        required_resource_keys=collection.resource_keys,
         tags={"wiro/collection": collection.ledger_name},
         description=(
             f"Adds a partition for every new prompt of {source.name}, and tells Dagster which have "
@@ -96,7 +96,9 @@ def build_prompt_file_sensor(collection: VideoCollection) -> dg.SensorDefinition
         if now.is_same(before) and time.time() < before.look_again_at:
             return dg.SkipReason(f"{source.name} has not changed.")
         try:
-            prompts = _load(context, collection)
+            prompts = load_prompts(
+                collection, context.resources, context.instance, asset_loader(context)
+            )
         except InputError as error:
             context.log.error(str(error))  # noqa: TRY400, the stack says nothing to a user
             check = unreadable_check(error, collection.order_key)
@@ -183,28 +185,11 @@ def _bring_in(
     return _News(new, failures, left, summary, missing)
 
 
-def _load(context: dg.SensorEvaluationContext, collection: VideoCollection) -> PromptFile:
-    instance = find_instance(context, collection)
-    with open_resources(context, collection) as resources:
-        return load_prompts(collection, resources, instance, asset_loader(context))
-
-
 def _look(collection: VideoCollection, context: dg.SensorEvaluationContext) -> PromptsSeen:
-    instance = find_instance(context, collection)
-    version = _find_version(context, collection, instance)
+    version = collection.source.find_version(context.resources, context.instance)
     known, paths = collection.cache.get(_files_key(collection), lambda: ("", frozenset[Path]()))
     files = _digest_files(paths) if known == version else ""
-    return PromptsSeen(version, files, find_asset_version(instance, collection.input_keys))
-
-
-def _find_version(
-    context: dg.SensorEvaluationContext, collection: VideoCollection, instance: dg.DagsterInstance
-) -> str:
-    source = collection.source
-    if isinstance(source, FilePrompts):  # a file needs no resources
-        return source.find_version(None, instance)
-    with open_resources(context, collection) as resources:
-        return source.find_version(resources, instance)
+    return PromptsSeen(version, files, find_asset_version(context.instance, collection.input_keys))
 
 
 def _remember(

@@ -8,6 +8,7 @@ whoever writes it.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -35,7 +36,6 @@ from wiro_dagster.defs.metadata import (
     video_metadata,
 )
 from wiro_dagster.defs.prices import find_quote
-from wiro_dagster.defs.ticks import find_desk, find_instance
 from wiro_dagster.errors import InputError, StoreError
 from wiro_dagster.ledger import Order, Placement
 from wiro_dagster.orders import OrderDesk
@@ -114,7 +114,7 @@ class Reporter:
     ) -> Reporter:
         """Make the reporter of a run."""
         desk, instance = open_desk(collection, context.resources), context.instance
-        _event_files(collection).keep_open(instance, run_id=context.run.run_id)
+        _keep_events_open(collection, run_id=context.run.run_id)
         return cls(collection, desk, instance, context.log_event)
 
     @classmethod
@@ -122,8 +122,8 @@ class Reporter:
         cls, context: dg.SensorEvaluationContext, collection: VideoCollection
     ) -> Reporter:
         """Make the reporter of a sensor. It writes at once, not with the tick's result."""
-        desk, instance = find_desk(context, collection), find_instance(context, collection)
-        _event_files(collection).keep_open(instance)
+        desk, instance = open_desk(collection, context.resources), context.instance
+        _keep_events_open(collection)
         return cls(collection, desk, instance, instance.report_runless_asset_event)
 
     def observe_prompts(self, prompts: Iterable[Prompt], *, deadline: float = math.inf) -> int:
@@ -352,8 +352,9 @@ class Reporter:
         return {"wiro/ledger_id": identity.ledger_id, "wiro/ledger_sequence": identity.sequence}
 
 
-def _event_files(collection: VideoCollection) -> EventFiles:
-    return collection.cache.get("event files", EventFiles)
+def _keep_events_open(collection: VideoCollection, *, run_id: str = "") -> None:
+    files = collection.cache.get("event files", EventFiles)
+    files.keep_open(os.environ.get("DAGSTER_HOME"), run_id=run_id)
 
 
 def check_result(evaluation: dg.AssetCheckEvaluation) -> dg.AssetCheckResult:
