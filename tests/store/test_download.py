@@ -42,12 +42,13 @@ def _fetch(
     *,
     size_bytes: int | None = None,
     max_bytes: int = 10**9,
+    key_base: str = "sunrise-1",
 ) -> StoredFile:
     return store_download(
         MemorySource(answer),
         URL,
         store,
-        "sunrise-1",
+        key_base,
         content_type="video/mp4",
         size_bytes=size_bytes,
         max_bytes=max_bytes,
@@ -100,6 +101,28 @@ def test_a_wrong_announcement_is_believed_until_the_same_bytes_come_twice(
 def test_a_size_of_zero_is_no_announcement(store: FolderStore, film: bytes) -> None:
     """Nobody is made to wait for it."""
     assert _fetch(store, Answer(film, len(film)), size_bytes=0).size_bytes == len(film)
+
+
+@pytest.mark.parametrize("cut", [1, 600, 996])
+def test_a_film_that_announces_more_bytes_than_came_is_fetched_again(
+    store: FolderStore, film: bytes, cut: int
+) -> None:
+    """Neither Wiro nor its server says how long it is, and all its frames are there."""
+    padded = film + (1000).to_bytes(4, "big") + b"free" + bytes(992)
+    with pytest.raises(DownloadError, match="more bytes"):
+        _fetch(store, Answer(padded[:-cut]))
+    assert _fetch(store, Answer(padded)).size_bytes == len(padded)
+    assert _fetch(store, Answer(padded[:-cut])).size_bytes == len(padded)
+
+
+def test_a_film_that_is_cut_at_its_source_is_owned(store: FolderStore, film: bytes) -> None:
+    """The same bytes come twice, or Wiro announces as many."""
+    cut = film + (1000).to_bytes(4, "big") + b"free"
+    assert _fetch(store, Answer(cut), size_bytes=len(cut)).problem is None
+    other = cut + bytes(3)
+    with pytest.raises(DownloadError, match="more bytes"):
+        _fetch(store, Answer(other), key_base="dusk-2")
+    assert _fetch(store, Answer(other), key_base="dusk-2").size_bytes == len(other)
 
 
 def test_a_file_that_is_damaged_at_its_source_is_owned(store: FolderStore, film: bytes) -> None:

@@ -6,6 +6,7 @@ All decoding is done with PyAV, which is imported when a file is first opened, n
 from __future__ import annotations
 
 from wiro_dagster.media.apart import inspect_apart
+from wiro_dagster.media.boxes import count_missing_bytes
 from wiro_dagster.media.facts import FrameMeasures, Inspection, MediaFacts, MediaKind
 from wiro_dagster.media.inspection import Verify, aspect_ratio_of_image, inspect, probe_media
 from wiro_dagster.media.pictures import preview_markdown
@@ -17,6 +18,7 @@ __all__ = [
     "MediaKind",
     "Verify",
     "aspect_ratio_of_image",
+    "count_missing_bytes",
     "inspect",
     "inspect_apart",
     "preview_markdown",

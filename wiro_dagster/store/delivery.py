@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wiro_dagster.errors import DownloadError, MediaError
-from wiro_dagster.media import Inspection, MediaFacts, inspect
+from wiro_dagster.media import Inspection, MediaFacts, count_missing_bytes, inspect
 from wiro_dagster.media.content_type import is_generic
 from wiro_dagster.store.disk import sha256_of
 from wiro_dagster.store.keys import kept_suffix, kept_type, suffix_for
@@ -100,7 +100,7 @@ def _download(
         refuse_error_page(staged, actual_type)
         seen = look(staged, actual_type)
         arrived = _describe(store, key_base, actual_type, seen, received_bytes, sha256)
-        doubt = _why_doubt(arrived, announced_bytes, is_sized=is_sized)
+        doubt = _why_doubt(staged, arrived, announced_bytes, is_sized=is_sized)
         if doubt is None:
             _commit(store, staged, arrived)
         else:
@@ -148,11 +148,11 @@ def _find_sound(
     key = key_base + suffix
     try:
         with store.local_copy(key) as path:
-            sha256 = sha256_of(path)
+            sha256, is_cut = sha256_of(path), count_missing_bytes(path) > 0
             seen = look(path, content_type)
     except MediaError:
         return None  # damaged in the store: download it again while it can still be had
-    if seen.problem:
+    if seen.problem or is_cut:
         return None
     uri, kept_as = store.uri_for(key), kept_type(seen, content_type)
     return StoredFile(key, uri, kept_bytes, sha256, kept_as, seen.facts, None, seen)
@@ -191,10 +191,15 @@ def _note_of(key_base: str) -> str:
     return f"doubtful/{key_base}"
 
 
-def _why_doubt(arrived: StoredFile, announced_bytes: int | None, *, is_sized: bool) -> str | None:
+def _why_doubt(
+    staged: Path, arrived: StoredFile, announced_bytes: int | None, *, is_sized: bool
+) -> str | None:
     """Return why bytes that came may not be the file as its source has it; None if they are."""
     if announced_bytes not in (None, arrived.size_bytes):
         return f"{arrived.size_bytes} bytes came, Wiro announced {announced_bytes}."
+    missing = 0 if announced_bytes else count_missing_bytes(staged)
+    if missing:
+        return f"It is cut: by its own account, {missing} more bytes belong to it."
     unseen = arrived.inspection.unseen if arrived.inspection else None
     if unseen and not is_sized:
         return f"Its length was not announced, and {unseen}."
