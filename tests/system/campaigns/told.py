@@ -24,9 +24,14 @@ def list_told(ledger: Ledger, tasks: Sequence[Task]) -> set[str]:
 
 
 def list_costs_told(ledger: Ledger, tasks: Sequence[Task]) -> set[str]:
-    """Return the tasks of which the user is told that their cost is not as it should be."""
+    """Return the tasks of which the user is told that the books do not have their cost.
+
+    A cost that is still to be read again counts: its ceiling is committed until then.
+    """
     told = {str(order.task_id) for order in ledger.list_orders() if _is_dearer(order)}
+    told |= {str(record.task_id) for record in ledger.list_submissions() if record.recheck_at}
     for account in _list_accounts(ledger):
+        told |= {stray.task_id for stray in ledger.list_strays(account)}
         told |= {str(record.task_id) for record in ledger.list_unstated(account)}
         told |= {change.task_id for change in ledger.list_differences(account)}
     return told | _list_lost(ledger, tasks)
