@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 from websockets.sync.server import ServerConnection, serve
 
 from tests.api.test_server import find_closed_port
+from tests.support.waiting import wait_until
 from wiro_dagster.api.sockets import TaskSockets
 from wiro_dagster.errors import ConfigurationError
 
@@ -83,15 +83,6 @@ def wiro() -> Iterator[Wiro]:
 def listening(url: str, **options: Any) -> Iterator[TaskSockets]:
     with closing(TaskSockets(url, pause_seconds=0.01, **options)) as sockets:
         yield sockets
-
-
-def wait_until(is_so: Callable[[], bool], seconds: float = 5.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.005)
-    return True
 
 
 def test_the_ends_of_many_tasks_are_heard_by_one_thread(wiro: Wiro) -> None:

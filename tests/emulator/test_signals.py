@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -15,6 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.sync.connection import Connection
 
 from tests.support.emulator_calls import HAILUO, Caller
+from tests.support.waiting import wait_until
 from wiro_dagster.emulator import Emulator
 
 pytest_plugins = ["wiro_dagster.emulator.pytest_plugin"]
@@ -170,12 +171,6 @@ class Receiver:
     def wait_for(self, count: int) -> list[tuple[str, dict[str, Any]]]:
         wait_until(lambda: len(self.calls) >= count)
         return self.calls
-
-
-def wait_until(is_so: Callable[[], bool], seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so() and time.monotonic() < deadline:
-        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.waiting import wait_until
 from tests.support.webhook import serve_app
 from tests.system.campaigns.bench import Bench
 from wiro_dagster.api.sockets import TaskSockets
@@ -25,15 +26,6 @@ from wiro_dagster.webhook import WebhookApp
 PATIENT = OrderPolicy(timing=Timing(first_look_seconds=300.0, sweep_pause_seconds=3.0))
 TASK_SECONDS = 5.0
 OpenPatient = Callable[..., Bench]
-
-
-def wait_until(is_so: Callable[[], bool], seconds: float = 5.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 @pytest.fixture

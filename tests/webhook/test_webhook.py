@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from tests.support.dagster_dev import free_port
+from tests.support.waiting import wait_until
 from tests.support.webhook import serve_app
 from tests.system.campaigns.bench import Bench
 from wiro_dagster import OrderPolicy, build_webhook_app
@@ -85,15 +86,6 @@ def receiver(emulator: Emulator, tmp_path: Path) -> Iterator[Receiver]:
     emulator.change_settings(task_seconds=TASK_SECONDS)
     with ExitStack() as opened:
         yield Receiver(emulator, tmp_path, opened)
-
-
-def wait_until(is_so: Callable[[], bool], seconds: float = 5.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def forge(url: str) -> str:

@@ -87,8 +87,7 @@ class Opener:
 
     def open_hints(self) -> EndHints | None:
         """Return what hears of ends between two ticks; None if nothing could be heard."""
-        settings = hashlib.sha256(self.wiro.model_dump_json().encode()).hexdigest()
-        sockets = self.cache.get((TaskSockets, settings), self.wiro.open_sockets)
+        sockets = self.cache.get((TaskSockets, _digest(self.wiro)), self.wiro.open_sockets)
         if sockets is None and self.wiro.callback_base_url is None:
             return None
         return EndHints(sockets)
@@ -137,9 +136,12 @@ class Opener:
         return self.cache.get(("desk", collection, *settings, ledger, client, store), make)
 
     def _open_once(self, resource: Any, open_it: Callable[[], T]) -> T:
-        # Settings hold secrets, which must not stay in memory as keys.
-        settings = hashlib.sha256(resource.model_dump_json().encode()).hexdigest()
-        return self.cache.get((type(resource), settings), open_it)
+        return self.cache.get((type(resource), _digest(resource)), open_it)
+
+
+def _digest(resource: Any) -> str:
+    # Settings hold secrets, which must not stay in memory as keys.
+    return hashlib.sha256(resource.model_dump_json().encode()).hexdigest()
 
 
 def opener_of(collection: VideoCollection, resources: Any) -> Opener:

@@ -11,6 +11,8 @@ import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from wiro_dagster.ledger import Order
+
 _log = logging.getLogger("wiro_dagster")
 
 
@@ -56,6 +58,10 @@ class AnswerSpool:
             _log.warning(
                 "The answer for order %d is kept in memory only: %s", answer.order_id, error
             )
+
+    def keep_unsent(self, order: Order) -> None:
+        """Keep that nothing was bought for an order: as good to know as a task's id."""
+        self.keep(Answer(order.id, str(order.marker), None))
 
     def list(self) -> list[Answer]:
         """Return the answers that wait, also those that an earlier process left."""

@@ -8,7 +8,7 @@ from wiro_dagster.api.types import Task
 from wiro_dagster.errors import ApiError, NotFound, RateLimited, RequestRefused
 from wiro_dagster.ledger import Cost, Order, SubmissionRecord
 from wiro_dagster.orders.context import OrderContext
-from wiro_dagster.orders.judge import is_stated, judge_task, why_stop
+from wiro_dagster.orders.judge import Judgement, is_stated, judge_task, why_stop
 
 
 def look_at_order(context: OrderContext, order: Order) -> list[str]:
@@ -34,14 +34,7 @@ def look_at_order(context: OrderContext, order: Order) -> list[str]:
         return []
     context.gate.end_problem("reads")
     now, wiro_now, policy = context.now(), context.wiro_now(), context.policy
-    judgement = judge_task(
-        order,
-        task,
-        now=now,
-        wiro_now=wiro_now,
-        policy=policy,
-        first_look_at=context.first_look_at(order),
-    )
+    judgement = judge(context, order, task, now=now)
     reason = order.stop_reason or why_stop(order, task, wiro_now=wiro_now, policy=policy)
     if reason is None or task.is_ended:
         context.ledger.apply(order, judgement.transition, cost=judgement.cost, **judgement.records)
@@ -64,6 +57,18 @@ def look_at_order(context: OrderContext, order: Order) -> list[str]:
     if order.stop_reason is None:
         return [f"{order.name}: task {order.task_id} is being stopped. {reason}"]
     return []
+
+
+def judge(context: OrderContext, order: Order, task: Task, *, now: float) -> Judgement:
+    """Judge what a task shows, by the rules, Wiro's clock and the pace of its account."""
+    return judge_task(
+        order,
+        task,
+        now=now,
+        wiro_now=context.wiro_now(),
+        policy=context.policy,
+        first_look_at=context.first_look_at(order),
+    )
 
 
 def stop_task(context: OrderContext, task: Task) -> None:

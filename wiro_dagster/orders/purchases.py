@@ -7,7 +7,7 @@ from functools import partial
 
 from wiro_dagster.errors import LedgerError
 from wiro_dagster.ledger import Order
-from wiro_dagster.orders.answers import Answer, AnswerSpool
+from wiro_dagster.orders.answers import AnswerSpool
 from wiro_dagster.orders.permission import Permission, record_purchase
 from wiro_dagster.orders.steps import Steps, notices_of
 from wiro_dagster.orders.submit import quote_order, submit_order
@@ -122,7 +122,7 @@ class Purchases:
     def _let_go(self, orders: Sequence[Order]) -> None:
         """Keep for the ledger, which is away, that nothing was sent, and renew no claim."""
         for order in orders:
-            self._answers.keep(Answer(order.id, str(order.marker), None))
+            self._answers.keep_unsent(order)
             self._steps.leases.release(order)
 
     def _send(self, order: Order) -> None:

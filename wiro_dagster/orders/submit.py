@@ -97,7 +97,7 @@ def submit_order(
     try:
         missing = list_missing_uploads(context, order)
     except LedgerError:
-        _keep_unsent(answers, order)
+        answers.keep_unsent(order)
         raise
     if missing:
         return _upload_first(context, order, missing)
@@ -106,7 +106,7 @@ def submit_order(
             inputs = read_inputs(context, order, copies)
             callback_url = context.callback_url(order)
         except LedgerError:
-            _keep_unsent(answers, order)
+            answers.keep_unsent(order)
             raise
         except Exception as error:  # nothing was sent, whatever it is
             return _note_unreadable(context, order, error)
@@ -125,16 +125,11 @@ def submit_order(
                 return _note_failure(context, order, error, is_marked=callback_url is not None)
             except LedgerError:
                 if isinstance(error, _NOTHING_BOUGHT):
-                    _keep_unsent(answers, order)
+                    answers.keep_unsent(order)
                 raise
         notice = _note_task(context, answers, order, submission.task_id)
         context.listen(submission.task_id, submission.task_token)
         return notice
-
-
-def _keep_unsent(answers: AnswerSpool, order: Order) -> None:
-    """Keep that no task exists for certain: it is as good to know as a task's id."""
-    answers.keep(Answer(order.id, str(order.marker), None))
 
 
 def note_kept_answers(context: OrderContext, answers: AnswerSpool) -> list[str]:

@@ -18,9 +18,9 @@ from wiro_dagster.errors import ApiError, AuthenticationRefused
 from wiro_dagster.ledger import FOLLOWED, Cost, Move, Order, SubmissionRecord
 from wiro_dagster.orders.allowance import Allowance
 from wiro_dagster.orders.context import OrderContext
-from wiro_dagster.orders.judge import Judgement, is_plain_success, judge_task, why_stop
+from wiro_dagster.orders.judge import Judgement, is_plain_success, why_stop
 from wiro_dagster.orders.list_span import SLACK, find_span
-from wiro_dagster.orders.look import look_at_order, recheck_cost
+from wiro_dagster.orders.look import judge, look_at_order, recheck_cost
 from wiro_dagster.orders.strays import explain_strays
 from wiro_dagster.orders.task_list import list_page
 
@@ -251,14 +251,7 @@ class Watch:
             if is_due:
                 sweep.details[order.id] = order
             return None
-        judgement = judge_task(
-            order,
-            task,
-            now=now,
-            wiro_now=wiro_now,
-            policy=policy,
-            first_look_at=context.first_look_at(order),
-        )
+        judgement = judge(context, order, task, now=now)
         if judgement.is_news:
             return _move(order, judgement)
         if is_due:
