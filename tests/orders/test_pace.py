@@ -91,3 +91,22 @@ def test_what_a_quiet_time_leaves_over_may_be_read_in_one_burst() -> None:
         now += pauses[-1]
     assert pauses[:4] == [3.0] * 4
     assert 600 <= pages <= 670
+
+
+def test_many_due_tasks_are_read_without_a_longer_pause() -> None:
+    """Tasks of a model that we know nothing of are all due from the start, and their ends count."""
+    allowance = Allowance(60, now=0.0)
+    pauses = [allowance.spend(10, 3.0 * sweep, at_least=200.0) for sweep in range(100)]
+    assert max(pauses) <= 3.0
+
+
+def test_a_look_that_falls_due_before_the_next_sweep_is_taken_now(bench: Bench) -> None:
+    """It would wait for the sweep after that one, and its end be seen so much later."""
+    placed = [bench.place(name) for name in ("soon", "later")]
+    bench.tick()
+    pause = bench.desk.context.policy.timing.sweep_pause_seconds
+    for order, seconds in zip(placed, (0.4 * pause, 1.4 * pause), strict=True):
+        bench.ledger.put_off_looks([order.id], due_at=bench.now + seconds)
+    account = bench.desk.context.account
+    found = bench.ledger.list_followed(account, limit=10, ahead_seconds=0.5 * pause)
+    assert [order.partition for order in found] == ["soon"]

@@ -82,10 +82,16 @@ class Tasks(Database):
             ]
         return min((due_at for due_at in found if due_at is not None), default=None)
 
-    def list_followed(self, account: str, *, limit: int) -> list[Order]:
-        """Return orders whose task is followed and due, the longest due first."""
+    def list_followed(self, account: str, *, limit: int, ahead_seconds: float = 0.0) -> list[Order]:
+        """Return orders whose task is followed and due, the longest due first.
+
+        Args:
+            account: whose tasks.
+            limit: how many at most.
+            ahead_seconds: also those that fall due so soon.
+        """
         found: list[Order] = []
-        given = {"account": account, "now": self.clock()}
+        given = {"account": account, "now": self.clock() + ahead_seconds}
         with self.reading() as connection:
             for query in _FOLLOWED_AND_DUE:
                 rows = connection.execute(query, {**given, "limit": limit - len(found)})

@@ -16,9 +16,16 @@ class Allowance:
         self._left = float(a_minute)
         self._at = now
 
-    def spend(self, count: int, now: float) -> float:
-        """Note that so much was done. Return how long to wait before doing as much again."""
-        earned = max(0.0, now - self._at) * self._a_minute / 60.0
-        self._left = min(self._left + earned, float(self._a_minute)) - count
+    def spend(self, count: int, now: float, *, at_least: float = 0.0) -> float:
+        """Note that so much was done. Return how long to wait before doing as much again.
+
+        Args:
+            count: how much was done.
+            now: unix seconds.
+            at_least: how much a minute may be done now, if that is more than usual.
+        """
+        a_minute = max(float(self._a_minute), at_least)
+        earned = max(0.0, now - self._at) * a_minute / 60.0
+        self._left = min(self._left + earned, a_minute) - count
         self._at = now
-        return max(0.0, count - self._left) * 60.0 / self._a_minute
+        return max(0.0, count - self._left) * 60.0 / a_minute

@@ -50,6 +50,11 @@ _WATCH_SECONDS = 20.0
 _PAGES_A_MINUTE = 60
 """How many pages are read at most in the long run, and in one burst."""
 
+_PAGES_A_TASK = 0.2
+"""How many pages a minute each due task allows, if that is more: tasks of a model that we know
+nothing of are all due from the start, and their ends are to be seen in time all the same.
+"""
+
 
 @dataclass
 class WatchReport:
@@ -128,7 +133,9 @@ class Watch:
         ):
             return WatchReport()
         is_audit_due = self._is_audit_due(now)
-        due = ledger.list_followed(context.account, limit=_DUE_AT_ONCE)
+        # What falls due before the next sweep would wait for the one after, if it missed this one.
+        ahead_seconds = timing.sweep_pause_seconds / 2
+        due = ledger.list_followed(context.account, limit=_DUE_AT_ONCE, ahead_seconds=ahead_seconds)
         sweep = _Sweep({str(order.task_id): order for order in due})
         try:
             pages = self._read_list(sweep)
@@ -144,7 +151,7 @@ class Watch:
         else:
             if pages:
                 context.gate.end_problem("reads")
-            pause = self._allowance.spend(pages, now)
+            pause = self._allowance.spend(pages, now, at_least=_PAGES_A_TASK * len(due))
             self._next_sweep_at = now + max(timing.sweep_pause_seconds, pause)
         run_all(self._closer_looks(sweep))
         run_all(self._cost_rechecks())
