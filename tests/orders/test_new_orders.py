@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tests.orders.conftest import OpenBench
 from tests.system.campaigns.workshop import make_prompt
-from wiro_dagster.orders.new_orders import place_new
+from wiro_dagster.orders.place import place_new
 
 
 def test_only_what_is_new_is_placed_together(open_bench: OpenBench) -> None:

@@ -67,6 +67,15 @@ class Rebuild:
     unexplained: list[Stray] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
 
+    def describe(self) -> str:
+        """Say what was found, and why nothing is bought yet."""
+        doubts = "; ".join(self.doubts)
+        return (
+            f"The ledger was filled from the evidence: {len(self.owned)} videos in the store, "
+            f"{len(self.followed)} tasks at Wiro."
+            + (f" It does not buy yet: {doubts}." if doubts else "")
+        )
+
 
 @dataclass(frozen=True)
 class EventLog:

@@ -1,0 +1,210 @@
+"""The work of a tick: orders are submitted, watched, downloaded and delivered side by side."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, wait
+from functools import partial
+
+from wiro_dagster.orders.answers import AnswerSpool
+from wiro_dagster.orders.collect import collect_order
+from wiro_dagster.orders.purchases import Purchases
+from wiro_dagster.orders.recover import recover_orders
+from wiro_dagster.orders.steps import Steps, notices_of, take_safely
+from wiro_dagster.orders.tick_report import TickReport
+from wiro_dagster.orders.watch import Watch
+from wiro_dagster.orders.worker_pool import WorkerPool
+
+_RECOVER_BATCH = 200
+_DOWNLOADS = 8
+"""A download mostly waits: for the CDN, and for the disk."""
+
+_LOOK_AROUND_SECONDS = 0.5
+"""How often a tick that waits looks for something else to start."""
+
+_LINGER_SECONDS = 5.0
+"""How long a tick waits for a download to end before it leaves it to the background."""
+
+_LOOK_SECONDS = 10.0
+"""How long one look between two ticks may take."""
+
+
+class Work:
+    """Takes the steps of a desk's orders, in pools of threads that outlive a tick.
+
+    Args:
+        steps: claims orders and takes their steps.
+        answers: keeps Wiro's answers that the ledger cannot take.
+        monotonic: gives seconds for deadlines.
+        open_pool: opens a pool of threads, given its size and their name.
+    """
+
+    def __init__(
+        self,
+        steps: Steps,
+        answers: AnswerSpool,
+        monotonic: Callable[[], float],
+        open_pool: Callable[[int, str], WorkerPool],
+    ) -> None:
+        self._steps = steps
+        self._monotonic = monotonic
+        self._requests = open_pool(steps.context.threads, "wiro-request")
+        self.downloads = open_pool(_DOWNLOADS, "wiro-download")
+        self._sweeps = open_pool(1, "wiro-watch")
+        self._deliveries = open_pool(1, "wiro-delivery")
+        self.purchases = Purchases(steps, self._requests, answers, monotonic)
+        self.is_hinted = threading.Event()
+        """Set if something hinted that there is news: look at tasks now."""
+
+        self._watch: Watch | None = None
+        self._claimed_at = -math.inf
+
+    def recover(self, collections: Sequence[str], deadline: float) -> None:
+        """Look up what became of runs whose answers were lost."""
+        if not self._steps.context.gate.may_read():
+            return
+        claimed = self._steps.claim(collections, ("submitting", "unknown"), _RECOVER_BATCH)
+        if claimed:
+            step = partial(recover_orders, self._steps.context, claimed)
+            self._wait([self._steps.start(self._requests, claimed, step)], deadline)
+
+    def run(
+        self,
+        collections: Sequence[str],
+        report: TickReport,
+        deadline: float,
+        *,
+        submits: bool,
+        deliver: Callable[[], bool] | None,
+    ) -> None:
+        """Submit, sweep, download and deliver side by side until nothing is left to do now.
+
+        Args:
+            collections: whose files to fetch.
+            report: of the tick.
+            deadline: when to start and to wait for nothing more.
+            submits: whether anything may be sent.
+            deliver: reports some of the videos that are stored, and returns whether there were any.
+        """
+        ended_at = delivered_at = self._monotonic()
+        while self._monotonic() < deadline:
+            # Each of these starts what it can, and returns whether it may start more.
+            may_go_on = [
+                submits and self.purchases.start(report),
+                self._sweep(report, deadline),
+                self._download(collections, report),
+            ]
+            under_way = self._list_unfinished()
+            now = self._monotonic()
+            if not under_way and not any(may_go_on):
+                if deliver is None or not deliver():
+                    return
+                continue
+            if deliver is not None and self._deliveries.free and now - delivered_at >= 1.0:
+                delivered_at = now
+                under_way.add(self._deliveries.start(partial(_deliver, deliver)))
+            look_around_at = min(deadline, now + _LOOK_AROUND_SECONDS)
+            if self._wait(under_way, look_around_at, return_when=FIRST_COMPLETED):
+                ended_at = self._monotonic()
+            elif now - ended_at > _LINGER_SECONDS and self._is_idle_but_for_downloads():
+                return  # slow downloads go on without us
+
+    def look(self, collections: Sequence[str]) -> bool:
+        """Start the looks and downloads that are due. Return whether any are under way.
+
+        Args:
+            collections: whose files to fetch.
+        """
+        report = TickReport()
+        self._sweep(report, self._monotonic() + _LOOK_SECONDS)
+        self._download(collections, report)
+        return bool(self._list_unfinished())
+
+    def take_notices(self) -> list[str]:
+        """Return what the steps have noted since the last call."""
+        return [notice for pool in self._pools for notice in pool.take_notices()]
+
+    def release_watch(self) -> None:
+        """Leave the account's tasks to another desk; the next sweep begins anew."""
+        if self._watch is not None:
+            self._watch.release()
+
+    def forget_watch(self) -> None:
+        """Begin the watch anew, because the account has another name now."""
+        self._watch = None
+
+    def close(self) -> None:
+        """Let steps that are under way end, and start no more."""
+        for pool in self._pools:
+            pool.close()
+
+    @property
+    def _pools(self) -> tuple[WorkerPool, ...]:
+        return self._requests, self.downloads, self._sweeps, self._deliveries
+
+    def _list_unfinished(self) -> set[Future[None]]:
+        return {step for pool in self._pools for step in pool.list_unfinished()}
+
+    def _is_idle_but_for_downloads(self) -> bool:
+        others = (pool for pool in self._pools if pool is not self.downloads)
+        return not any(pool.list_unfinished() for pool in others)
+
+    def _sweep(self, report: TickReport, deadline: float) -> bool:
+        if self._watch is None:
+            self._watch = Watch(self._steps.context)
+        watch = self._watch
+        if not self._sweeps.free or not watch.is_due(hurry=self.is_hinted.is_set()):
+            return False
+        self.is_hinted.clear()
+
+        def sweep() -> list[str]:
+            swept = watch.sweep(partial(self._run_all, deadline=deadline))
+            report.polled += swept.looked
+            return swept.notices
+
+        self._sweeps.start(sweep)
+        return True
+
+    def _run_all(self, steps: Sequence[Callable[[], list[str]]], *, deadline: float) -> None:
+        """Run looks side by side."""
+        started = [self._requests.start(partial(take_safely, step)) for step in steps]
+        wait(started, timeout=self._seconds_until(deadline))
+
+    def _download(self, collections: Sequence[str], report: TickReport) -> bool:
+        steps, free, now = self._steps, self.downloads.free, self._monotonic()
+        # Several are claimed at once, as a claim costs much the same for any number of orders; but
+        # slow downloads must not keep others waiting.
+        is_soon = now - self._claimed_at < _LOOK_AROUND_SECONDS
+        if free == 0 or (is_soon and 2 * free < self.downloads.size):
+            return False
+        self._claimed_at = now
+        claimed = steps.claim(collections, ["finished"], free, oldest_task_first=True)
+        report.collected += len(claimed)
+        for order in claimed:
+            step = partial(collect_order, steps.context, steps.leases, order)
+            steps.start(self.downloads, [order], partial(notices_of, step))
+        return bool(claimed)
+
+    def _wait(
+        self, steps: Collection[Future[None]], deadline: float, *, return_when: str = ALL_COMPLETED
+    ) -> bool:
+        """Wait for steps until the deadline. Return whether any of them has ended.
+
+        Raises:
+            LedgerError: a step could not use the ledger.
+        """
+        done, _ = wait(steps, timeout=self._seconds_until(deadline), return_when=return_when)
+        failures = [failure for pool in self._pools for failure in pool.take_failures()]
+        if failures:
+            raise failures[0]
+        return bool(done)
+
+    def _seconds_until(self, deadline: float) -> float:
+        return min(max(0.0, deadline - self._monotonic()), threading.TIMEOUT_MAX)
+
+
+def _deliver(deliver: Callable[[], bool]) -> list[str]:
+    deliver()
+    return []
