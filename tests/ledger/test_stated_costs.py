@@ -69,6 +69,16 @@ def test_a_cost_that_is_missing_keeps_the_ceiling_committed(ledger: Ledger, cloc
     assert ledger.list_unstated(order.account) == []
 
 
+def test_a_cost_that_is_stated_at_last_ends_its_looks(ledger: Ledger, clock: Clock) -> None:
+    """The look and what it showed are noted together."""
+    order = finished(ledger, cost_usd=None)
+    note(ledger, order, None, recheck_at=clock())
+    cost = Cost(PRICE, has_ended=True, recheck_at=clock() + 60)
+    ledger.note_recheck(booked(ledger, order).id, recheck_at=None, stated=(order, cost))
+    found = booked(ledger, order)
+    assert (found.rechecks, found.cost_usd, found.recheck_at) == (1, PRICE, clock() + 60)
+
+
 def test_a_cost_of_a_task_that_is_not_on_the_books_changes_nothing(ledger: Ledger) -> None:
     """Only a submission can carry a cost."""
     order = running(ledger)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Row
+from sqlalchemy.engine import Connection, Row
 
 from wiro_dagster.ledger.claims import Claims, Cost, free_unbilled, record_cost
 from wiro_dagster.ledger.order import Order
@@ -75,14 +75,28 @@ class StatedCosts(Claims):
         with self.reading() as connection:
             return [submission_from_row(row) for row in connection.execute(query)]
 
-    def note_recheck(self, submission_id: int, *, recheck_at: float | None) -> None:
-        """Note that a cost was read again and still is not stated, and when to read it next."""
+    def note_recheck(
+        self,
+        submission_id: int,
+        *,
+        recheck_at: float | None,
+        stated: tuple[Order, Cost] | None = None,
+    ) -> None:
+        """Note that a cost was read again.
+
+        Args:
+            submission_id: whose cost.
+            recheck_at: when to read it next; `None` = not again.
+            stated: what Wiro states now, and of which order; it says itself when to read it next.
+        """
         with self.writing() as connection:
             connection.execute(
                 sa.update(submissions)
                 .where(submissions.c.id == submission_id)
                 .values(recheck_at=recheck_at, rechecks=submissions.c.rechecks + 1)
             )
+            if stated is not None:
+                _record_costs(connection, [stated], now=self.clock())
 
     def postpone_recheck(self, submission_id: int, *, recheck_at: float) -> None:
         """Read a cost later, because it could not be read now."""
@@ -96,8 +110,13 @@ class StatedCosts(Claims):
     def note_costs(self, costs: Collection[tuple[Order, Cost]]) -> None:
         """Put on the books what Wiro states of the costs of tasks, whatever state they are in."""
         if costs:
-            now = self.clock()
             with self.writing() as connection:
-                for order, cost in costs:
-                    record_cost(connection, order.account, str(order.task_id), cost, now=now)
-                free_unbilled(connection, [order.id for order, cost in costs if cost.usd == 0])
+                _record_costs(connection, costs, now=self.clock())
+
+
+def _record_costs(
+    connection: Connection, costs: Collection[tuple[Order, Cost]], *, now: float
+) -> None:
+    for order, cost in costs:
+        record_cost(connection, order.account, str(order.task_id), cost, now=now)
+    free_unbilled(connection, [order.id for order, cost in costs if cost.usd == 0])

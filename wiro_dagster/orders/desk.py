@@ -23,6 +23,7 @@ from wiro_dagster.orders.held import HeldCollections
 from wiro_dagster.orders.lease import LeaseKeeper
 from wiro_dagster.orders.permission import learn_account, use_known_account
 from wiro_dagster.orders.place import place_new, place_one, place_takes
+from wiro_dagster.orders.recent import is_recent
 from wiro_dagster.orders.requests import build_request
 from wiro_dagster.orders.retries import decide_tries
 from wiro_dagster.orders.standing import list_standing
@@ -256,7 +257,7 @@ class OrderDesk:
             A notice; `None` if it is not time for another try.
         """
         now = self.context.now()
-        if self._rebuilt_at is not None and 0 <= now - self._rebuilt_at < _REBUILD_SECONDS:
+        if is_recent(self._rebuilt_at, now, _REBUILD_SECONDS):
             return None
         self._rebuilt_at = now
         requests = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wiro_dagster.orders.context import OrderContext
+from wiro_dagster.orders.recent import is_recent
 
 _HOLD_SECONDS = 30.0
 """How often a desk notes that it works for its collection."""
@@ -26,7 +27,7 @@ class HeldCollections:
             ConfigurationError: another project works for the collection.
         """
         now = context.now()
-        if self._held_at is None or not 0 <= now - self._held_at < _HOLD_SECONDS:
+        if not is_recent(self._held_at, now, _HOLD_SECONDS):
             project = context.store.uri_for("video")
             account = context.account
             context.ledger.hold_collection(context.collection, project=project, account=account)

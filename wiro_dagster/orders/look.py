@@ -107,13 +107,12 @@ def recheck_cost(context: OrderContext, record: SubmissionRecord) -> list[str]:
         pause = context.policy.timing.look_maximum_seconds
         ledger.postpone_recheck(record.id, recheck_at=context.now() + pause)
         return []
-    ledger.note_recheck(record.id, recheck_at=recheck_at)
-    order = ledger.get(record.order_id)
+    order, stated = ledger.get(record.order_id), None
     if task is not None and is_stated(task, order):
         recheck_at = None if is_known else context.now() + schedule[-1]
-        ledger.note_costs([(order, Cost(task.cost_usd, has_ended=True, recheck_at=recheck_at))])
-        return []
-    if recheck_at is not None or is_known:
+        stated = order, Cost(task.cost_usd, has_ended=True, recheck_at=recheck_at)
+    ledger.note_recheck(record.id, recheck_at=recheck_at, stated=stated)
+    if stated is not None or recheck_at is not None or is_known:
         return []
     return [
         f"Order {record.order_id}: Wiro does not state the cost of task {record.task_id}. Its "

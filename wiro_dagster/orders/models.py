@@ -13,6 +13,7 @@ from wiro_dagster.errors import InputError
 from wiro_dagster.ledger import Ledger
 from wiro_dagster.ledger.models import KeptModels
 from wiro_dagster.orders.context import FittedInputs
+from wiro_dagster.orders.recent import RecentlyRead
 from wiro_dagster.pricing import LONGEST_RUN_SECONDS, Quote, quote_run
 from wiro_dagster.prompts import inputs_from_json, inputs_to_json
 
@@ -127,22 +128,16 @@ class LedgerSchemaCache:
 
     def __init__(self, ledger: Ledger) -> None:
         self._kept = KeptModels(ledger)
-        self._clock = ledger.clock
-        self._known: dict[str, tuple[float, CachedModel | None]] = {}
+        self._known = RecentlyRead[CachedModel | None](_KNOWN_SECONDS, ledger.clock)
 
     def get(self, slug: str) -> CachedModel | None:
         """Return what is kept for a model; `None` if there is nothing, or nothing readable."""
-        now = self._clock()
-        read_at, model = self._known.get(slug, (None, None))
-        if read_at is None or not 0 <= now - read_at < _KNOWN_SECONDS:
-            model = self._read(slug)
-            self._known[slug] = now, model
-        return model
+        return self._known.get(slug, self._read)
 
     def put(self, slug: str, model: CachedModel) -> None:
         """Keep `model` instead of what was kept."""
         self._kept.keep(slug, model.to_json(), fetched_at=model.fetched_at)
-        self._known[slug] = self._clock(), model
+        self._known.put(slug, model)
 
     def _read(self, slug: str) -> CachedModel | None:
         content = self._kept.find(slug)

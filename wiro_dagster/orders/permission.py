@@ -9,6 +9,7 @@ from wiro_dagster.errors import ApiError, NotFound, StoreError
 from wiro_dagster.ledger import Order
 from wiro_dagster.ledger.account_state import find_clock_objection, is_clock_right
 from wiro_dagster.orders.context import OrderContext
+from wiro_dagster.orders.recent import is_recent
 from wiro_dagster.orders.witness import find_contradiction, write_witness
 
 _EVIDENCE_SECONDS = 60.0
@@ -31,7 +32,7 @@ class Permission:
         has_unsent = ledger.has_unsent(context.collection)
         if not has_unsent and ledger.identity().behind_by != "store":
             return None
-        if self._evidence_at is None or not 0 <= now - self._evidence_at < _EVIDENCE_SECONDS:
+        if not is_recent(self._evidence_at, now, _EVIDENCE_SECONDS):
             try:
                 contradiction = find_contradiction(context)
             except StoreError as error:

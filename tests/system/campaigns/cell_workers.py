@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+from tests.system.campaigns.timing import CAMPAIGN_TIMING
 from tests.system.campaigns.workshop import Workshop, make_prompt, report_all, tick
 from wiro_dagster.emulator import EmulatorControl
 from wiro_dagster.errors import LedgerError
 from wiro_dagster.orders import OrderDesk, OrderPolicy
-from wiro_dagster.orders.policy import Timing
 
 # A dead process is missed after five seconds, and that a lost POST made no task is believed after
 # eight: the product takes a minute and a quarter of an hour.
-TIMING = Timing(
-    first_look_seconds=1.0,
-    sweep_pause_seconds=0.5,
+TIMING = replace(
+    CAMPAIGN_TIMING,
     look_maximum_seconds=2.0,
     lease_seconds=5.0,
-    recover_first_seconds=0.5,
     recover_pause_seconds=1.0,
-    settle_seconds=2.0,
-    pause_seconds=0.5,
     refused_pause_seconds=2.0,
     retry_maximum_seconds=2.0,
-    sure_gone_seconds=600.0,
-    audit_pause_seconds=10.0,
-    cost_recheck_seconds=(1.0, 3.0, 10.0),
 )
 POLICY = OrderPolicy(resubmit_after_seconds=8.0, timing=TIMING)
 _PROCESSES = multiprocessing.get_context("forkserver")

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -27,6 +27,7 @@ from tests.model.record import record
 from tests.support.postgres import chosen_database
 from tests.system.campaigns.figures import Figures, compare
 from tests.system.campaigns.operator import Operator
+from tests.system.campaigns.timing import CAMPAIGN_TIMING
 from tests.system.campaigns.weather import Weather
 from tests.system.campaigns.workshop import (
     PRICE,
@@ -42,22 +43,15 @@ from wiro_dagster.ledger import Ledger
 from wiro_dagster.ledger.budget import BudgetLimits
 from wiro_dagster.ledger.schema import orders
 from wiro_dagster.orders import OrderDesk, OrderPolicy
-from wiro_dagster.orders.policy import Timing
 
-TIMING = Timing(
-    first_look_seconds=1.0,
-    sweep_pause_seconds=0.5,
+TIMING = replace(
+    CAMPAIGN_TIMING,
     look_maximum_seconds=4.0,
     lease_seconds=15.0,
-    recover_first_seconds=0.5,
     recover_pause_seconds=2.0,
-    settle_seconds=2.0,
     settle_missing_seconds=4.0,
-    pause_seconds=0.5,
     refused_pause_seconds=2.0,
     retry_maximum_seconds=4.0,
-    sure_gone_seconds=600.0,
-    audit_pause_seconds=10.0,
     cost_recheck_seconds=(1.0, 3.0, 62.0),
 )
 # The emulator lists a task five seconds late at the most.

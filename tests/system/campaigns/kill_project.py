@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
 
+from tests.system.campaigns.timing import CAMPAIGN_TIMING
 from wiro_dagster import (
     FolderVideoStore,
     LedgerResource,
@@ -15,22 +17,16 @@ from wiro_dagster import (
     WiroResource,
     build_video_definitions,
 )
-from wiro_dagster.orders.policy import Timing
 
-TIMING = Timing(
-    first_look_seconds=1.0,
+TIMING = replace(
+    CAMPAIGN_TIMING,
     sweep_pause_seconds=1.0,
     look_maximum_seconds=3.0,
     lease_seconds=10.0,
-    recover_first_seconds=0.5,
     recover_pause_seconds=2.0,
-    settle_seconds=2.0,
     settle_missing_seconds=5.0,
     pause_seconds=1.0,
     retry_maximum_seconds=5.0,
-    sure_gone_seconds=600.0,
-    audit_pause_seconds=10.0,
-    cost_recheck_seconds=(1.0, 3.0, 10.0),
 )
 POLICY = OrderPolicy(resubmit_after_seconds=12.0, timing=TIMING)
 
