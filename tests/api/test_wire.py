@@ -154,7 +154,6 @@ def test_a_task_is_translated_once() -> None:
             ),
         ),
         cost_usd=Decimal("0.00351"),
-        stated_cost="0.003510000000",
         created_at=1734513807.0,
         started_at=1734513813.0,
         ended_at=1734513833.0,

@@ -311,7 +311,6 @@ def zero_length(world: World) -> None:
     assert (answer.headers["content-length"], answer.content) == ("0", b"")
 
 
-FIFTY_YEARS_SECONDS = 50 * 365 * 86_400
 CHECKS: Mapping[str, Callable[[World], None]] = {
     "late_outputs": late_outputs,
     "late_cost": late_cost,

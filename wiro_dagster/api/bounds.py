@@ -26,7 +26,6 @@ LONGEST_ID = 255
 LONGEST_WORD = 255
 LONGEST_PRINTED = 20_000
 """For what a model printed."""
-LONGEST_AMOUNT_TEXT = 60
 LONGEST_URL = 8192
 LARGEST_ANSWER_BYTES = 8_000_000
 
@@ -104,12 +103,6 @@ def read_printed(value: Any) -> str:
     """Return what a model printed, cut to its end: the last lines say the most."""
     text = find_text(value) or ""
     return text if len(text) <= LONGEST_PRINTED else "…" + text[1 - LONGEST_PRINTED :]
-
-
-def find_stated_amount(value: Any) -> str | None:
-    """Return an amount as Wiro wrote it, for messages only; None if it wrote none."""
-    text = find_name(value)
-    return None if text is None else cut(text, LONGEST_AMOUNT_TEXT)
 
 
 def cut(text: str, limit: int) -> str:

@@ -25,7 +25,6 @@ from wiro_dagster.api.bounds import (
     Printed,
     Token,
     Word,
-    find_stated_amount,
 )
 from wiro_dagster.api.wire import (
     find_list,
@@ -132,10 +131,6 @@ class Task(WireModel):
     outputs: Annotated[tuple[OutputFile, ...], BeforeValidator(_read_outputs)] = ()
     cost_usd: MaybeMoney = Field(default=None, validation_alias="totalcost")
     """What was charged. None if Wiro states no amount from 0 to 1,000,000 USD."""
-    stated_cost: Annotated[str | None, BeforeValidator(find_stated_amount)] = Field(
-        default=None, validation_alias="totalcost"
-    )
-    """The cost as Wiro wrote it, cut, for messages only: it may not be an amount."""
     created_at: MaybeTime = Field(default=None, validation_alias="createtime")
     started_at: MaybeTime = Field(default=None, validation_alias="starttime")
     ended_at: MaybeTime = Field(default=None, validation_alias="endtime")

@@ -22,8 +22,6 @@ LADDER: tuple[tuple[str, float], ...] = (
     ("task_postprocess_end", 1.00),
 )
 TERMINAL = frozenset({"task_postprocess_end", "task_cancel"})
-# A kill is possible from the moment the task has a machine of its own.
-KILLABLE_FROM = "task_assign"
 
 
 @dataclass(frozen=True, slots=True)
