@@ -78,12 +78,5 @@ def build_failures(reporter: Reporter, orders: Collection[Order]) -> list[dg.Ass
 
 
 def _put_off(reporter: Reporter, order: Order, error: Exception) -> None:
-    context = reporter.desk.context
     hold = f"It could not be reported in Dagster: {type(error).__name__}: {error}"
-    context.ledger.apply(
-        order,
-        "postpone",
-        attempts=order.attempts + 1,
-        hold=hold,
-        due_at=context.retry_at(order),
-    )
+    reporter.desk.context.postpone(order, hold=hold)

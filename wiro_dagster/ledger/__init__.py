@@ -2,7 +2,8 @@
 
 from wiro_dagster.ledger.account_problem import AccountProblem, ProblemKind
 from wiro_dagster.ledger.approvals import Proposal
-from wiro_dagster.ledger.claims import Cost, Move
+from wiro_dagster.ledger.booking import TaskNote
+from wiro_dagster.ledger.claims import Move
 from wiro_dagster.ledger.gate import Admission, Gate
 from wiro_dagster.ledger.ledger import Ledger
 from wiro_dagster.ledger.order import (
@@ -15,7 +16,7 @@ from wiro_dagster.ledger.order import (
 )
 from wiro_dagster.ledger.stated_costs import SubmissionRecord
 from wiro_dagster.ledger.strays import Stray
-from wiro_dagster.ledger.submissions import TaskNote
+from wiro_dagster.ledger.task_costs import Cost
 from wiro_dagster.ledger.tasks import Difference
 from wiro_dagster.ledger.transitions import (
     FOLLOWED,

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 import sqlalchemy as sa
 
-from wiro_dagster.ledger.gate import SECONDS_A_DAY
+from wiro_dagster.ledger.account_orders import SECONDS_A_DAY
 from wiro_dagster.ledger.ledger import Ledger
 from wiro_dagster.ledger.schema import orders, submissions
 from wiro_dagster.ledger.transitions import OWNED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -126,6 +126,13 @@ class Order:
     chosen_by: str | None = None
     stop_state: StopState | None = None
     stop_reason: str | None = None
+
+    @property
+    def request(self) -> OrderRequest:
+        """What the ledger was asked for, as it stands now."""
+        return OrderRequest(
+            **{field.name: getattr(self, field.name) for field in fields(OrderRequest)}
+        )
 
     @property
     def prompt(self) -> str:

@@ -10,9 +10,10 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from wiro_dagster.ledger.claims import Claims, Cost, free_unbilled, record_cost
+from wiro_dagster.ledger.claims import Claims
 from wiro_dagster.ledger.order import Order
 from wiro_dagster.ledger.schema import submissions
+from wiro_dagster.ledger.task_costs import Cost, free_unbilled, record_cost
 
 SubmissionOutcome = Literal["open", "nothing", "task"]
 

@@ -7,7 +7,6 @@ from decimal import Decimal
 
 import sqlalchemy as sa
 
-from wiro_dagster.ledger.claims import free_unbilled
 from wiro_dagster.ledger.schema import submissions
 from wiro_dagster.ledger.stated_costs import (
     SUBMISSION_COLUMNS,
@@ -15,6 +14,7 @@ from wiro_dagster.ledger.stated_costs import (
     SubmissionRecord,
     submission_from_row,
 )
+from wiro_dagster.ledger.task_costs import free_unbilled
 
 _IS_GIVEN_UP = (submissions.c.outcome == "open") & submissions.c.has_ended
 

@@ -62,13 +62,7 @@ def note_not_collected(context: OrderContext, order: Order, error: Exception) ->
     elif isinstance(error, DownloadError) and _is_sure(context, order, reason):
         context.ledger.apply(order, "lose_files", error=reason, due_at=now)
         return f"{order.name}: the files of task {order.task_id} cannot be had any more: {reason}"
-    context.ledger.apply(
-        order,
-        "postpone",
-        attempts=order.attempts + 1,
-        error=reason,
-        due_at=context.retry_at(order),
-    )
+    context.postpone(order, error=reason)
     return f"{order.name}: the files of task {order.task_id} could not be fetched yet: {reason}"
 
 

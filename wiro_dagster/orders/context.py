@@ -155,6 +155,21 @@ class OrderContext:
         until = self.now() + self.policy.timing.refused_pause_seconds
         self.gate.close(until=until, reason=str(error), problem=kind)
 
+    def postpone(self, order: Order, **reason: Any) -> None:
+        """Try an order's present step again later, because it failed once more.
+
+        Args:
+            order: finished, or further.
+            **reason: the record that says why: `hold` or `error`.
+        """
+        self.ledger.apply(
+            order,
+            "postpone",
+            attempts=order.attempts + 1,
+            due_at=self.retry_at(order),
+            **reason,
+        )
+
     def retry_at(self, order: Order) -> float:
         """Return when to try an order's present step again after it has failed once more."""
         jitter = self.random.random()

@@ -9,6 +9,7 @@ most that one video may cost, and the budget, which counts each try like any oth
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from wiro_dagster.errors import ApiError, InputError
@@ -85,20 +86,14 @@ def _build_try(
     )
     if objection is not None:
         raise InputError(f"{slug}: {objection}")
-    return OrderRequest(
-        collection=failed.collection,
-        partition=failed.partition,
+    return replace(
+        failed.request,
         account=context.account,
         model_slug=slug,
         inputs=fitted.inputs,
-        fingerprint=failed.fingerprint,
-        take=failed.take,
-        priority=failed.priority,
-        prompt_version=failed.prompt_version,
         prompt_input=fitted.prompt_input,
         quote_usd=quote.amount_usd,
         ceiling_usd=quote.ceiling_usd,
         quoted_at=context.now(),
-        limit_usd=failed.limit_usd,
         next_models=tuple(left),
     )

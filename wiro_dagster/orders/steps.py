@@ -67,13 +67,7 @@ class Steps:
     def _postpone(self, order: Order, reason: str) -> None:
         # A submission may have got through: it is left to its lease, and then looked up.
         if order.state == "finished":
-            self.context.ledger.apply(
-                order,
-                "postpone",
-                attempts=order.attempts + 1,
-                hold=reason,
-                due_at=self.context.retry_at(order),
-            )
+            self.context.postpone(order, hold=reason)
 
 
 def take_safely(step: Callable[[], list[str]]) -> list[str]:
