@@ -14,6 +14,7 @@ from wiro_dagster.defs.failures import fail_with_reasons, is_failure_run, raise_
 from wiro_dagster.defs.metadata import CODE_VERSION
 from wiro_dagster.defs.missing import add_up_missing
 from wiro_dagster.defs.order_checks import judge_orders, prompts_check
+from wiro_dagster.defs.placed import Placed
 from wiro_dagster.defs.prices import (
     OrderConfig,
     VideoConfig,
@@ -22,7 +23,7 @@ from wiro_dagster.defs.prices import (
     select_affordable,
 )
 from wiro_dagster.defs.prompt_sources import asset_loader
-from wiro_dagster.defs.report import Placed, Reporter
+from wiro_dagster.defs.report import Reporter
 from wiro_dagster.defs.translator import asset_arguments
 from wiro_dagster.defs.waiting import VideoWait
 from wiro_dagster.errors import LedgerError

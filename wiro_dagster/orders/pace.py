@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wiro_dagster.ledger import Ledger
 from wiro_dagster.orders.policy import Timing
+from wiro_dagster.orders.recent import RecentlyRead
 
 _SHARE_OF_USUAL = 0.9
 _LONGEST_WAIT_SECONDS = 300.0
@@ -22,7 +23,7 @@ class Pace:
     def __init__(self, ledger: Ledger, timing: Timing) -> None:
         self._ledger = ledger
         self._timing = timing
-        self._usual: dict[str, tuple[float, float | None]] = {}
+        self._usual = RecentlyRead[float | None](_KNOWN_SECONDS, ledger.clock)
 
     def first_look_at(self, model_slug: str, submitted_at: float) -> float:
         """Return when to look first at a task.
@@ -31,16 +32,8 @@ class Pace:
         that is under way. A task of a model that we know nothing of is looked at soon, and then
         less and less often.
         """
-        usual = self._find_usual(model_slug)
+        usual = self._usual.get(model_slug, self._ledger.find_usual_seconds)
         wait = self._timing.first_look_seconds
         if usual is not None:
             wait = min(max(wait, usual * _SHARE_OF_USUAL), _LONGEST_WAIT_SECONDS)
         return submitted_at + wait
-
-    def _find_usual(self, model_slug: str) -> float | None:
-        now = self._ledger.clock()
-        asked_at, usual = self._usual.get(model_slug, (None, None))
-        if asked_at is None or not 0 <= now - asked_at < _KNOWN_SECONDS:
-            usual = self._ledger.find_usual_seconds(model_slug)
-            self._usual[model_slug] = now, usual
-        return usual
