@@ -176,7 +176,8 @@ def test_a_step_starts_from_its_sources_and_leads_to_its_target(
     assert order.state == state
     for name in NAMES:
         step = TRANSITIONS[name]
-        with ledger.engine.connect() as connection, connection.begin() as transaction:
+        with ledger.writing() as connection:
+            savepoint = connection.begin_nested()
             move = Move(order, name, {})
             if state not in step.sources:
                 with pytest.raises(LedgerError, match=f'the step "{name}" starts from'):
@@ -187,7 +188,7 @@ def test_a_step_starts_from_its_sources_and_leads_to_its_target(
                     sa.select(orders.c.state, orders.c.lease).where(orders.c.id == order.id)
                 ).one()
                 assert found == (step.target or state, None), name
-            transaction.rollback()
+            savepoint.rollback()
 
 
 def test_a_column_that_a_step_does_not_record_is_refused(ledger: Ledger) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -42,10 +43,17 @@ def _simulate_all(given: argparse.Namespace) -> Iterator[Outcome]:
     seeds = range(given.seed, given.seed + len(counts))
     run = partial(simulate, faults=given.faults, worlds=given.worlds, deaths=given.deaths)
     if given.jobs == 1:
+        _collect_seldom()
         yield from map(run, counts, seeds)
         return
-    with ProcessPoolExecutor(given.jobs) as pool:
+    with ProcessPoolExecutor(given.jobs, initializer=_collect_seldom) as pool:
         yield from pool.map(run, counts, seeds)
+
+
+def _collect_seldom() -> None:
+    """Look for unreachable cycles seldom: what is imported never is one, and values are short."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def _arguments(given: argparse.Namespace, outcome: Outcome) -> str:

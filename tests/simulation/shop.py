@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
-from tests.simulation.wire import API_HOST, FILES_HOST, SECOND_FILES_HOST, Wire
+from tests.simulation.wire import API_HOST, FILES_HOST, SECOND_FILES_HOST, Hook, Wire
 from tests.system.campaigns.workshop import ACCOUNT, COLLECTION, make_prompt, report_all
 from wiro_dagster.api.auth import Credentials
 from wiro_dagster.api.client import WiroClient
@@ -63,6 +64,25 @@ class AtOnce(WorkerPool):
         else:
             future.set_result(None)
         return future
+
+
+class _MortalLedger(Ledger):
+    """The ledger of a process that may die before each transaction, and before it commits."""
+
+    hook: Hook
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        self.hook("before a transaction")
+        with super().writing() as connection:
+            yield connection
+            self.hook("before a commit")
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        self.hook("before a transaction")
+        with super().reading() as connection:
+            yield connection
 
 
 class Shop:
@@ -161,9 +181,8 @@ class Shop:
     def _open_desk(self) -> OrderDesk:
         drift = self._clock_seconds
         self._offset_seconds = self.chance.uniform(-drift, drift)
-        ledger = Ledger(self._ledger_url, clock=self.now)
-        sa.event.listen(ledger.engine, "begin", lambda _: self._live_or_die("begin"))
-        sa.event.listen(ledger.engine, "commit", lambda _: self._live_or_die("commit"))
+        ledger = _MortalLedger(self._ledger_url, clock=self.now)
+        ledger.hook = self._live_or_die
         client = WiroClient(
             Credentials(EMULATOR_API_KEY, EMULATOR_API_SECRET),
             base_url=f"http://{API_HOST}/v1",

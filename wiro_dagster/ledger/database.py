@@ -95,9 +95,10 @@ class Database:
         with (
             self._turn_to_write if self._file is not None else nullcontext(),
             _ledger_errors(),
-            self.engine.connect().execution_options(wiro_write=True) as connection,
+            self.engine.connect() as connection,
             connection.begin(),
         ):
+            self._begin(connection, "BEGIN IMMEDIATE")
             yield connection
 
     def write(self, step: Callable[[Connection], T]) -> T:
@@ -116,7 +117,12 @@ class Database:
         """Open a transaction that only reads."""
         self._refuse_replaced_file()
         with _ledger_errors(), self.engine.connect() as connection:
+            self._begin(connection, "BEGIN")
             yield connection
+
+    def _begin(self, connection: Connection, statement: str) -> None:
+        if self._file is not None:
+            _begin_sqlite(connection, statement)
 
     def _refuse_replaced_file(self) -> None:
         """Stop if the SQLite file was deleted or replaced: no other process would see ours."""
@@ -225,20 +231,19 @@ def _prepare_sqlite(engine: Engine) -> None:
 
     @sa.event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # SQLAlchemy, not the driver, says when to begin
+        connection.isolation_level = None  # we, not the driver, say when to begin
         for pragma in ("busy_timeout = 60000", "journal_mode = WAL", "synchronous = FULL"):
             connection.execute(f"PRAGMA {pragma}")
 
-    @sa.event.listens_for(engine, "begin")
-    def _on_begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("wiro_write", False)
-        statement = "BEGIN IMMEDIATE" if writes else "BEGIN"
-        # Not by SQLAlchemy's own ways: of a short read, they would be a third of the time.
-        driver = cast("sqlite3.Connection", connection.connection.dbapi_connection)
-        try:
-            driver.execute(statement)
-        except sqlite3.Error as error:
-            raise sa.exc.OperationalError(statement, None, error) from error
+
+def _begin_sqlite(connection: Connection, statement: str) -> None:
+    """Begin a transaction; the driver would begin one of its own only before it writes."""
+    # Not by SQLAlchemy's own ways: of a short read, they would be a third of the time.
+    driver = cast("sqlite3.Connection", connection.connection.dbapi_connection)
+    try:
+        driver.execute(statement)
+    except sqlite3.Error as error:
+        raise sa.exc.OperationalError(statement, None, error) from error
 
 
 def _prepare_tables(engine: Engine, now: float) -> int:
@@ -251,7 +256,9 @@ def _prepare_tables(engine: Engine, now: float) -> int:
 
 
 def _prepare_at_once(engine: Engine, now: float) -> int:
-    with engine.connect().execution_options(wiro_write=True) as connection, connection.begin():
+    with engine.connect() as connection, connection.begin():
+        if engine.dialect.name == "sqlite":
+            _begin_sqlite(connection, "BEGIN IMMEDIATE")
         return _prepare(connection, now)
 
 

@@ -19,7 +19,7 @@ from wiro_dagster.ledger.schema import (
     orders,
     submissions,
 )
-from wiro_dagster.ledger.transitions import FOLLOWED
+from wiro_dagster.ledger.transitions import FOLLOWED, OWNED
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,13 @@ class Tasks(Database):
         given = {"account": account, "tasks": list(task_ids)}
         with self.reading() as connection:
             found = [order_from_row(row) for row in connection.execute(_ORDERS_OF_TASKS, given)]
+        return {str(order.task_id): order for order in found}
+
+    def find_unowned_of_tasks(self, account: str, task_ids: Collection[str]) -> dict[str, Order]:
+        """Return those of them whose video is not owned: the others are done with."""
+        given = {"account": account, "tasks": list(task_ids)}
+        with self.reading() as connection:
+            found = [order_from_row(row) for row in connection.execute(_UNOWNED_OF_TASKS, given)]
         return {str(order.task_id): order for order in found}
 
     def find_usual_seconds(self, model_slug: str) -> float | None:
@@ -222,3 +229,4 @@ _USUAL_SECONDS = sa.select(sa.func.min(_RECENT.c.seconds))
 _ORDERS_OF_TASKS = SELECT_ORDERS.where(
     _OF_ACCOUNT, orders.c.task_id.in_(sa.bindparam("tasks", expanding=True))
 )
+_UNOWNED_OF_TASKS = _ORDERS_OF_TASKS.where(orders.c.state.not_in(OWNED))

@@ -214,11 +214,17 @@ class Watch:
         new = sweep.due.keys() - sweep.seen
         found = {task_id: sweep.due[task_id] for task_id in by_id if task_id in new}
         others = [task_id for task_id in by_id if task_id not in found]
-        found |= ledger.find_orders_of_tasks(context.account, others)
+        found |= ledger.find_unowned_of_tasks(context.account, others)
         records = {
             str(record.task_id): record
             for record in ledger.find_submissions(context.account, task_ids=list(by_id))
         }
+        late = {task_id: _late_cost(task, records.get(task_id)) for task_id, task in by_id.items()}
+        # Of a video that is owned, only a cost that changed is news.
+        changed = [task_id for task_id, cost in late.items() if cost and task_id not in found]
+        if changed:
+            found |= ledger.find_orders_of_tasks(context.account, changed)
+        sweep.seen |= records.keys()
         now = context.now()
         moves: list[Move] = []
         costs: list[tuple[Order, Cost]] = []
@@ -234,7 +240,7 @@ class Watch:
                     continue
             else:
                 move = _late_files(order, by_id[task_id])
-                cost = _late_cost(by_id[task_id], records.get(task_id))
+                cost = late[task_id]
                 costs += [] if cost is None else [(order, cost)]
             if move is not None:
                 moves.append(move)

