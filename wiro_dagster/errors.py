@@ -151,11 +151,11 @@ class OutcomeUnknown(ApiError):
 
 
 class OrderFailed(WiroError):
-    """What was asked for brought no files that can be used, or may not be bought.
+    """An order produced no usable files, or may not be placed.
 
     Args:
         message: why, and what to do.
-        order_id: of the ledger.
+        order_id: the order's id in the ledger.
         cost_usd: what it cost, all tries together.
     """
 

@@ -396,7 +396,7 @@ def test_an_account_that_cannot_be_recognized_buys_nothing(
         parts=lambda workshop: {"client": Failing(workshop.open_client(), errors)},
     )
     new.place("dog")
-    assert "could not say yet to which account" in str(new.tick().closed_reason)
+    assert "not said yet which account" in str(new.tick().closed_reason)
     errors["get_task"] = NotFound("There is no task yet.")
     new.tick()
     assert new.desk.context.account == "0123456789abcdef"

@@ -41,7 +41,7 @@ class AccountProblem:
 
 
 def find_problem(connection: Connection, account: str) -> AccountProblem | None:
-    """Return what stops an account; `None` if nothing, or if that is over.
+    """Return what stops an account; `None` if nothing does, or it is over.
 
     A refused run is over when Wiro has accepted a submission that began after the refusal; what was
     under way at that moment proves nothing. Everything else is over when the call that failed

@@ -18,7 +18,7 @@ MAXIMUM_CLOCK_OFFSET_SECONDS = 60.0
 """Beyond this, our clock and Wiro's disagree too much to buy anything."""
 
 _SILENT_SECONDS = 600.0
-"""So long after its last word, a machine whose clock was wrong is taken to be gone."""
+"""After this long without a word, a machine whose clock was wrong is presumed gone."""
 
 _NAMES_US = f"The clock of {platform.node() or 'this machine'}"
 

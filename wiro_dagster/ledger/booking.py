@@ -1,4 +1,4 @@
-"""Booking: a task comes on the books, of the order that it was bought for or of one of its own.
+"""Booking: a task is entered for the order that it was bought for, or for one of its own.
 
 Nothing that Wiro may bill is left out: a second task of an order gets an order too.
 """
@@ -63,7 +63,7 @@ def book_task(
         return "known" if taken_by.order_id == order.id else "taken"
     asked = order_from_row(connection.execute(_LOCK_ONE, {"one_id": order.id}).one())
     found = _find_unsent_successor(connection, asked)
-    # It may have been taken for nothing, and written off: now it counts again.
+    # It may have been believed lost, and written off: now it counts again.
     task = {"task_id": task_id, "outcome": "task", "has_ended": False, "cost_usd": None}
     mine = {"of_marker": marker, "order_id": found.id, **task}
     explained = connection.execute(_EXPLAIN, mine).rowcount
@@ -124,7 +124,7 @@ def insert_submission(
     claimed_at: float,
     cost: Cost | None = None,
 ) -> None:
-    """Put a task on the books that was not bought through this ledger, or not for this order."""
+    """Enter a task that was not bought through this ledger, or not for this order."""
     ledger_id, secret, _ = next_sequence(connection)
     connection.execute(
         sa.insert(submissions).values(
@@ -155,8 +155,8 @@ def _insert_extra(
 ) -> None:
     """Give a second task of one order an order of its own, superseded from the start.
 
-    So its cost is on the books and its file is fetched, though it is not shown. The user hears of
-    it until they accept it (`books_match`), whichever way it was found.
+    So its cost is on the books and its file is fetched, though it is not shown. The check
+    `books_match` reports it until the user accepts it.
     """
     insert_stray(connection, order.account, Stray(task_id, order.model_slug, None, None), now)
     extra_id = insert_order(

@@ -19,10 +19,10 @@ from wiro_dagster.ledger.task_costs import Cost, may_be_billed, record_cost
 from wiro_dagster.ledger.transitions import TRANSITIONS, OrderState
 
 Time = float | sa.BindParameter[float]
-"""Unix seconds, or where a statement that is made once gets them."""
+"""Unix seconds, or the parameter of a prepared statement."""
 
 DEATHS_BEFORE_ALONE = 3
-"""After so many processes fell silent at one step of an order, it is handled on its own."""
+"""After this many processes died at one step of an order, it is handled on its own."""
 
 _SET_ASIDE_SECONDS = 86_400.0
 _FAR_SECONDS = 2 * 86_400.0

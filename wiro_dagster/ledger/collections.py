@@ -1,4 +1,4 @@
-"""Which project works for a collection: two are distinguished, and none is left alone."""
+"""Which project works for a collection, so that two never share one and none is abandoned."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from wiro_dagster.ledger.database import Database
 from wiro_dagster.ledger.schema import collections, orders
 
 ALIVE_SECONDS = 120.0
-"""How long a project that ticked is taken to be working for its collection."""
+"""How long after its last tick a project is presumed to work for its collection."""
 
 ORPHANED_SECONDS = 600.0
-"""After so long without a tick, another collection of the project cares for its orders."""
+"""After this long without a tick, another collection of the project handles its orders."""
 
 
 class Collections(Database):
@@ -23,7 +23,7 @@ class Collections(Database):
 
         Args:
             collection: the video asset's key as text.
-            project: what tells projects apart: where their videos are kept.
+            project: what distinguishes projects: where their videos are kept.
             account: that pays.
 
         Raises:

@@ -15,7 +15,7 @@ from wiro_dagster.ledger.schema import orders, submissions
 from wiro_dagster.ledger.transitions import OWNED
 
 CostGrouping = Literal["day", "model", "collection", "prompt"]
-"""What costs are added up by. Days are UTC days on which the runs were submitted."""
+"""What to add costs up by. Days are UTC days on which the runs were submitted."""
 
 COST_GROUPINGS: tuple[CostGrouping, ...] = get_args(CostGrouping)
 

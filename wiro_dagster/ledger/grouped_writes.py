@@ -1,8 +1,8 @@
 """Grouped writes: what several threads have to write goes into one transaction.
 
 SQLite has one writer at a time, and each commit waits for the disk. A thread that finds another one
-at it lines up, and the next to run commits for all that have lined up by then. A write has
-lasted when `run` returns, and one that fails leaves the others alone.
+writing queues up, and the next to run commits for all that are queued by then. A write is durable
+when `run` returns, and one that fails leaves the others alone.
 """
 
 from __future__ import annotations

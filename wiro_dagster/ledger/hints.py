@@ -13,7 +13,7 @@ from wiro_dagster.ledger.database import Database
 from wiro_dagster.ledger.schema import orders, submissions
 
 HINTED = 0.0
-"""When a look is due that something hinted at. No look has this time of itself."""
+"""The due time of a look that something hinted at. No other look has it."""
 
 _UNANSWERED = ("submitting", "unknown")
 """A task may exist, and nothing says yet which one it is."""

@@ -18,10 +18,10 @@ StopState = Literal["failed", "cancelled"]
 """How a stopped order ends: it failed, or it is no longer needed."""
 
 TURN_SECONDS = 360.0
-"""What one point of priority is worth: so much time of waiting. Thus nothing starves."""
+"""How much waiting time one point of priority is worth, so that nothing starves."""
 
 MAXIMUM_POSTS = 2
-"""How often the product sends one order on its own. After that, only the user can send it again."""
+"""How often one order is sent automatically. After that, only the user can send it again."""
 
 
 @dataclass(frozen=True)

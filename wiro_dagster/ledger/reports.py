@@ -14,7 +14,7 @@ from wiro_dagster.ledger.transitions import TRANSITIONS, WITHOUT_VIDEO, OrderSta
 
 _IS_STORED = orders.c.state == "stored"
 _HAS_NO_VIDEO = orders.c.state.in_(WITHOUT_VIDEO)
-# Greater than 0 is not NULL, as the index can find it.
+# `> 0` is `IS NOT NULL` in a form that the index can serve.
 _IS_SUPERSEDED = (orders.c.superseded_by > 0) & orders.c.due_at.is_not(None)
 _ENDED_SUPERSEDED = sa.select(orders.c.id).where(
     orders.c.collection == sa.bindparam("collection"),

@@ -78,7 +78,7 @@ def _insert_restored(
     cost: Cost,
     now: float,
 ) -> int:
-    """Insert an order that the books do not know at all. Return its id."""
+    """Insert an order that is not on the books at all. Return its id."""
     key = live_key(request.collection, request.partition, request.fingerprint)
     is_owned = bool(known.get("files"))
     values = {"claimed_at": now, "submitted_at": now, "posts": 1, **known}
@@ -113,7 +113,7 @@ def _give_task(
     cost: Cost,
     now: float,
 ) -> None:
-    """Give an order on the books the task that was made for it later, by the table's steps."""
+    """Give an order on the books the task that was made for it later, step by step."""
     insert_submission(
         connection,
         order.request,

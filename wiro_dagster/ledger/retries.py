@@ -34,7 +34,7 @@ class Retries(Database):
     def list_awaiting_next_try(
         self, collection: str, *, partition: str | None = None
     ) -> list[Order]:
-        """Return failed orders of which it is not decided yet whether another try follows."""
+        """Return failed orders for which no decision about another try has been made."""
         query = _AWAITING if partition is None else _AWAITING_OF_PARTITION
         given = {"collection": collection, "partition": partition}
         with self.reading() as connection:
@@ -91,7 +91,7 @@ class Retries(Database):
             )
 
     def list_tries(self, order: Order) -> list[Order]:
-        """Return all tries at an order's video, the first first, the order itself among them."""
+        """Return all tries at an order's video, oldest first, including the order itself."""
         found = [order]
         if order.retry_of is None:
             return found

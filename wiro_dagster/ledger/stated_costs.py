@@ -1,4 +1,4 @@
-"""Costs as Wiro states them: on the books when they come, read again if they do not."""
+"""Costs as Wiro states them: entered when they arrive, read again if they do not."""
 
 from __future__ import annotations
 

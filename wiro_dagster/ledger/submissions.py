@@ -100,7 +100,7 @@ def open_submissions(
 
 
 def leave_open(connection: Connection, order: Order) -> None:
-    """Let a lost POST count at its ceiling, but only on the day when it was sent.
+    """Count a lost POST at its ceiling, in the daily budget only on the day it was sent.
 
     It counts in the other budgets until a user writes it off (`WriteOffs`).
     """

@@ -1,4 +1,4 @@
-"""What tasks cost: how what Wiro states comes on the books, and what may have been billed."""
+"""What tasks cost: what Wiro states, as the books keep it, and what may have been billed."""
 
 from __future__ import annotations
 

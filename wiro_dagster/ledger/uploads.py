@@ -38,7 +38,7 @@ class LedgerUploads:
         self._account = account
 
     def find(self, sha256: str) -> KeptUpload | None:
-        """Return the newest upload of these bytes; `None` if it takes none."""
+        """Return the newest upload of these bytes; `None` if there is none."""
         query = sa.select(uploads.c.content, uploads.c.uploaded_at).where(self._row(sha256))
         with self._ledger.reading() as connection:
             found = connection.execute(query).one_or_none()

@@ -44,7 +44,7 @@ class AnswerSpool:
         self._lock = threading.Lock()
 
     def keep(self, answer: Answer) -> None:
-        """Keep an answer until it is dropped. A full disk does not lose it while we live."""
+        """Keep an answer until it is dropped: in memory at least, if the disk is full."""
         with self._lock:
             self._kept[answer.marker] = answer
         if self._folder is None:
@@ -60,7 +60,7 @@ class AnswerSpool:
             )
 
     def keep_unsent(self, order: Order) -> None:
-        """Keep that nothing was bought for an order: as good to know as a task's id."""
+        """Keep that nothing was bought for an order: that matters as much as a task's id."""
         self.keep(Answer(order.id, str(order.marker), None))
 
     def list(self) -> list[Answer]:

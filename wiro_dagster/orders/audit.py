@@ -15,7 +15,7 @@ from wiro_dagster.orders.task_list import list_tasks_since
 
 @dataclass(frozen=True)
 class CostDifference:
-    """A cost that the books state otherwise than Wiro does; in USD."""
+    """A cost that differs between the books and Wiro, in USD."""
 
     order_id: int
     task_id: str
@@ -80,7 +80,7 @@ class Audit:
 
 
 def audit(context: OrderContext, *, since: float = 0.0) -> Audit:
-    """Hold Wiro's whole list of tasks against the ledger's books.
+    """Compare Wiro's whole list of tasks with the ledger's books.
 
     Tasks that carry a marker of this ledger are adopted on the way. Tasks of other users count as
     explained if they carry a callback of theirs, or if the user accepted them.

@@ -64,7 +64,7 @@ def collect_batch(
             if not under_way:
                 return
     finally:
-        # If the run was terminated, others fetch what it was at, once the claims have ended.
+        # If the run was terminated, others fetch what is left once the claims have expired.
         for order in taken:
             steps.leases.release(order)
 

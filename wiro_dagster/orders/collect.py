@@ -112,7 +112,7 @@ def _collect_output(
 def _choose_look(context: OrderContext, order: Order) -> Look:
     """Look at a file in this process at first, in a child process if an earlier try failed.
 
-    A file can kill the process that decodes it, with all that the process was at.
+    A file can kill the process that decodes it, and everything else that the process was doing.
     """
     # This try counts among `deaths` until it ends.
     look = inspect_apart if order.attempts or order.deaths > 1 else inspect

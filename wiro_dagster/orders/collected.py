@@ -1,4 +1,4 @@
-"""What collecting an order's files came to: stored, or to be tried again, and when."""
+"""The result of collecting an order's files: stored, or to be tried again, and when."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SURE_ATTEMPTS = 4
 
 
 def renew_outputs(context: OrderContext, order: Order) -> Order:
-    """Ask Task/Detail for fresh URLs before every further try: signed ones end after a while."""
+    """Ask Task/Detail for fresh URLs before every further try: signed ones expire."""
     if order.attempts == 0:
         return order
     try:
@@ -47,7 +47,7 @@ def note_stored(context: OrderContext, order: Order, files: Sequence[Mapping[str
 def note_not_collected(context: OrderContext, order: Order, error: Exception) -> str:
     """Note that an order's files could not be fetched. Return a notice.
 
-    A fault of configuration or of the store ends nothing: everything goes on when it is put right,
+    A fault of configuration or of the store ends nothing: everything continues once it is fixed,
     however long that takes. It also pauses buying, unless it concerns this one file (its size).
     Only what Wiro itself no longer has is written off.
     """
@@ -61,7 +61,7 @@ def note_not_collected(context: OrderContext, order: Order, error: Exception) ->
         context.gate.close(until=until, reason=reason, problem=kind)
     elif isinstance(error, DownloadError) and _is_sure(context, order, reason):
         context.ledger.apply(order, "lose_files", error=reason, due_at=now)
-        return f"{order.name}: the files of task {order.task_id} cannot be had any more: {reason}"
+        return f"{order.name}: the files of task {order.task_id} are no longer available: {reason}"
     context.postpone(order, error=reason)
     return f"{order.name}: the files of task {order.task_id} could not be fetched yet: {reason}"
 
@@ -71,7 +71,7 @@ def _forbids_this_file(error: Exception) -> bool:
 
 
 def _is_sure(context: OrderContext, order: Order, reason: str) -> bool:
-    """Whether Wiro has said the same for long enough; another fault in between starts anew."""
+    """Whether Wiro has said the same for long enough, with no different fault in between."""
     waited = context.now() - (order.ended_at or context.now())
     is_repeated = order.attempts + 1 >= _SURE_ATTEMPTS and order.error == reason
     return is_repeated and waited > context.policy.timing.sure_gone_seconds

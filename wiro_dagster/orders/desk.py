@@ -1,4 +1,4 @@
-"""The order desk: places orders, and at each tick moves all that is due one step on.
+"""The order desk: places orders, and at each tick advances every order that is due by one step.
 
 It does not matter what calls `tick`: the sensor, a waiting run, or the CLI. Each step is claimed in
 the ledger, so any number of callers share the work and none repeats another's.
@@ -35,7 +35,7 @@ from wiro_dagster.orders.worker_pool import WorkerPool
 from wiro_dagster.prompts import Prompt
 
 _REBUILD_SECONDS = 300.0
-"""How often a ledger that is behind its witnesses tries to catch up without the user."""
+"""How often a ledger that is behind its witnesses tries to catch up automatically."""
 
 _KEY_HASH = re.compile(r"[0-9a-f]{16}")
 
@@ -87,7 +87,7 @@ class OrderDesk:
         self._work.release_watch()
 
     def stay_awake(self, seconds: float, *, collects: bool = True) -> None:
-        """Follow hints that tasks have ended for so long, also while no tick is at work.
+        """Follow hints that tasks have ended for this long, also between ticks.
 
         Args:
             seconds: from now.
@@ -97,7 +97,7 @@ class OrderDesk:
         self._follower.stay_awake(seconds)
 
     def close(self) -> None:
-        """Let requests that are under way end, and start no more."""
+        """Wait for requests that are under way, and start no new ones."""
         self._follower.close()
         self._work.close()
         self._leases.close()
@@ -111,7 +111,7 @@ class OrderDesk:
         present: Container[str] | None = None,
         limit_usd: Decimal | None = None,
     ) -> Placement:
-        """Order the video of a prompt, or find the order that it has already.
+        """Order the video of a prompt, or return the order that it already has.
 
         Nothing is sent here: the next tick submits it, if budget and limits allow. The evidence is
         asked first: a video that is in the store is owned and free, whatever the ledger knows.
@@ -142,10 +142,10 @@ class OrderDesk:
     def place_takes(
         self, partition: str, prompt: Prompt, *, present: Container[str] | None = None
     ) -> list[Placement]:
-        """Order every take of a prompt, or find the orders that it has already.
+        """Order every take of a prompt, or return the orders that it already has.
 
-        What one take cannot have is left out if others can, such as one that was billed and
-        brought nothing.
+        A take that cannot be ordered, such as one that was billed and brought nothing, is left
+        out if other takes can.
 
         Args:
             partition: the prompt's id.
@@ -167,12 +167,12 @@ class OrderDesk:
         deliver: Callable[[], bool] | None = None,
         collects: bool = True,
     ) -> TickReport:
-        """Move every order that is due on, side by side, while there is something to do.
+        """Advance every order that is due, side by side, until nothing is left to do.
 
         Args:
-            deadline: by the monotonic clock, when to start and to wait for nothing more. Requests
-                and downloads that are under way then go on in the background and are noted when
-                they end.
+            deadline: by the monotonic clock; after it, nothing new is started or waited for.
+                Requests and downloads that are under way then continue in the background and are
+                noted when they end.
             hurry: look at tasks now, because something hinted that there is news.
             only: submit no orders but these, by id.
             deliver: reports some of the videos that are stored, and returns whether there were any.
@@ -207,7 +207,7 @@ class OrderDesk:
         if not self._account_is_known:
             self._use(learn_account(self.context))
         if not self._account_is_known:
-            report.closed_reason = "Wiro could not say yet to which account the key belongs."
+            report.closed_reason = "Wiro has not said yet which account the key belongs to."
         self.context.gate.take_over(self.context.collection)
         self._work.recover(collections, deadline)
         self._work.purchases.renew_quotes(report, deadline, only=only)
@@ -282,7 +282,7 @@ class OrderDesk:
 
     @property
     def orphans(self) -> list[str]:
-        """Collections of the project without a working sensor, whose orders are cared for here."""
+        """Collections of the project without a working sensor, whose orders are handled here."""
         return self._held.names[1:]
 
     def list_standing(self) -> list[Order]:
@@ -290,17 +290,17 @@ class OrderDesk:
         return list_standing(self.context, self._held.names)
 
     def _use(self, context: OrderContext | None) -> None:
-        """Go on with the name of the account, if it is known now."""
+        """Use the name of the account from now on, if it is known."""
         if context is not None:
             self._steps.context = context
             self._account_is_known = True
             self._work.forget_watch()
 
     def _take_up_settings(self) -> None:
-        """Apply settings that may be new to what is under way, at the first tick.
+        """Apply settings that may have changed to what is under way, at the first tick.
 
-        What could not be fetched by the old ones is tried at once, and what was ordered without
-        approval is proposed if it is asked for now.
+        Files that could not be fetched with the old settings are tried at once, and orders placed
+        without approval are proposed if approval is required now.
         """
         if self._has_ticked:
             return

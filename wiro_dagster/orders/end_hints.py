@@ -9,7 +9,7 @@ from wiro_dagster.api.sockets import TaskSockets
 
 
 class EndHints:
-    """Hears which tasks of one collection have ended, while somebody listens. Thread-safe.
+    """Collects hints that tasks of one collection have ended, while it is on. Thread-safe.
 
     Args:
         sockets: of the account; `None` = only the ledger gives hints.
@@ -24,7 +24,7 @@ class EndHints:
         self._is_nudged = False
 
     def listen(self, task_id: str, token: str) -> None:
-        """Listen for the end of a task, if anybody wants to know."""
+        """Listen for the end of a task, if this is switched on."""
         with self._news:
             if self._sockets is None or not self._is_on or task_id in self._followed:
                 return
@@ -63,7 +63,7 @@ class EndHints:
             self._is_on = True
 
     def switch_off(self) -> None:
-        """Listen to nothing, until it is switched on again."""
+        """Stop listening until it is switched on again."""
         with self._news:
             self._is_on = False
         self.forget(self.list_followed())

@@ -28,7 +28,7 @@ def list_missing_uploads(context: OrderContext, order: Order) -> list[OrderFile]
 
 
 def upload_files(context: OrderContext, files: Iterable[OrderFile]) -> None:
-    """Uploads files, each only where its bytes are not at Wiro yet.
+    """Upload the files whose bytes are not at Wiro yet.
 
     Raises:
         InputError: a file is gone, or has changed since it was ordered.
@@ -43,7 +43,7 @@ def upload_files(context: OrderContext, files: Iterable[OrderFile]) -> None:
 
 
 def read_inputs(context: OrderContext, order: Order, copies: ExitStack) -> dict[str, Any]:
-    """An order's inputs as they are sent.
+    """Return an order's inputs as they are sent.
 
     Args:
         context: the collection's orders.

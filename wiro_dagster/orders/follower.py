@@ -21,15 +21,15 @@ _AGAIN_SECONDS = 0.25
 """How soon a hint is followed if the list was read a moment ago."""
 
 _UNDER_WAY_SECONDS = 0.5
-"""How soon files are fetched of what a look has found."""
+"""How soon the files are fetched that a look has found."""
 
 _PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
-"""How often is looked if nothing hints at an end: when the next look is due."""
+"""The shortest and the longest pause between looks if nothing hints at an end."""
 
 _AFTER_FAILURE_SECONDS = 5.0
 _FORGET_SECONDS = 60.0
-"""How often sockets are closed of tasks whose ends are known: nobody promised to close them."""
+"""How often the sockets of tasks that have ended are closed: Wiro may leave them open."""
 
 
 class Follower:
@@ -62,7 +62,7 @@ class Follower:
         self._thread: threading.Thread | None = None
 
     def stay_awake(self, seconds: float) -> None:
-        """Follow for so long from now, and then stop, as no tick comes."""
+        """Follow hints for this long from now, unless the next tick extends it."""
         with self._lock:
             self._awake_until = self._monotonic() + seconds
             if self._thread is None and self._hints is not None:
@@ -72,12 +72,12 @@ class Follower:
                 self._thread.start()
 
     def nudge(self) -> None:
-        """Find out anew when the next look is due."""
+        """Check again when the next look is due."""
         if self._hints is not None:
             self._hints.nudge()
 
     def close(self) -> None:
-        """Follow nothing more."""
+        """Stop following."""
         with self._lock:
             self._awake_until, thread = 0.0, self._thread
         self.nudge()
@@ -90,7 +90,7 @@ class Follower:
             ended = hints.wait(min(pause, seconds_left))
             try:
                 next_look_at = self._note_ended(ended)
-                # At rest, this costs one question a tick.
+                # While nothing is under way, this costs one query a tick.
                 is_under_way = (next_look_at is not None or is_under_way) and self._look()
                 self._forget_ended(hints)
                 pause = self._find_pause(next_look_at)
@@ -108,7 +108,7 @@ class Follower:
             return seconds_left
 
     def _note_ended(self, ended: Collection[str]) -> float | None:
-        """Make looks due at tasks that say that they have ended. Return when the next look is."""
+        """Make looks due at tasks that report their end. Return when the next look is due."""
         context = self._get_context()
         if ended:
             orders = context.ledger.find_orders_of_tasks(context.account, ended)

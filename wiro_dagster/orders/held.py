@@ -1,4 +1,4 @@
-"""The collections whose orders a desk moves: its own, and those that no sensor moves any more."""
+"""The collections whose orders a desk moves: its own, and those left without a sensor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _HOLD_SECONDS = 30.0
 
 
 class HeldCollections:
-    """The collections that a desk cares for. Keep one for a desk.
+    """The collections that a desk handles. Keep one for a desk.
 
     Args:
         collection: its own.
@@ -21,7 +21,7 @@ class HeldCollections:
         self._held_at: float | None = None
 
     def hold(self, context: OrderContext) -> list[str]:
-        """Note that the desk works for its collection. Return all collections to care for.
+        """Note that the desk works for its collection. Return all collections to handle.
 
         Raises:
             ConfigurationError: another project works for the collection.

@@ -2,7 +2,7 @@
 
 An end is not final at first sight: Wiro may show it before outputs, exit code or cost are there.
 So a task that ends is read again until they are, or have stopped changing. A success with its files
-needs no second look: the bytes will speak for themselves.
+needs no second look: the files themselves are verified.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _still_running(
     records = {**seen, "due_at": now + policy.timing.next_look_seconds(age)}
     if order.state == "running":  # a look that came early, by a hint, makes no others
         records["due_at"] = max(records["due_at"], first_look_at)
-    if order.state == "settling":  # the end that was seen was none
+    if order.state == "settling":  # the task had not ended after all
         return Judgement("resume", {**records, "ended_at": None, "error": None})
     names = ("task_status", "progress_percent", "queue_seconds", "hold")
     is_news = order.attempts > 0 or any(getattr(order, name) != seen[name] for name in names)

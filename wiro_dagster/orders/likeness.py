@@ -1,4 +1,4 @@
-"""How alike an order and a task are: a hint for the user, and never an identity."""
+"""How alike an order and a task are: a hint for the user, never proof."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wiro_dagster.ledger import Order
 
 
 def count_surplus(order: Order, task: Task) -> int | None:
-    """Return how many inputs a listed task has beyond those of an order; 0 = it is its equal.
+    """Return how many inputs a listed task has beyond those of an order; 0 = they are equal.
 
     Wiro may have added defaults, so a surplus does not rule a task out. Inputs that are files
     cannot be compared: Wiro shows their new addresses, not their bytes.

@@ -14,7 +14,7 @@ from wiro_dagster.orders.judge import Judgement, is_stated, judge_task, why_stop
 def look_at_order(context: OrderContext, order: Order) -> list[str]:
     """Read one order's task and note what that changes. Return notices.
 
-    A task that is past its deadline, or that is asked to stop, is stopped here.
+    A task that is past its deadline, or was asked to stop, is stopped here.
 
     Args:
         context: of the account.

@@ -1,4 +1,4 @@
-"""What the models take and what they cost, as Wiro last said, kept beside the ledger."""
+"""What the models take and what they cost, as Wiro last stated, kept beside the ledger."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Models:
     """Schemas and prices of models: the package's own, the project's, and Wiro's.
 
     Args:
-        ledger: in its database Wiro's answers are kept, for all processes.
+        ledger: keeps Wiro's answers in its database, for all processes.
         client: asks Wiro.
-        model_folder: the project's own catalogue entries, which go before all others; see
+        model_folder: the project's own catalogue entries, which take precedence; see
             `wiro-dagster models add`.
-        longest_run_seconds: when a run is stopped. It bounds what a run can cost that is billed by
+        longest_run_seconds: when a run is stopped. This bounds the cost of runs that are billed by
             the second.
         max_age_seconds: how old Wiro's answers may be.
 
@@ -80,8 +80,9 @@ class Models:
     ) -> FittedInputs:
         """Give the inputs of one model's run to another model.
 
-        What the other one does not take is left out if it only says the first one's default.
-        Anything else that it does not take, or not so, is refused: it would be another video.
+        An input that the other one does not take is left out if it only states the first one's
+        default. Anything else that it does not take, or takes differently, is refused: it would
+        be a different video.
 
         Args:
             model_slug: the model that the inputs were written for.
@@ -89,7 +90,7 @@ class Models:
             inputs: as an order keeps them, plain JSON.
 
         Raises:
-            InputError: the other model does not take them, or makes something of another kind.
+            InputError: the other model does not take them, or makes a different kind of output.
             ApiError: Wiro must be asked about a model, and cannot be.
         """
         schema, other = (self.catalogue.get_schema(slug) for slug in (model_slug, other_slug))

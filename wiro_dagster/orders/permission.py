@@ -24,9 +24,9 @@ class Permission:
         self._database_offset: float | None = None
 
     def find_objection(self, context: OrderContext) -> str | None:
-        """Return why nothing may be bought now; `None` if nothing is against it.
+        """Return why nothing may be bought now; `None` if buying is allowed.
 
-        It costs nothing while no order waits to be bought, and no witness has objected.
+        This asks nothing of store or Wiro while no order waits and no witness has objected.
         """
         ledger, now = context.ledger, context.now()
         has_unsent = ledger.has_unsent(context.collection)

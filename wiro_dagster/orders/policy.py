@@ -12,7 +12,7 @@ MAXIMUM_ATTEMPTS = 10
 _SLUG = re.compile(r"[^\s/]+/[^\s/]+")
 
 Verification = Literal["frames", "bytes"]
-"""How a file is looked at before it counts: every frame decoded, or only its size and sha256."""
+"""How a file is verified: every frame is decoded, or only size and sha256 are checked."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class OrderPolicy:
     timing: Timing = field(default_factory=Timing, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse what would be refused when a video has failed already."""
+        """Reject values that would otherwise fail only after a video has failed."""
         if not 1 <= self.attempts <= MAXIMUM_ATTEMPTS:
             raise ConfigurationError(
                 f"attempts is {self.attempts}. Use 1 (no second try) to {MAXIMUM_ATTEMPTS}."

@@ -1,4 +1,4 @@
-"""Standing still is news: each state has a time by which an order should have left it."""
+"""Orders that stand still: each state has a time by which an order should have left it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def describe_standing(order: Order, now: float) -> str:
 def _help(order: Order) -> str:
     match order.state:
         case "ordered":
-            return f"Free its way, or drop it: wiro-dagster orders abandon {order.id}"
+            return f"Remove what holds it back, or drop it: wiro-dagster orders abandon {order.id}"
         case "unknown":
             return (
                 f"Decide: wiro-dagster orders adopt {order.id} TASK_ID, orders resend {order.id}, "
@@ -47,6 +47,6 @@ def _help(order: Order) -> str:
         case "running" | "settling":
             return f"Look at task {order.task_id} at Wiro, or stop it: orders abandon {order.id}"
         case "finished":
-            return "It goes on when the cause is put right, as long as Wiro still has the files."
+            return "It continues once the cause is fixed, as long as Wiro still has the files."
         case _:
             return "Check that the sensor is running."

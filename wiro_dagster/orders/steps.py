@@ -1,4 +1,4 @@
-"""Steps of claimed orders: taken in a pool of threads, one order's trouble kept from the others."""
+"""Steps of claimed orders, taken in a pool of threads: one order's failure stops no other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wiro_dagster.orders.worker_pool import WorkerPool
 
 
 class Steps:
-    """Claims orders, takes their steps, and lets go of them afterwards.
+    """Claims orders, takes their steps, and releases them afterwards.
 
     Args:
         context: the collection's orders.

@@ -84,7 +84,7 @@ class Work:
         Args:
             collections: whose files to fetch.
             report: of the tick.
-            deadline: when to start and to wait for nothing more.
+            deadline: after it, nothing new is started or waited for.
             submits: whether anything may be sent.
             deliver: reports some of the videos that are stored, and returns whether there were any.
         """
@@ -127,16 +127,16 @@ class Work:
         return [notice for pool in self._pools for notice in pool.take_notices()]
 
     def release_watch(self) -> None:
-        """Leave the account's tasks to another desk; the next sweep begins anew."""
+        """Leave the account's tasks to another desk. The next sweep may take them back."""
         if self._watch is not None:
             self._watch.release()
 
     def forget_watch(self) -> None:
-        """Begin the watch anew, because the account has another name now."""
+        """Start the watch again, because the account has a different name now."""
         self._watch = None
 
     def close(self) -> None:
-        """Let steps that are under way end, and start no more."""
+        """Wait for steps that are under way, and start no new ones."""
         for pool in self._pools:
             pool.close()
 

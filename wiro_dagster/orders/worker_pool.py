@@ -1,4 +1,4 @@
-"""A pool of threads that finish what a tick has begun, also after that tick is over."""
+"""A pool of threads that finish what a tick has begun, even after that tick is over."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class WorkerPool:
         return _take(self._failures)
 
     def close(self) -> None:
-        """Let what is under way end, and start no more."""
+        """Wait for what is under way, and start nothing new."""
         self._pool.shutdown()
 
     def _finish(self, future: Future[None]) -> None:

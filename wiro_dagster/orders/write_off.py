@@ -26,7 +26,7 @@ class Evidence:
 
 
 def find_evidence(context: OrderContext, order: Order) -> list[Evidence]:
-    """Hold every lost POST of an order against Wiro's whole list since it was sent.
+    """Compare every lost POST of an order with Wiro's whole list since it was sent.
 
     A task that carries the marker of one of them is adopted on the way.
 
