@@ -98,7 +98,7 @@ def read_file_input(
         folders: where local files may be; see `read_file_or_url`.
 
     Raises:
-        ValueError: a value cannot be used, or one file and one URL are given where one may be.
+        ValueError: a value cannot be used, or a file and a URL are given for one.
     """
     entries = [
         _placed(spec, read_file_or_url(entry, folders)) for entry in _entries(spec, given, spec.id)

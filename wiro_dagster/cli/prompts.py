@@ -39,7 +39,7 @@ def find_prompt_file() -> Path:
     """Return the prompt file that `definitions.py` uses.
 
     Raises:
-        InputError: there is none, or it is on S3.
+        InputError: it is missing, or on S3.
     """
     place = os.environ.get("WIRO_PROMPT_FILE") or str(_DEFAULT_PROMPT_FILE)
     if place == str(_DEFAULT_PROMPT_FILE) and not _DEFAULT_PROMPT_FILE.exists():

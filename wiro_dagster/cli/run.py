@@ -75,8 +75,8 @@ def run(
 ) -> None:
     """Run MODEL once, and print where its files are and what they cost.
 
-    Settings are the environment variables of a project. Asking again for the same buys nothing,
-    even if the first command died: its paid task is taken up.
+    Settings are the environment variables of a project. Repeating a command buys nothing, even if
+    the first one died: its paid task is continued.
     """
     request = ModelRequest(model, inputs=_read_inputs(inputs), **wanted)
     with _open_models(url, task_seconds if is_emulated else None) as models:

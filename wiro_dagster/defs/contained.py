@@ -51,21 +51,21 @@ def write_videos(reporter: Reporter, orders: Collection[Order]) -> list[int]:
     except Exception as error:
         if len(orders) > 1:
             return [order_id for order in orders for order_id in write_videos(reporter, [order])]
-        _put_off(reporter, next(iter(orders)), error)
+        _postpone(reporter, next(iter(orders)), error)
         return []
     written = []
     for order, event in zip(orders, events, strict=True):
         try:
             reporter.write(event)
         except Exception as error:
-            _put_off(reporter, order, error)
+            _postpone(reporter, order, error)
         else:
             written.append(order.id)
     return written
 
 
 def build_failures(reporter: Reporter, orders: Collection[Order]) -> list[dg.AssetObservation]:
-    """Build the observations of orders that ended without a video; one that fails is put off."""
+    """Build the observations of orders that ended without a video; postpone one that fails."""
     events: list[dg.AssetObservation] = []
     for order in orders:
         try:
@@ -73,10 +73,10 @@ def build_failures(reporter: Reporter, orders: Collection[Order]) -> list[dg.Ass
         except LedgerError:
             raise
         except Exception as error:
-            _put_off(reporter, order, error)
+            _postpone(reporter, order, error)
     return events
 
 
-def _put_off(reporter: Reporter, order: Order, error: Exception) -> None:
+def _postpone(reporter: Reporter, order: Order, error: Exception) -> None:
     hold = f"It could not be reported in Dagster: {type(error).__name__}: {error}"
     reporter.desk.context.postpone(order, hold=hold)

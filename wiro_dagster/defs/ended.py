@@ -52,7 +52,7 @@ def claim_ended(
     known = [o for o in owned if o.task_id and reported.get(o.partition) == o.task_id]
     for order in known:
         ledger.apply(order, "deliver", due_at=None)
-    # One take represents each partition; the next tick closes what is set aside here.
+    # One take represents each partition; the next tick closes the others.
     alone = ledger.find_alone(collection, claimed) if claimed else set()
     return [
         order

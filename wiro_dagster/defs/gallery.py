@@ -104,7 +104,7 @@ def _render(
         made_at=now,
         missing="This link has expired. Materialize video_gallery for new ones.",
         note=(
-            f"Its links are good for {LINK_SECONDS // 86400} days at most, shorter where they "
+            f"Its links are good for {LINK_SECONDS // 86400} days at most, less if they "
             "were signed with temporary credentials; anyone who has the page can use them."
         ),
     )

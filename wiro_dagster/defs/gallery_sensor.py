@@ -63,7 +63,7 @@ _NOTHING = "- -"
 def _renew(
     instance: dg.DagsterInstance, collection: VideoCollection, desk: OrderDesk, newest: str
 ) -> list[dg.AssetMaterialization]:
-    # Read before the page is written: what comes meanwhile makes the page out of date.
+    # Read before the page is written: a video that arrives later makes the page out of date.
     videos, orders = (newest_tags(instance, key) for key in _list_inputs(collection))
     page = write_gallery(collection, desk)
     return [

@@ -78,7 +78,7 @@ class ModelRun:
         """Wait for the files. Every step is this process's own, if no other one takes it.
 
         Raises:
-            OrderFailed: there will be no files, or not by the deadline, or of another kind.
+            OrderFailed: there will be no files, or not by the deadline, or of a different kind.
         """
         if self.order_id is None:
             self.place()

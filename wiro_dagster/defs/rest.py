@@ -47,7 +47,7 @@ def note_rest(
         desk: which moves them.
         after: the cursor that the tick leaves behind.
         summary: the tick's text.
-        stamp: of the ledger, before the tick. If it has changed since, somebody is at work.
+        stamp: of the ledger, before the tick. If it has changed since, another process is at work.
     """
     ledger = desk.ledger
     is_open = after.unjudged or after.lease or desk.orphans or desk.find_problem() is not None

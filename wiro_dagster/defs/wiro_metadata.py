@@ -116,7 +116,7 @@ class WiroMetadata(BaseModel):
             metadata: of a materialization, an observation or a check.
 
         Raises:
-            ValidationError: a key holds a value of another type, so the event is not ours.
+            ValidationError: a key holds a value of the wrong type, so the event is not ours.
         """
         values = {
             key.removeprefix(_NAMESPACE): value.value

@@ -242,7 +242,7 @@ class WiroModels(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 def _refuse_other_kind(catalogue: Catalogue, model: str, kind: FileKind | None) -> None:
-    """Refuse a model that is known to make files of another kind.
+    """Refuse a model that is known to make files of a different kind.
 
     Raises:
         InputError: it makes something else.

@@ -1,4 +1,4 @@
-"""The orders of one Wiro account: what they cost, how many are under way, who pays for them."""
+"""The orders of one Wiro account: what they cost, how many are under way, which account pays."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ T = TypeVar("T")
 def is_recent(at: float | None, now: float, seconds: float) -> bool:
     """Whether something happened less than so long ago.
 
-    What lies in the future is not recent: the clock was set back, and nobody knows how far.
+    What lies in the future is not recent: the clock was set back, by an unknown amount.
 
     Args:
         at: when it happened; `None` = never.

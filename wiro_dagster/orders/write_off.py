@@ -51,7 +51,7 @@ def _find_evidence(context: OrderContext, record: SubmissionRecord) -> Evidence 
     search = search_list(
         context,
         sent_at=record.claimed_at,
-        # By then its answer was given up, whatever the connection did.
+        # By then we had stopped waiting for its answer, whatever the connection did.
         given_up_at=record.claimed_at + context.policy.resubmit_after_seconds,
         notices=[],
     )

@@ -132,8 +132,8 @@ def _read_cells(
         except StopIteration:
             return
         except csv.Error as error:
-            # A quotation mark that nothing closes takes the rows below it along: they are read
-            # again by themselves.
+            # An unclosed quotation mark swallows the rows below it, so they are read again
+            # without it.
             feed.at = line
             yield (
                 line,

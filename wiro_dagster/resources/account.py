@@ -63,8 +63,8 @@ class WiroResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     websocket_url: str | None = Field(
         default=None,
         description=(
-            "WebSocket that reports tasks' progress to waiting runs. By default Wiro's own, and "
-            "none if base_url is another service."
+            "WebSocket that reports tasks' progress to waiting runs. By default Wiro's own, or "
+            "none if base_url is set to a different service."
         ),
     )
     sockets: bool = Field(

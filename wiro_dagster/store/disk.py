@@ -71,8 +71,8 @@ def sha256_of(path: Path) -> str:
 def digest_of(path: Path, algorithm: str) -> str:
     """Return a hash of a file's bytes, in hexadecimal digits.
 
-    It guards against accidents, not against forgery, so MD5 will do where a service offers no
-    other.
+    It guards against accidents, not against forgery, so MD5 will do if a service offers
+    nothing better.
     """
     hashed = hashlib.new(algorithm, usedforsecurity=False)
     with path.open("rb") as file:

@@ -114,7 +114,7 @@ class VideoStore(Protocol):
         ...
 
     def read_note(self, name: str) -> Mapping[str, Any] | None:
-        """Return a note; None if there is none, or none that can be read (the log says so)."""
+        """Return a note; None if it is missing or unreadable (then the log says so)."""
         ...
 
     def list_notes(self, prefix: str = "") -> Iterator[str]:

@@ -1,6 +1,6 @@
 """The ASGI application that Wiro's callbacks reach.
 
-A call is a hint, whatever it says: nobody signs it, and anybody can send one. So the body is read
+A call is a hint, whatever it says: it is not signed, and anyone can send one. So the body is read
 and dropped, the URL's marker is checked, and every POST gets the same answer.
 """
 
