@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # luminance) are taken for BT.709: their small pictures are a little off in colour.
 _KNOWN_COLOUR_SPACES = frozenset({1, 2, 4, 5, 6, 7, 9})
 _BT709 = 1
+
+_FIRST_WITH_THREADS = 17
 
 _TIME_BASE = Fraction(1, 1000)
 _TURNS = {
@@ -52,7 +54,7 @@ class Scaler:
         if int(frame.colorspace) not in _KNOWN_COLOUR_SPACES:
             frame.colorspace = _BT709
         small: VideoFrame = self._reformatter.reformat(
-            frame, width=width, height=height, format=pixels, interpolation="AREA"
+            frame, width=width, height=height, format=pixels, interpolation="AREA", **_one_thread()
         )
         return small
 
@@ -61,6 +63,14 @@ class Scaler:
         from av.video.reformatter import VideoReformatter
 
         return VideoReformatter()
+
+
+@cache
+def _one_thread() -> dict[str, int]:
+    """Return what keeps swscale from waking threads for a small picture; PyAV 17 began to."""
+    import av
+
+    return {"threads": 1} if int(av.__version__.partition(".")[0]) >= _FIRST_WITH_THREADS else {}
 
 
 def display_ratio(frame: VideoFrame) -> float:
