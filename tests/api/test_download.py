@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Literal
 
 import pytest
 
@@ -262,6 +265,53 @@ def test_a_download_that_is_left_early_closes_its_connection(
     with client.download(f"http://localhost:{server.port}/a") as download:
         next(download.chunks())
     assert fetch(client, f"http://localhost:{server.port}/b") == b"next"
+
+
+def test_files_of_one_host_come_over_one_connection(
+    server: ScriptedServer, client: WiroClient
+) -> None:
+    """A connection whose file was read to its end is kept for the next one."""
+    server.script(Reply(body=VIDEO))
+    for number in range(5):
+        assert fetch(client, f"http://localhost:{server.port}/{number}") == VIDEO
+    assert len({request.client_port for request in server.received}) == 1
+
+
+def test_downloads_side_by_side_open_as_many_connections_as_there_are_threads(
+    server: ScriptedServer, client: WiroClient
+) -> None:
+    """Twelve files by three threads take three connections at most."""
+    server.script(Reply(body=VIDEO))
+    urls = [f"http://localhost:{server.port}/{number}" for number in range(12)]
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(partial(fetch, client), urls)) == [VIDEO] * 12
+    assert len({request.client_port for request in server.received}) <= 3
+
+
+@pytest.mark.parametrize("ending", ["close", "reset"])
+def test_a_kept_connection_that_the_server_drops_costs_no_try(
+    server: ScriptedServer, client: WiroClient, ending: Literal["close", "reset"]
+) -> None:
+    """The file is asked for once more, on a fresh connection; a fault there is told."""
+    dropped = Reply(raw=b"", ending=ending)
+    server.script(Reply(body=b"first"), dropped, Reply(body=b"second"), dropped)
+    url = f"http://localhost:{server.port}/a"
+    assert fetch(client, url) == b"first"
+    assert fetch(client, url) == b"second"
+    with pytest.raises(DownloadError, match="Try again"):
+        fetch(client, url)
+    assert len({request.client_port for request in server.received[:3]}) == 2
+
+
+def test_bytes_after_the_end_of_a_file_do_not_reach_the_next_one(
+    server: ScriptedServer, client: WiroClient
+) -> None:
+    """A server that sends more than it announced gets no say in the next file."""
+    more = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen"
+    server.script(Reply(body=b"first" + more, headers={"Content-Length": "5"}), Reply(body=b"next"))
+    url = f"http://localhost:{server.port}/a"
+    assert fetch(client, url) == b"first"
+    assert fetch(client, url) == b"next"
 
 
 def test_a_cookie_of_the_cdn_is_not_kept(server: ScriptedServer, client: WiroClient) -> None:

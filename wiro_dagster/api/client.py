@@ -124,6 +124,7 @@ class WiroClient:
             http_hosts,
             connect_timeout_seconds=connect_timeout_seconds,
             read_timeout_seconds=read_timeout_seconds,
+            pool_size=pool_size,
             open_session=open_session,
         )
 
@@ -147,6 +148,7 @@ class WiroClient:
     def close(self) -> None:
         """Close all connections."""
         self._transport.close()
+        self._downloader.close()
 
     @property
     def clock_offset_seconds(self) -> float | None:

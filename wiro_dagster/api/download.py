@@ -1,4 +1,4 @@
-"""Files from Wiro's CDN, streamed, from allowed hosts only."""
+"""Files from Wiro's CDN, streamed, from allowed hosts only, over connections that are kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ from wiro_dagster.api.answers import shorten
 from wiro_dagster.api.exchange import Exchange
 from wiro_dagster.api.failures import NETWORK_ERRORS, describe_failure
 from wiro_dagster.api.hosts import LOOPBACK_HOSTS, AllowedHosts, find_port
-from wiro_dagster.api.sessions import OpenSession, choose_proxies, open_session, read_pieces
+from wiro_dagster.api.sessions import (
+    OpenSession,
+    SessionSource,
+    choose_proxies,
+    open_session,
+    read_pieces,
+)
 from wiro_dagster.api.wire import find_whole
 from wiro_dagster.errors import DownloadError
 
@@ -114,6 +120,7 @@ class Downloader:
         http_hosts: those of them that need no TLS, beside this machine.
         connect_timeout_seconds: for each connection.
         read_timeout_seconds: for each silence.
+        pool_size: connections kept open to each host.
         open_session: opens the sessions that requests go through.
     """
 
@@ -124,9 +131,11 @@ class Downloader:
         *,
         connect_timeout_seconds: float,
         read_timeout_seconds: float,
+        pool_size: int,
         open_session: OpenSession = open_session,
     ) -> None:
         self._open_session = open_session
+        self._kept = SessionSource(lambda: open_session(pool_size=pool_size))
         self._cdn_hosts = cdn_hosts
         self._http_hosts = http_hosts
         self._connect_timeout_seconds = connect_timeout_seconds
@@ -147,49 +156,58 @@ class Downloader:
             DownloadError: it cannot be fetched. See the error's flags.
         """
         exchange = Exchange(seconds=longest_seconds, silence_seconds=self._read_timeout_seconds)
-        with self._open_session() as session:
-            # What is announced as length is then the length of the file.
-            session.headers["Accept-Encoding"] = "identity"
-            response, name = self._follow(session, exchange, url)
-            with response:
-                download = Download(response, name=name, max_bytes=max_bytes)
-                download.check_announced()
-                yield download
+        response, name = self._follow(exchange, url)
+        # A connection whose answer was read to its end is kept for the next file.
+        with response:
+            download = Download(response, name=name, max_bytes=max_bytes)
+            download.check_announced()
+            yield download
 
-    def _follow(
-        self, session: requests.Session, exchange: Exchange, url: str
-    ) -> tuple[requests.Response, str]:
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        self._kept.close()
+
+    def _follow(self, exchange: Exchange, url: str) -> tuple[requests.Response, str]:
         base, target = "", url
         for _ in range(_MOST_REDIRECTS + 1):
             parts = self._check_url(base, target)
             name = _name_file(parts)
-            response = self._request(session, exchange, parts, name)
+            response = self._request(exchange, parts, name)
             if response.status_code not in _REDIRECT_STATUSES:
                 return response, name
             base, target = parts.url, response.headers.get("Location", "")
             response.close()
-            session.close()  # the next request must not meet a connection that is just ending
             if not target:
                 raise DownloadError(f"{name} redirects to nowhere. Try again.")
         raise DownloadError(f"{name} still redirects after {_MOST_REDIRECTS} redirects. Try again.")
 
-    def _request(
-        self, session: requests.Session, exchange: Exchange, parts: Url, name: str
-    ) -> requests.Response:
+    def _request(self, exchange: Exchange, parts: Url, name: str) -> requests.Response:
         try:
-            with exchange.running():
-                return session.get(
-                    parts.url,
-                    timeout=self._connect_timeout_seconds,
-                    headers={"Connection": "close"},
-                    proxies=choose_proxies(parts.host),
-                    allow_redirects=False,
-                    stream=True,
-                )
+            try:
+                return self._get(self._kept.get_session(), exchange, parts)
+            except requests.ConnectionError:
+                if not exchange.is_on_kept_connection:
+                    raise
+                # Servers close connections that are kept. Only a fresh one tells of a fault.
+                with self._open_session() as session:
+                    session.headers["Connection"] = "close"
+                    return self._get(session, exchange, parts)
         except NETWORK_ERRORS as error:
             raise DownloadError(
                 f"{name} cannot be fetched: {describe_failure(error)}. Try again."
             ) from None
+
+    def _get(self, session: requests.Session, exchange: Exchange, parts: Url) -> requests.Response:
+        with exchange.running():
+            return session.get(
+                parts.url,
+                timeout=self._connect_timeout_seconds,
+                # What is announced as length is then the length of the file.
+                headers={"Accept-Encoding": "identity"},
+                proxies=choose_proxies(parts.host),
+                allow_redirects=False,
+                stream=True,
+            )
 
     def _check_url(self, base: str, target: str) -> Url:
         """Return the parts of a URL that may be fetched, as the connection will use them."""

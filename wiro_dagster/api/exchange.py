@@ -60,6 +60,8 @@ class Exchange:
         self._confirm = confirm
         self.left_at: float | None = None
         """Unix time of the first byte. If it is None, nothing was sent."""
+        self.is_on_kept_connection = False
+        """Whether an earlier exchange left the connection open. It may be stale then."""
 
     def get_patience(self) -> float:
         """Return for how many seconds the next read or write may block.
@@ -169,12 +171,21 @@ class _FencedConnection(HTTPConnection):
     """
 
     response_class = _TimedResponse
+    _was_used = False
+
+    def connect(self) -> None:
+        """Connect anew."""
+        super().connect()
+        self._was_used = False
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         """Send a request within the limits of the current exchange."""
+        exchange = _CURRENT.get()
         if self.sock is None:
             self.connect()
-        _CURRENT.get().leave()
+        exchange.is_on_kept_connection = self._was_used
+        self._was_used = True
+        exchange.leave()
         super().request(*args, **kwargs)
 
     def send(self, data: Any) -> None:
