@@ -65,7 +65,8 @@ class OrderRequest:
 class Order:
     """One row of the ledger. Times are unix seconds by our clock; money is in USD.
 
-    `cost_usd` is what Wiro stated for the order's task, and `None` while it has not.
+    `wiro_dagster.ledger.schema` says what each column is. `cost_usd` is what Wiro stated for the
+    order's task, and `None` while it has not.
     """
 
     id: int

@@ -20,7 +20,10 @@ SubmissionOutcome = Literal["open", "nothing", "task"]
 
 @dataclass(frozen=True)
 class SubmissionRecord:
-    """One POST, as the books keep it. Times are unix seconds by our clock; money is in USD."""
+    """One POST, as the books keep it. Times are unix seconds by our clock; money is in USD.
+
+    `wiro_dagster.ledger.schema` says what each column is.
+    """
 
     id: int
     order_id: int
