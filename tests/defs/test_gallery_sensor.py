@@ -11,7 +11,7 @@ from tests.support.project import Project
 from wiro_dagster.defs import gallery_sensor
 
 CAT = {"id": "cat", "prompt": "A cat on a windowsill"}
-NOTHING = "No videos have come."
+NOTHING = "No new videos."
 FAILING = {"id": "broken", "prompt": "A broken thing [fail]"}
 
 

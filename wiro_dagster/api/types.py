@@ -263,7 +263,7 @@ def choose_task(page: TaskPage, is_meant: Callable[[Task], bool], name: str) -> 
         if is_meant(task):
             return task
     if page.tasks:
-        raise OutcomeUnknown(f"Wiro answered about another task than {name}. Read again.")
+        raise OutcomeUnknown(f"Wiro answered about a task other than {name}. Read again.")
     raise NotFound(f"Wiro does not know {name}. Check its id and the API key.")
 
 

@@ -33,7 +33,7 @@ from wiro_dagster.resources.places import build_video_store
     "--accept",
     "accepted",
     multiple=True,
-    help="A task that you know: of others, or a second one of ours.",
+    help="Accept a known task: another user's, or a second one of ours.",
 )
 def audit_command(url: str | None, *, as_json: bool, accepted: tuple[str, ...]) -> None:
     """Compare the ledger with Wiro's list of tasks.

@@ -53,7 +53,7 @@ _ID_DIGITS = 16
     help="Copy the file there; further ones get a number. It stays in the video store too.",
 )
 @click.option(
-    "--attempts", type=int, default=1, help="How often each model is tried, if it may pass."
+    "--attempts", type=int, default=1, help="How often to try each model, if the failure may pass."
 )
 @click.option(
     "--fallback-model", "fallback_models", multiple=True, help="A model to try next. Repeatable."
@@ -106,7 +106,7 @@ def _finish(model_run: ModelRun) -> ModelResult:
         return model_run.finish()
     except KeyboardInterrupt:
         model_run.drop("The command was interrupted.", cancel=False)
-        _log("Interrupted. A task that runs at Wiro goes on; the same command takes it up.")
+        _log("Interrupted. A task at Wiro continues; run the same command to resume it.")
         raise
 
 

@@ -71,8 +71,8 @@ def _listen(host: str, port: int) -> socket.socket:
 def _describe_public_url(place: str) -> str:
     public = os.environ.get(_VARIABLE)
     if public:
-        return f"Runs carry {public}: what comes there must be passed on to this address."
+        return f"Runs carry {public}: forward that to this address."
     return (
-        "For new runs to call it, set the address by which Wiro reaches it where Dagster runs: "
+        "To make new runs call it, set its public address where Dagster runs: "
         f"{_VARIABLE}=https://YOUR-HOST{place or '/'}"
     )

@@ -17,7 +17,7 @@ from wiro_dagster.orders.write_off import Evidence, find_evidence
 @click.command("write-off")
 @click.argument("order_id", type=int)
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--force", is_flag=True, help="Although Wiro's list does not prove it: you know.")
+@click.option("--force", is_flag=True, help="Write off although Wiro's list does not prove it.")
 @with_ledger
 def write_off(order_id: int, *, yes: bool, force: bool, ledger: Ledger) -> None:
     """Take an order's lost POSTs off the budget: Wiro made no task of them.
@@ -53,7 +53,10 @@ def write_off(order_id: int, *, yes: bool, force: bool, ledger: Ledger) -> None:
 
 
 def _note(ledger: Ledger, evidence: Evidence) -> int:
-    why = "; ".join(evidence.objections) or f"none of the {evidence.listed} listed tasks is of it"
+    why = (
+        "; ".join(evidence.objections)
+        or f"none of the {evidence.listed} listed tasks belongs to it"
+    )
     return ledger.write_off([evidence.record.id], by=_find_user(), why=why)
 
 
@@ -64,7 +67,7 @@ def _describe(evidence: Evidence) -> str:
     proof = (
         f"It may have been bought: {_join(objections)}."
         if objections
-        else f"Wiro lists {evidence.listed} tasks since then, and none is of it."
+        else f"Wiro lists {evidence.listed} tasks since then, and none belongs to it."
     )
     return f"Sent on {sent:%Y-%m-%d at %H:%M} UTC, counts {amount}. {proof}"
 

@@ -202,10 +202,12 @@ class Checks(dg.Model, dg.Resolvable):
     aspect_ratio: Annotated[_Severity, described("In the shape of its first image.")] = "warn"
     cost: Annotated[_Severity, described("Not more expensive than its quote.")] = "warn"
     size: Annotated[_Severity, described("As many bytes as Wiro announced.")] = "error"
-    black_share: Annotated[float, described("From which share of black frames `black` fails.")] = (
-        0.2
-    )
-    frozen_share: Annotated[float, described("From which still share `frozen` fails.")] = 0.5
+    black_share: Annotated[
+        float, described("The share of black frames from which `black` fails.")
+    ] = 0.2
+    frozen_share: Annotated[
+        float, described("The share that stands still from which `frozen` fails.")
+    ] = 0.5
 
     def build(self) -> VideoChecks:
         """Build the checks."""

@@ -40,7 +40,7 @@ def build_gallery_sensor(collection: VideoCollection) -> dg.SensorDefinition:
         instance = context.instance
         newest = find_asset_version(instance, _list_inputs(collection))
         if newest == (context.cursor or _NOTHING):
-            return dg.SkipReason("No videos have come.")
+            return dg.SkipReason("No new videos.")
         if len(instance.get_materialized_partitions(collection.video_key)) > _MOST_VIDEOS:
             keys = [collection.gallery_key, collection.cost_key]
             return dg.SensorResult(

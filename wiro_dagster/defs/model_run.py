@@ -92,7 +92,7 @@ class ModelRun:
             self._fail(
                 order,
                 f"No file after {self.deadline_seconds:g} s. {describe_state(order)} The order "
-                "continues: ask for the same again to take it up.",
+                "continues; ask for the same again to resume it.",
             )
         ledger.mark_reported([order.id])
         if not order.is_owned:
