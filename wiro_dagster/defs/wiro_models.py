@@ -52,8 +52,8 @@ class WiroModels(dg.ConfigurableResource):  # type: ignore[type-arg]
     on_terminate: OnTerminate = Field(
         default="leave",
         description=(
-            'What terminating a waiting run does to its task: "leave" lets the next run take it '
-            'up, "cancel" cancels it at Wiro.'
+            'What terminating a waiting run does to its task: "leave" lets the next run '
+            'continue it, "cancel" cancels it at Wiro.'
         ),
     )
     wait_deadline_seconds: float = Field(
