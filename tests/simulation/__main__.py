@@ -24,6 +24,13 @@ def main() -> int:
     parser.add_argument("--faults", type=float, default=0.002, help="the rate of each fault")
     parser.add_argument("--worlds", type=float, default=0.004, help="the rate of each world")
     parser.add_argument("--deaths", type=float, default=0.0002, help="of all possible moments")
+    parser.add_argument(
+        "--dagster-every",
+        type=int,
+        default=20,
+        metavar="N",
+        help="report every Nth seed to a Dagster instance; 0 for none",
+    )
     given = parser.parse_args()
     outcomes = []
     for outcome in _simulate_all(given):
@@ -41,13 +48,24 @@ def _simulate_all(given: argparse.Namespace) -> Iterator[Outcome]:
     firsts = range(0, given.orders, _AT_ONCE)
     counts = [min(_AT_ONCE, given.orders - first) for first in firsts]
     seeds = range(given.seed, given.seed + len(counts))
-    run = partial(simulate, faults=given.faults, worlds=given.worlds, deaths=given.deaths)
+    run = partial(_simulate_one, given)
     if given.jobs == 1:
         _collect_seldom()
         yield from map(run, counts, seeds)
         return
     with ProcessPoolExecutor(given.jobs, initializer=_collect_seldom) as pool:
         yield from pool.map(run, counts, seeds)
+
+
+def _simulate_one(given: argparse.Namespace, orders: int, seed: int) -> Outcome:
+    return simulate(
+        orders,
+        seed,
+        faults=given.faults,
+        worlds=given.worlds,
+        deaths=given.deaths,
+        with_dagster=given.dagster_every > 0 and seed % given.dagster_every == 0,
+    )
 
 
 def _collect_seldom() -> None:
@@ -59,6 +77,7 @@ def _collect_seldom() -> None:
 def _arguments(given: argparse.Namespace, outcome: Outcome) -> str:
     rates = {name: getattr(given, name) for name in ("faults", "worlds", "deaths")}
     named = {"orders": outcome.orders, "seed": outcome.seed, **rates}
+    named["dagster-every"] = given.dagster_every
     return " ".join(f"--{name} {value}" for name, value in named.items())
 
 

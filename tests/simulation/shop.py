@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
+from tests.simulation.reports import Reports
 from tests.simulation.wire import API_HOST, FILES_HOST, SECOND_FILES_HOST, Hook, Wire
 from tests.system.campaigns.workshop import ACCOUNT, COLLECTION, make_prompt, report_all
 from wiro_dagster.api.auth import Credentials
@@ -28,6 +31,7 @@ from wiro_dagster.orders.models import Models
 from wiro_dagster.orders.policy import Timing
 from wiro_dagster.orders.worker_pool import WorkerPool
 from wiro_dagster.store import FolderStore
+from wiro_dagster.store.notes import NOTES_FOLDER
 
 TIMING = Timing(
     lease_seconds=1200.0,  # its keeper's thread then never wakes within a test
@@ -95,6 +99,7 @@ class Shop:
         fault_rates: see the emulator.
         world_rates: see the emulator.
         clock_seconds: how far a process's clock is from Wiro's at most.
+        with_dagster: whether a Dagster instance is told, by the product's own sensor.
     """
 
     def __init__(
@@ -106,10 +111,12 @@ class Shop:
         fault_rates: dict[str, float] | None = None,
         world_rates: dict[str, float] | None = None,
         clock_seconds: float = 0.0,
+        with_dagster: bool = False,
     ) -> None:
         self.folder, self.chance = folder, random.Random(seed)
         self._deaths, self._clock_seconds = deaths, clock_seconds
         self._offset_seconds = 0.0
+        self._ledger_url = f"sqlite:///{folder / 'ledger.db'}"
         self.deaths = 0
         settings = Settings(
             seed=seed,
@@ -126,33 +133,43 @@ class Shop:
         self.service.faults.set_rates(fault_rates or {})
         self.service.set_world_rates(world_rates or {})
         self.wire = Wire(self.service, self._live_or_die)
-        self.desk = self._open_desk()
+        self.reports = self._open_reports() if with_dagster else None
+        self.desk = self._open_process()
         # For those who look on, and for users: they do not die.
         self.ledger = Ledger(self._ledger_url, clock=self.service.clock.now)
-
-    @property
-    def _ledger_url(self) -> str:
-        return f"sqlite:///{self.folder / 'ledger.db'}"
 
     def now(self) -> float:
         """Unix seconds by the present process's clock."""
         return self.service.clock.now() + self._offset_seconds
 
-    def place(self, name: str) -> None:
-        """Order a video, again if the process dies over it."""
-        while not self._survive(lambda: self.desk.place(name, make_prompt(name))):
-            pass
+    def place(self, names: Sequence[str]) -> None:
+        """Order videos, again if the process dies over it."""
+        at_once = _AT_ONCE if self.reports else 1
+        for start in range(0, len(names), at_once):
+            while not self.survive(partial(self._place, names[start : start + at_once])):
+                pass
+
+    def _place(self, names: Sequence[str]) -> None:
+        prompts = [make_prompt(name) for name in names]
+        if self.reports is not None:
+            self.reports.place(prompts)
+        else:
+            for prompt in prompts:
+                self.desk.place(prompt.id, prompt)
 
     def tick(self) -> bool:
         """One tick and its reports, unless the process dies. Return whether anything moved."""
         moved: list[int] = []
 
         def work() -> None:
+            if self.reports is not None:
+                moved.append(self.reports.tick())
+                return
             report = self.desk.tick(_FOREVER)
             moved.append(report.submitted + report.collected)
             moved.append(report_all(self.desk.context.ledger))
 
-        self._survive(work)
+        self.survive(work)
         return any(moved)
 
     def find_pause(self) -> float | None:
@@ -172,11 +189,36 @@ class Shop:
     def close(self) -> None:
         """Close everything."""
         self._close_desk()
+        if self.reports is not None:
+            self.reports.close()
         self.ledger.close()
         self.wire.close()
         self._state.close()
 
     # ---- processes ----
+
+    def restart_on_new_ledger(self) -> None:
+        """Lose the ledger, and the notes in the video store: the event log knows what was bought.
+
+        The process that starts then, and those who look on, have a new one.
+        """
+        self._close_desk()
+        self.ledger.close()
+        shutil.rmtree(self.folder / "videos" / NOTES_FOLDER)
+        self._ledger_url = f"sqlite:///{self.folder / 'new.db'}"
+        self.desk = self._open_process()
+        self.ledger = Ledger(self._ledger_url, clock=self.service.clock.now)
+
+    def _open_reports(self) -> Reports:
+        # Processes die five times as often over an event: between it and the ledger.
+        die = partial(self._live_or_die, "over an event", times=5.0)
+        return Reports(self.folder, self.service.clock.now, die)
+
+    def _open_process(self) -> OrderDesk:
+        desk = self._open_desk()
+        if self.reports is not None:
+            self.reports.start(desk)
+        return desk
 
     def _open_desk(self) -> OrderDesk:
         drift = self._clock_seconds
@@ -212,11 +254,11 @@ class Shop:
         self.desk.context.client.close()
         self.desk.context.ledger.close()
 
-    def _live_or_die(self, _where: str) -> None:
-        if self._deaths and self.chance.random() < self._deaths:
+    def _live_or_die(self, _where: str, *, times: float = 1.0) -> None:
+        if self._deaths and self.chance.random() < self._deaths * times:
             raise Killed
 
-    def _survive(self, work: Callable[[], object]) -> bool:
+    def survive(self, work: Callable[[], object]) -> bool:
         """Work in a process that may die; the next one takes over. Return whether it lived."""
         try:
             work()
@@ -224,7 +266,7 @@ class Shop:
             self.deaths += 1
             deaths, self._deaths = self._deaths, 0.0
             self._close_desk()
-            self.desk = self._open_desk()
+            self.desk = self._open_process()
             self._deaths = deaths
             return False
         return True

@@ -14,6 +14,7 @@ from resource import RUSAGE_SELF, getrusage
 
 from tests.model.replay import read, record, replay
 from tests.simulation.books import find_differences, find_duplicates, find_lost, find_own_task
+from tests.simulation.events import find_unrestored, find_wrong_events
 from tests.simulation.shop import Shop
 from tests.system.campaigns.workshop import ACCOUNT
 from wiro_dagster.emulator.faults import rate_names
@@ -113,6 +114,7 @@ def simulate(
     faults: float = 0.002,
     worlds: float = 0.004,
     deaths: float = 0.0002,
+    with_dagster: bool = False,
 ) -> Outcome:
     """Order videos until all orders are at rest, and hold the books against the emulator's.
 
@@ -122,6 +124,7 @@ def simulate(
         faults: the rate of each fault.
         worlds: the rate of each world.
         deaths: how often a process dies, of all the times that it could.
+        with_dagster: report to a Dagster instance, and lose the ledger at the end.
     """
     began, outcome = time.process_time(), Outcome(seed, orders)
     with _seeded(seed), _folder() as folder:
@@ -132,6 +135,7 @@ def simulate(
             fault_rates=every_fault(faults),
             world_rates=every_world(worlds),
             clock_seconds=20.0,
+            with_dagster=with_dagster,
         )
         with closing(shop):
             record(shop.ledger)
@@ -143,6 +147,9 @@ def simulate(
             outcome.states = dict(Counter(order.state for order in shop.ledger.list_orders()))
             outcome.course = shop.sum_up()
             outcome.tasks, outcome.deaths = shop.service.tasks.count(), shop.deaths
+            if shop.reports is not None:
+                outcome.failures += find_wrong_events(shop, shop.reports)
+                outcome.failures += find_unrestored(shop, shop.reports)
     outcome.seconds = time.process_time() - began
     return outcome
 
@@ -155,8 +162,7 @@ def _run(shop: Shop, orders: int, outcome: Outcome) -> set[str]:
     while True:
         if placed < orders and clock.now() >= next_at:
             count = chance.randint(1, min(_LARGEST_BATCH, orders - placed))
-            for number in range(placed, placed + count):
-                shop.place(f"{number:06d}")
+            shop.place([f"{number:06d}" for number in range(placed, placed + count)])
             placed += count
             next_at = clock.now() + chance.expovariate(1 / _BETWEEN_BATCHES_SECONDS)
         step = _FIRST_STEP if shop.tick() else min(2 * step, _IDLE_STEP)

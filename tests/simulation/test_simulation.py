@@ -15,6 +15,13 @@ def test_nothing_is_lost_or_bought_twice_whatever_happens() -> None:
     assert sum(outcome.states.values()) >= outcome.orders
 
 
+def test_each_video_is_shown_once_and_the_event_log_restores_a_lost_ledger() -> None:
+    """Dagster's events tell all that is owned, whenever a process dies between event and ledger."""
+    outcome = simulate(6, seed=4, faults=0.01, worlds=0.02, deaths=0.003, with_dagster=True)
+    assert outcome.failures == [], str(outcome)
+    assert outcome.deaths > 0
+
+
 def test_a_seed_brings_the_same_course_of_events_back() -> None:
     """So a failure of a long night can be looked at."""
     runs = [simulate(3, seed=3, faults=0.01, worlds=0.02, deaths=0.002) for _ in range(2)]

@@ -1,0 +1,81 @@
+"""What must hold of Dagster's event log: each owned video once, at its cost, enough to rebuild."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from functools import partial
+
+from tests.simulation.reports import Reports
+from tests.simulation.shop import TIMING, Shop
+from tests.system.campaigns.workshop import ACCOUNT, COLLECTION, make_prompt
+from wiro_dagster.defs.evidence import read_event_log
+from wiro_dagster.ledger import Order
+
+_LOOK_SECONDS = 120.0
+_AUDITED_SECONDS = 2 * TIMING.audit_pause_seconds
+_AUDIT_REACHES_SECONDS = 86_400.0
+
+
+def find_wrong_events(shop: Shop, reports: Reports) -> list[str]:
+    """Return owned videos that Dagster does not show exactly once, and at their cost.
+
+    A cost that changed after the event is in the books, and the user is told of it.
+    """
+    owned, shown = _list_owned(shop), reports.list_shown()
+    changed = {change.task_id for change in shop.ledger.list_differences(ACCOUNT)}
+    found = [f"{partition} is shown and not owned" for partition in shown.keys() - owned.keys()]
+    for partition, order in owned.items():
+        events = shown.get(partition, [])
+        tasks = [event["wiro/task_id"] for event in events]
+        if tasks.count(str(order.task_id)) != 1:
+            found.append(f"{order.name}: task {order.task_id} is owned, {tasks} are shown")
+        elif order.cost_usd != _cost(events[0]) and order.task_id not in changed:
+            found.append(f"{order.name} cost {order.cost_usd} USD, shown is {_cost(events[0])}")
+    return found
+
+
+def find_unrestored(shop: Shop, reports: Reports) -> list[str]:
+    """Lose the ledger and the store's notes. Return owned videos that would be bought again.
+
+    A new ledger is filled from the event log alone. Nothing is then shown a second time, and costs
+    that have changed since they were shown are put right by the next audit.
+    """
+    owned, shown, tasks = _list_owned(shop), reports.count_shown(), shop.service.tasks.count()
+    shop.restart_on_new_ledger()
+    prompts = {partition: make_prompt(partition) for partition in owned}
+    notices: list[str | None] = []
+
+    def rebuild() -> None:
+        read = partial(read_event_log, reports.instance, shop.desk.context)
+        notices.append(shop.desk.rebuild(prompts, read))
+
+    while not shop.survive(rebuild):
+        pass
+    shop.place(list(owned))
+    until = shop.service.clock.now() + _AUDITED_SECONDS
+    audited_since = until - _AUDIT_REACHES_SECONDS
+    while shop.service.clock.now() < until or shop.ledger.list_orders(states=["stored"]):
+        shop.tick()
+        shop.service.clock.advance(_LOOK_SECONDS)
+    restored = _list_owned(shop)
+    found = []
+    for partition, order in owned.items():
+        known = restored.get(partition)
+        if known is None or known.task_id != order.task_id:
+            found.append(f"{order.name} is not restored: {notices}")
+        elif known.cost_usd != order.cost_usd and (order.claimed_at or 0) > audited_since:
+            found.append(f"{order.name} cost {order.cost_usd}, restored is {known.cost_usd}")
+    if shop.service.tasks.count() != tasks:
+        found.append(f"{shop.service.tasks.count() - tasks} videos were bought again")
+    return found + [f"{event} is shown again" for event in reports.count_shown() - shown]
+
+
+def _list_owned(shop: Shop) -> dict[str, Order]:
+    """Return the owned orders that represent their partitions, by partition."""
+    ids = shop.ledger.list_owned_ids(COLLECTION)
+    return {order.partition: order for order in shop.ledger.list_orders(ids=ids)}
+
+
+def _cost(event: dict[str, object]) -> Decimal | None:
+    stated = event.get("wiro/cost_usd")
+    return None if stated is None else Decimal(str(stated))
