@@ -5,11 +5,14 @@ from __future__ import annotations
 from decimal import Decimal
 from functools import partial
 
+import sqlalchemy as sa
+
 from tests.simulation.reports import Reports
 from tests.simulation.shop import TIMING, Shop
 from tests.system.campaigns.workshop import ACCOUNT, COLLECTION, make_prompt
 from wiro_dagster.defs.evidence import read_event_log
 from wiro_dagster.ledger import Order
+from wiro_dagster.ledger.schema import orders, submissions
 
 _LOOK_SECONDS = 120.0
 _AUDITED_SECONDS = 2 * TIMING.audit_pause_seconds
@@ -19,10 +22,11 @@ _AUDIT_REACHES_SECONDS = 86_400.0
 def find_wrong_events(shop: Shop, reports: Reports) -> list[str]:
     """Return owned videos that Dagster does not show exactly once, and at their cost.
 
-    A cost that changed after the event is in the books, and the user is told of it.
+    A cost that Wiro stated or changed after the event is in the books only.
     """
     owned, shown = _list_owned(shop), reports.list_shown()
     changed = {change.task_id for change in shop.ledger.list_differences(ACCOUNT)}
+    changed |= _list_stated_late(shop)
     found = [f"{partition} is shown and not owned" for partition in shown.keys() - owned.keys()]
     for partition, order in owned.items():
         events = shown.get(partition, [])
@@ -74,6 +78,17 @@ def _list_owned(shop: Shop) -> dict[str, Order]:
     """Return the owned orders that represent their partitions, by partition."""
     ids = shop.ledger.list_owned_ids(COLLECTION)
     return {order.partition: order for order in shop.ledger.list_orders(ids=ids)}
+
+
+def _list_stated_late(shop: Shop) -> set[str]:
+    """Return the tasks whose cost Wiro stated after it had shown their end."""
+    query = (
+        sa.select(orders.c.task_id)
+        .join(submissions, submissions.c.task_id == orders.c.task_id)
+        .where(submissions.c.cost_stated_at > orders.c.ended_at)
+    )
+    with shop.ledger.reading() as connection:
+        return set(connection.execute(query).scalars())
 
 
 def _cost(event: dict[str, object]) -> Decimal | None:
