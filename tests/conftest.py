@@ -23,7 +23,7 @@ _SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
 settings.register_profile("suite", deadline=None, suppress_health_check=_SLOW)
 settings.load_profile("suite")
 
-# They mostly wait for processes. If they began last, they would run on their own at the end.
+# They take long, mostly because they wait. If they began last, they would run alone at the end.
 _BEGUN_FIRST = (
     "test_dev.py",
     "test_chaos.py",
@@ -35,6 +35,15 @@ _BEGUN_FIRST = (
     "test_demo.py",
     "test_docs.py",
     "test_simulation.py",
+    "test_cells.py",
+    "test_browser.py",
+    "test_s3_project.py",
+    "test_asset_files.py",
+    "test_videos.py",
+    "test_automation.py",
+    "test_odd_answers.py",
+    "test_worlds_ends.py",
+    "test_worlds_lost.py",
 )
 
 
@@ -118,7 +127,7 @@ def s3_server() -> Iterator[str]:
 @pytest.fixture
 def s3_endpoint(s3_server: str) -> str:
     """The URL of a server that speaks S3, without the buckets of earlier tests."""
-    requests.post(f"{s3_server}/moto-api/reset", timeout=10)
+    requests.post(f"{s3_server}/moto-api/reset", timeout=60)
     return s3_server
 
 

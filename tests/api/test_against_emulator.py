@@ -54,8 +54,8 @@ def build_client(emulator: Emulator, credentials: Credentials | None = None) -> 
         credentials or Credentials(emulator.api_key, emulator.api_secret),
         base_url=emulator.base_url,
         cdn_hosts=[emulator.cdn_host],
-        read_timeout_seconds=2.0,
-        submit_timeout_seconds=2.0,
+        read_timeout_seconds=20.0,
+        submit_timeout_seconds=20.0,
         sleep=lambda _: None,
     )
 
@@ -268,14 +268,14 @@ def test_a_task_is_followed_to_its_end(emulator: Emulator, client: WiroClient, f
     events: list[ProgressEvent] = []
     follower = threading.Thread(
         target=lambda: events.extend(
-            follow_task(emulator.websocket_url, submission.task_token, deadline=time.time() + 15)
+            follow_task(emulator.websocket_url, submission.task_token, deadline=time.time() + 60)
         )
     )
     follower.start()
     while follower.is_alive() and not client.get_task(submission.task_id).is_ended:
         emulator.advance(0.5)
         time.sleep(0.05)
-    follower.join(timeout=15)
+    follower.join(timeout=60)
     emulator.change_settings(socket_frames="old")
     assert events[-1].is_last
     assert events[-1].status == "task_postprocess_end"

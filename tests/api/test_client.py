@@ -76,15 +76,27 @@ def naps() -> Naps:
 
 @pytest.fixture
 def client(server: ScriptedServer, naps: Naps) -> Iterator[WiroClient]:
+    """Give a client of that server."""
+    with build_client(server, naps, seconds=30.0) as opened:
+        yield opened
+
+
+@pytest.fixture
+def hasty(server: ScriptedServer, naps: Naps) -> Iterator[WiroClient]:
     """Give a client of that server, with little patience."""
-    with WiroClient(
+    with build_client(server, naps, seconds=1.0) as opened:
+        yield opened
+
+
+def build_client(server: ScriptedServer, naps: Naps, *, seconds: float) -> WiroClient:
+    """Return a client that waits so long for an answer."""
+    return WiroClient(
         CREDENTIALS,
         base_url=server.base_url,
-        read_timeout_seconds=0.5,
-        submit_timeout_seconds=0.5,
+        read_timeout_seconds=seconds,
+        submit_timeout_seconds=seconds,
         sleep=naps,
-    ) as opened:
-        yield opened
+    )
 
 
 READS: list[Callable[[WiroClient], object]] = [
@@ -146,30 +158,30 @@ def test_a_run_leaves_out_what_is_not_given(server: ScriptedServer, client: Wiro
         Reply(raw=b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}"),
         Reply(raw=b"HTTP/1.1 302 Found\r\nLocation: \xff\xfe://[\r\nContent-Length: 0\r\n\r\n"),
         Reply(raw=b"HTTP/1.1 307 Again\r\nLocation: /v1/Run/a/b\r\nContent-Length: 0\r\n\r\n"),
-        Reply(delay_seconds=0.8, body=RUN_ACCEPTED.body),
+        Reply(delay_seconds=1.6, body=RUN_ACCEPTED.body),
         build_refusal(0, "Server fault."),
         build_json_reply({"result": True}),
     ],
 )
 def test_a_run_whose_answer_is_lost_is_unknown_and_sent_once(
-    server: ScriptedServer, client: WiroClient, naps: Naps, reply: Reply
+    server: ScriptedServer, client: WiroClient, hasty: WiroClient, naps: Naps, reply: Reply
 ) -> None:
     """Whatever happens once the run has left, it is never repeated from here."""
     server.script(reply, RUN_ACCEPTED)
     with pytest.raises(OutcomeUnknown, match="before submitting again"):
-        client.submit(MODEL, {"prompt": "x"})
+        (hasty if reply.delay_seconds else client).submit(MODEL, {"prompt": "x"})
     assert len(server.received) == 1
     assert naps.seconds == []
 
 
 def test_a_run_that_trickles_in_is_unknown_in_time(
-    server: ScriptedServer, client: WiroClient
+    server: ScriptedServer, hasty: WiroClient
 ) -> None:
     """One byte now and then keeps a socket alive, but not the call."""
     raw = b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n" + b" " * 200
     server.script(Reply(raw=raw, trickle_seconds=0.01))
     with pytest.raises(OutcomeUnknown, match="no answer in time"):
-        client.submit(MODEL, {"prompt": "x"})
+        hasty.submit(MODEL, {"prompt": "x"})
 
 
 @pytest.mark.parametrize(
@@ -259,10 +271,10 @@ def test_a_read_that_stays_unlucky_ends_as_unknown(
     assert len(naps.seconds) == 3
 
 
-def test_a_read_that_times_out_is_repeated(server: ScriptedServer, client: WiroClient) -> None:
+def test_a_read_that_times_out_is_repeated(server: ScriptedServer, hasty: WiroClient) -> None:
     """A silent server is asked again."""
-    server.script(Reply(delay_seconds=0.8), TASK_REPLY)
-    assert client.get_task("2221").id == "2221"
+    server.script(Reply(delay_seconds=1.6), TASK_REPLY)
+    assert hasty.get_task("2221").id == "2221"
 
 
 def test_a_refused_read_is_not_repeated(server: ScriptedServer, client: WiroClient) -> None:
@@ -337,7 +349,7 @@ def test_tasks_are_listed_newest_first_in_pages(server: ScriptedServer, client: 
 def test_a_task_is_never_taken_for_another(server: ScriptedServer, client: WiroClient) -> None:
     """An answer about other tasks is unknown; an empty one means that there is none."""
     server.script(TASK_REPLY)
-    with pytest.raises(OutcomeUnknown, match="another task"):
+    with pytest.raises(OutcomeUnknown, match="a task other than"):
         client.get_task("9")
     server.script(build_json_reply({"result": True, "total": "0", "tasklist": []}))
     with pytest.raises(NotFound):

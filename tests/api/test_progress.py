@@ -50,7 +50,7 @@ def send(*frames: Any) -> Handler:
     return handle
 
 
-def follow(url: str, seconds: float = 5.0) -> list[ProgressEvent]:
+def follow(url: str, seconds: float = 30.0) -> list[ProgressEvent]:
     """Return the events until the last one, or until so many seconds have passed."""
     pauses: list[float] = []
     deadline = time.monotonic() + seconds

@@ -82,7 +82,7 @@ def test_files_at_wiro_are_deleted_once_ours_are_stored_where_that_is_wanted(
     project.order("cat")
     (order,) = project.settle()
     assert order.state == "delivered"
-    assert requests.get(order.outputs[0]["url"], timeout=10).ok is are_there
+    assert requests.get(order.outputs[0]["url"], timeout=60).ok is are_there
     assert Path(order.files[0]["uri"].removeprefix("file://")).stat().st_size > 0
 
 

@@ -276,10 +276,10 @@ def test_deleted_files_are_gone_and_the_record_stays(caller: Caller) -> None:
     assert caller.refusal("Task/InputOutputDelete", tasktoken=token)[0] == 1
     caller.emulator.advance(10)
     url = caller.detail(run["taskid"])["outputs"][0]["url"]
-    assert requests.get(url, timeout=10).status_code == 200
+    assert requests.get(url, timeout=60).status_code == 200
     for _ in range(2):
         assert caller.call("Task/InputOutputDelete", tasktoken=token)["result"]
-    assert requests.get(url, timeout=10).status_code == 404
+    assert requests.get(url, timeout=60).status_code == 404
     assert caller.detail(run["taskid"])["status"] == "task_postprocess_end"
 
 
@@ -334,7 +334,7 @@ def test_files_and_folders_are_kept(caller: Caller) -> None:
         str(len(_IMAGE)),
         folder["id"],
     )
-    assert requests.get(kept["url"], timeout=10).content == _IMAGE
+    assert requests.get(kept["url"], timeout=60).content == _IMAGE
     for name in ("", "two words", "../up"):
         assert caller.refusal("File/FolderCreate", name=name)[0] == 0
     assert caller.refusal("File/Upload") == (0, "Request files [file] required")
@@ -353,7 +353,7 @@ def test_files_of_a_run_are_sent_as_multipart(caller: Caller) -> None:
     ).json()
     echoed = caller.detail(run["taskid"])["parameters"]
     assert echoed["prompt"] == "a fox"
-    assert requests.get(echoed["inputImageFirst"], timeout=10).content == _IMAGE
+    assert requests.get(echoed["inputImageFirst"], timeout=60).content == _IMAGE
 
 
 def test_several_files_come_in_one_field_or_as_urls(caller: Caller) -> None:

@@ -160,7 +160,7 @@ def test_files_are_served_from_another_host_than_the_api(caller: Caller) -> None
     assert caller.emulator.cdn_host.startswith("localhost:")
     assert caller.emulator.base_url.startswith("http://127.0.0.1:")
     fetch(task)
-    requests.get(url, headers={"x-api-key": "secret"}, timeout=10)
+    requests.get(url, headers={"x-api-key": "secret"}, timeout=60)
     honest, leaky = caller.emulator.journal(kind="download", task_id=task["id"])
     assert "must never" not in honest["note"]
     assert "must never" in leaky["note"]
@@ -172,7 +172,7 @@ def test_a_player_can_ask_for_a_part(caller: Caller) -> None:
     whole, url = fetch(task), task["outputs"][0]["url"]
 
     def part(wanted: str) -> requests.Response:
-        return requests.get(url, headers={"range": wanted}, timeout=10)
+        return requests.get(url, headers={"range": wanted}, timeout=60)
 
     assert part("bytes=10-19").content == whole[10:20]
     assert part("bytes=100-").content == whole[100:]
@@ -187,16 +187,16 @@ def test_outputs_expire(caller: Caller) -> None:
     url = task["outputs"][0]["url"]
     assert int(task["outputs"][0]["expiretime"]) > caller.emulator.now()
     caller.emulator.advance(3 * 86_400)
-    assert requests.get(url, timeout=10).status_code == 403
+    assert requests.get(url, timeout=60).status_code == 403
     running = caller.run()
     other = url.replace(url.split("/")[3], f"{running}-0")
-    assert requests.get(other, timeout=10).status_code == 404
+    assert requests.get(other, timeout=60).status_code == 404
 
 
 def spoiled(caller: Caller, kind: str, **options: Any) -> requests.Response:
     task = caller.ended()
     caller.emulator.script_fault(kind, matching=task["id"], **options)
-    answer = requests.get(task["outputs"][0]["url"], timeout=10, allow_redirects=False)
+    answer = requests.get(task["outputs"][0]["url"], timeout=60, allow_redirects=False)
     assert len(fetch(task)) == int(task["outputs"][0]["size"])
     return answer
 
@@ -260,7 +260,7 @@ def test_a_task_can_bring_its_own_file_fault(caller: Caller) -> None:
     """By script or by a marker in its prompt; here for every download."""
     task = caller.ended("a fox [expired-file]")
     for _ in range(2):
-        assert requests.get(task["outputs"][0]["url"], timeout=10).status_code == 403
+        assert requests.get(task["outputs"][0]["url"], timeout=60).status_code == 403
 
 
 def test_half_a_file_in_the_cache_is_never_served(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_every_answer_is_dated_by_the_emulators_clock(caller: Caller) -> None:
         caller.post("Task/List", {}),
         caller.post("Task/List", {}, headers={}),
         caller.post("Tool/List", {}),
-        requests.get(output, timeout=20),
+        requests.get(output, timeout=60),
     ]
     assert [answer.status_code for answer in answers] == [200, 401, 502, 200]
     assert [date_of(answer) for answer in answers] == [now + 300] * 4
@@ -62,9 +62,9 @@ def test_another_host_name_is_refused(caller: Caller, host: str) -> None:
     """A web page that points a name of its own at this machine can neither read nor change."""
     page, headers = caller.emulator.start_page_url, {"host": host}
     task_id = caller.run()
-    assert requests.get(f"{page}_emulator/tasks", headers=headers, timeout=20).status_code == 403
+    assert requests.get(f"{page}_emulator/tasks", headers=headers, timeout=60).status_code == 403
     assert (
-        requests.post(f"{page}_emulator/reset", headers=headers, json={}, timeout=20).status_code
+        requests.post(f"{page}_emulator/reset", headers=headers, json={}, timeout=60).status_code
         == 403
     )
     assert caller.post("Task/List", {}, headers={**caller.headers(), **headers}).status_code == 403
@@ -76,7 +76,7 @@ def test_further_host_names_can_be_allowed() -> None:
     with Emulator.start(options=["--host-name", "emulator"]) as emulator:
         page = emulator.start_page_url
         for host, status in (("emulator:8790", 200), ("other", 403), ("localhost", 200)):
-            answer = requests.get(f"{page}_emulator/ping", headers={"host": host}, timeout=20)
+            answer = requests.get(f"{page}_emulator/ping", headers={"host": host}, timeout=60)
             assert answer.status_code == status
 
 

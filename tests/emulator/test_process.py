@@ -50,7 +50,7 @@ def test_state_survives_a_killed_emulator(tmp_path: Path) -> None:
         assert emulator.summary() == before
         assert emulator.spent_usd() == Decimal("0.28")
         assert caller.detail(queued)["status"] == "task_queue"
-        assert requests.get(paid["outputs"][0]["url"], timeout=10).status_code == 200
+        assert requests.get(paid["outputs"][0]["url"], timeout=60).status_code == 200
         assert caller.post("Task/List", {}).status_code == 502
         assert emulator.journal(endpoint="Run")[0]["task_id"] == paid["id"]
     assert path.exists()
@@ -123,7 +123,7 @@ def test_the_emulator_ends_with_whoever_started_it(policy: str, lives_on: bool) 
     starter.kill()
     starter.wait()
     starter.stdout.close()
-    deadline = time.monotonic() + (1.5 if lives_on else 10)
+    deadline = time.monotonic() + (1.5 if lives_on else 60)
     while is_alive(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert is_alive(pid) == lives_on
@@ -136,7 +136,7 @@ def test_the_emulator_ends_with_whoever_started_it(policy: str, lives_on: bool) 
 def test_the_clock_stands_moves_and_runs(caller: Caller) -> None:
     """It goes forward only, and from wall time on."""
     emulator = caller.emulator
-    assert emulator.now() == pytest.approx(time.time(), abs=2)
+    assert emulator.now() == pytest.approx(time.time(), abs=20)
     frozen = emulator.freeze()
     time.sleep(0.05)
     assert emulator.now() == frozen
@@ -204,7 +204,7 @@ def test_control_can_be_taken_by_anyone_who_knows_the_address(caller: Caller) ->
 def test_a_web_page_cannot_steer_the_emulator(caller: Caller) -> None:
     """A form of another site sends no JSON content type without asking first."""
     url = f"{caller.emulator.start_page_url}_emulator/balance"
-    answer = requests.post(url, data='{"balance_usd": "0"}', timeout=5)
+    answer = requests.post(url, data='{"balance_usd": "0"}', timeout=60)
     assert answer.status_code == 415
     assert caller.emulator.balance_usd() == 1000
 
@@ -247,7 +247,7 @@ def test_users_add_models_of_their_own(tmp_path: Path) -> None:
     with Emulator.start(options=["--models", str(models)]) as emulator:
         task = Caller(emulator).ended(model="mine/still")
         assert task["totalcost"] == "0.500000000000"
-        assert requests.get(task["outputs"][0]["url"], timeout=10).content.startswith(b"\x89PNG")
+        assert requests.get(task["outputs"][0]["url"], timeout=60).content.startswith(b"\x89PNG")
     models.write_text('[{"slug": "nothing"}]')
     with pytest.raises(RuntimeError, match="owner/project"):
         Emulator.start(options=["--models", str(models)])
@@ -255,7 +255,7 @@ def test_users_add_models_of_their_own(tmp_path: Path) -> None:
 
 def test_the_start_page_says_what_it_is_and_needs_no_network(caller: Caller) -> None:
     """One page, without a reference to any other host."""
-    page = requests.get(caller.emulator.start_page_url, timeout=5)
+    page = requests.get(caller.emulator.start_page_url, timeout=60)
     assert page.status_code == 200
     assert "stand-in for the Wiro API" in page.text
     assert "https://" not in page.text

@@ -264,7 +264,7 @@ def foreign(callback_url: str | None) -> Callable[[World], None]:
 
 
 def fetch(url: str) -> requests.Response:
-    return requests.get(url, timeout=20)
+    return requests.get(url, timeout=60)
 
 
 def signed(world: World) -> None:

@@ -111,7 +111,7 @@ def test_a_served_folder_gives_a_link_to_click(project: Project) -> None:
         served = Served(project.folder, project.emulator, project.instance)
         link = materialize_gallery(served)["wiro/gallery"]
         assert link == f"{base_url}/gallery.html"
-        assert "<!doctype html>" in requests.get(link, timeout=10).text
+        assert "<!doctype html>" in requests.get(link, timeout=60).text
 
 
 def test_no_text_becomes_markup() -> None:
@@ -220,7 +220,7 @@ def test_a_browser_may_seek(folder: Path, asked: str | None, status: int, body: 
     """A part of a file is sent where a part is asked for."""
     headers = {} if asked is None else {"Range": asked}
     with serve_folder(folder) as base_url:
-        answer = requests.get(f"{base_url}/a%20b.mp4", headers=headers, timeout=10)
+        answer = requests.get(f"{base_url}/a%20b.mp4", headers=headers, timeout=60)
     assert (answer.status_code, answer.content) == (status, body)
     assert answer.headers["content-type"] == "video/mp4"
 
@@ -231,7 +231,7 @@ def test_a_browser_may_seek(folder: Path, asked: str | None, status: int, body: 
 def test_only_the_folders_files_are_shown(folder: Path, path: str) -> None:
     """No list, nothing hidden, nothing from elsewhere."""
     with serve_folder(folder) as base_url:
-        assert requests.get(f"{base_url}/{path}", timeout=10).status_code == 404
+        assert requests.get(f"{base_url}/{path}", timeout=60).status_code == 404
 
 
 def test_no_script_of_a_model_runs_on_the_galleries_origin(folder: Path) -> None:
@@ -241,11 +241,11 @@ def test_no_script_of_a_model_runs_on_the_galleries_origin(folder: Path) -> None
         (folder / name).write_text("<!doctype html>")
     with serve_folder(folder) as base_url:
         for name in ("logo-1-2.svg", "gallery-1a2b-77.html", "a.html"):
-            answer = requests.get(f"{base_url}/{name}", timeout=10)
+            answer = requests.get(f"{base_url}/{name}", timeout=60)
             assert answer.headers["Content-Security-Policy"] == "sandbox"
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
         for name in ("gallery.html", "ads_gallery.html", "a%20b.mp4"):
-            answer = requests.get(f"{base_url}/{name}", timeout=10)
+            answer = requests.get(f"{base_url}/{name}", timeout=60)
             assert "Content-Security-Policy" not in answer.headers
 
 
@@ -253,5 +253,5 @@ def test_another_host_name_is_refused(folder: Path) -> None:
     """A page elsewhere that points its name at this machine reads nothing."""
     with serve_folder(folder) as base_url:
         url = f"{base_url}/a%20b.mp4"
-        assert requests.get(url, headers={"Host": "evil.example"}, timeout=10).status_code == 404
-        assert requests.head(url, headers={"Host": "localhost:1"}, timeout=10).ok
+        assert requests.get(url, headers={"Host": "evil.example"}, timeout=60).status_code == 404
+        assert requests.head(url, headers={"Host": "localhost:1"}, timeout=60).ok

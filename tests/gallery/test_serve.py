@@ -55,7 +55,7 @@ def test_a_browser_may_seek_in_any_store(
     """A part of a file is sent if a part is asked for."""
     keep(store, "a b.mp4", b"0123456789")
     headers = {} if asked is None else {"Range": asked}
-    answer = requests.get(f"{base_url}/a%20b.mp4", headers=headers, timeout=10)
+    answer = requests.get(f"{base_url}/a%20b.mp4", headers=headers, timeout=60)
     assert (answer.status_code, answer.content) == (status, body)
     assert answer.headers["content-type"] == "video/mp4"
     assert "Content-Security-Policy" not in answer.headers
@@ -66,10 +66,10 @@ def test_only_files_of_the_store_are_shown(store: CloudStore, base_url: str) -> 
     keep(store, "a.svg", b"<svg/>", "image/svg+xml")
     store.write_note("orders/1", {"task_id": "7"})
     for path in ("none.mp4", ".wiro/notes/orders/1.json", "%2e%2e/a.svg", ""):
-        assert requests.get(f"{base_url}/{path}", timeout=10).status_code == 404
+        assert requests.get(f"{base_url}/{path}", timeout=60).status_code == 404
     elsewhere = {"Host": "evil.example"}
-    assert requests.get(f"{base_url}/a.svg", headers=elsewhere, timeout=10).status_code == 404
-    shown = requests.get(f"{base_url}/a.svg", timeout=10)
+    assert requests.get(f"{base_url}/a.svg", headers=elsewhere, timeout=60).status_code == 404
+    shown = requests.get(f"{base_url}/a.svg", timeout=60)
     assert shown.headers["Content-Security-Policy"] == "sandbox"
 
 
@@ -77,7 +77,7 @@ def test_a_page_of_ours_is_read_anew(store: CloudStore, base_url: str) -> None:
     """The gallery changes under its name; it may keep its length."""
     for content in (b"<html>1", b"<html>2"):
         keep(store, "gallery.html", content, "text/html")
-        assert requests.get(f"{base_url}/gallery.html", timeout=10).content == content
+        assert requests.get(f"{base_url}/gallery.html", timeout=60).content == content
 
 
 def test_a_store_that_cannot_be_read_is_said() -> None:
@@ -88,7 +88,7 @@ def test_a_store_that_cannot_be_read_is_said() -> None:
             raise StoreError("The bucket cannot be reached.")
 
     with serve_store(Away(None, "memory", "x")) as url:
-        answer = requests.get(f"{url}/a.mp4", timeout=10)
+        answer = requests.get(f"{url}/a.mp4", timeout=60)
     assert (answer.status_code, answer.text) == (502, "The bucket cannot be reached.")
 
 
@@ -132,7 +132,7 @@ def test_a_video_in_a_served_store_plays_from_dagster(
     (video,) = served.videos("cat")
     link = str(video.metadata["wiro/video"].value)
     assert link.startswith(base_url)
-    part = requests.get(link, headers={"Range": "bytes=4-7"}, timeout=10)
+    part = requests.get(link, headers={"Range": "bytes=4-7"}, timeout=60)
     assert (part.status_code, part.content) == (206, b"ftyp")
 
 

@@ -49,7 +49,7 @@ def bench(open_bench: Callable[..., Bench]) -> Bench:
 
 
 def fetch(url: object) -> bytes:
-    return requests.get(str(url), timeout=10).content
+    return requests.get(str(url), timeout=60).content
 
 
 def test_one_content_is_uploaded_once_for_any_number_of_orders(

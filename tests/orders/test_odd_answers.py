@@ -143,7 +143,6 @@ def test_there_are_enough_fields_and_values() -> None:
     assert len(ODD_VALUES) >= 34
 
 
-@pytest.mark.parametrize("ledger_url", DATABASES, indirect=True)
 def submit_all(bench: Bench) -> list[Order]:
     """Ticks until Wiro has a task for every order: a tick submits as many as it has time for."""
     for _ in range(20):
@@ -154,6 +153,7 @@ def submit_all(bench: Bench) -> list[Order]:
     raise AssertionError([order.state for order in orders])
 
 
+@pytest.mark.parametrize("ledger_url", DATABASES, indirect=True)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_an_odd_answer_harms_no_other_order(
     part: int, emulator: Emulator, ledger_url: str, tmp_path: Path

@@ -53,7 +53,7 @@ def test_the_same_bytes_are_uploaded_once(
     assert uploads.upload(paths[1]) == elsewhere.upload(paths[0]) == first
     assert count_uploads(emulator) == 1
     assert first.url is not None
-    assert requests.get(first.url, timeout=10).content == IMAGE
+    assert requests.get(first.url, timeout=60).content == IMAGE
 
 
 def test_other_bytes_and_other_accounts_are_uploaded(

@@ -101,11 +101,11 @@ def test_a_task_that_detail_forgets_is_looked_for_on(open_bench: OpenBench, worl
 
 @pytest.mark.parametrize("world", [*UNSTATED, "late_cost"])
 def test_a_cost_that_is_not_stated_frees_no_budget(open_bench: OpenBench, world: str) -> None:
-    """Twenty orders, a budget of 1.00 USD: the ceiling stays committed until a cost is stated."""
+    """Six orders, a budget of 1.00 USD: the ceiling stays committed until a cost is stated."""
     limits = BudgetLimits(daily_usd=Decimal(1))
     bench = open_bench(limits=limits)
     bench.emulator.script_task(worlds=[world], times=None)
-    for number in range(20):
+    for number in range(6):
         bench.place(f"cat {number}")
     bench.run(600)
     assert bench.emulator.spent_usd() == committed_by_ledger(bench.ledger) == 3 * PRICE

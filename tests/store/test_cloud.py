@@ -199,7 +199,7 @@ def test_azure_signs_links_and_google_does_with_a_key_only(azure: BlobService, g
     assert link is not None
     assert "sig=" in link
     here = link.replace("https://", "http://")  # the library links to https only
-    assert requests.get(here, timeout=10).content == b"film"
+    assert requests.get(here, timeout=60).content == b"film"
     assert gs.view_url("a.mp4") is None
 
 

@@ -49,7 +49,7 @@ class DagsterDev:
         """Looks until there is something to see."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            with suppress(requests.ConnectionError):
+            with suppress(requests.ConnectionError, requests.Timeout):
                 found = look()
                 if found:
                     return found
@@ -69,6 +69,15 @@ class DagsterDev:
         )["assetNodeOrError"]
         keys: list[str] = node.get("partitionKeys", [])
         return keys
+
+    def count_failed_partitions(self, asset: str) -> int:
+        """How many partitions are red."""
+        node = self.query(
+            "query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) "
+            "{ ... on AssetNode { partitionStats { numFailed } } } }",
+            key={"path": [asset]},
+        )["assetNodeOrError"]
+        return int(node["partitionStats"]["numFailed"])
 
     def launch_backfill(
         self, asset: str, partitions: list[str], *, config: Mapping[str, Any] | None = None
@@ -208,7 +217,7 @@ def _running(
         try:
             dev = DagsterDev(f"http://127.0.0.1:{port}", log, process.pid)
             dev.wait_for(
-                lambda: requests.get(f"{dev.url}/server_info", timeout=5).ok,
+                lambda: requests.get(f"{dev.url}/server_info", timeout=60).ok,
                 seconds=60,
                 what="Dagster's webserver",
             )

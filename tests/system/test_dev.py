@@ -174,11 +174,15 @@ def ordered(studio: Studio) -> Studio:
 
 @pytest.fixture(scope="module")
 def finished(ordered: Studio) -> Studio:
-    """All three orders have ended, and Dagster knows it."""
+    """All three orders have ended, and Dagster knows it.
+
+    So does the run that turns the failed partition red: a page that is open does not show it later.
+    """
     ordered.dev.wait_for(
         lambda: (
             len(ordered.dev.materializations("video")) == 2
             and "paper-crane" in ordered.dev.observed_partitions("video_order")
+            and ordered.dev.count_failed_partitions("video") == 1
         ),
         seconds=PATIENCE_SECONDS,
         what="the end of all orders",

@@ -88,7 +88,7 @@ def test_a_signed_link_downloads_the_video(s3_project: S3Project) -> None:
     assert url is not None
     assert SECRET not in url
     assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in url  # new buckets take no older signature
-    answer = requests.get(url, timeout=10)
+    answer = requests.get(url, timeout=60)
     assert hashlib.sha256(answer.content).hexdigest() == order.files[0]["sha256"]
 
 
@@ -119,7 +119,7 @@ def test_the_gallery_links_to_signed_urls(s3_project: S3Project, aws: Any) -> No
     link = record.asset_materialization.metadata["wiro/gallery"]
     assert isinstance(link, dg.UrlMetadataValue)
     assert link.url is not None
-    page = requests.get(link.url, timeout=10)
+    page = requests.get(link.url, timeout=60)
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert "good for 7 days" in page.text
     assert "<video" in page.text

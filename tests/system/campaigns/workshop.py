@@ -77,7 +77,7 @@ class Workshop:
 
     def open_client(self) -> WiroClient:
         """A client with short patience."""
-        given = {"connect_timeout_seconds": 2.0, "read_timeout_seconds": 2.0, "read_attempts": 2}
+        given = {"connect_timeout_seconds": 2.0, "read_timeout_seconds": 20.0, "read_attempts": 2}
         return WiroClient(
             Credentials(self.api_key, EMULATOR_API_SECRET),
             base_url=self.base_url,
