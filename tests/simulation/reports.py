@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -65,8 +66,9 @@ class Reports:
         self, folder: Path, now: Callable[[], float], live_or_die: Callable[[], None]
     ) -> None:
         self.instance = dg.DagsterInstance.ephemeral()
-        self._folder, self._now, self._live_or_die = folder, now, live_or_die
+        self._now, self._live_or_die = now, live_or_die
         self._resources = _build_resources(folder)
+        self._prompt_file, self._prompts = folder / "prompts.json", dict[str, Prompt]()
         self._cursor: str | None = None
         self._written = 0
         self._write = self.instance.report_runless_asset_event
@@ -77,7 +79,7 @@ class Reports:
         self.stop()
         self._cache, self._desk = _ProcessOf(desk), desk
         self.collection = VideoCollection(
-            prompt_file=self._folder / "prompts.yaml",
+            prompt_file=self._prompt_file,
             failures="event",
             cache=self._cache,
             timing=WaitTiming(monotonic=self._now),
@@ -90,7 +92,13 @@ class Reports:
             self._cache.close()
 
     def place(self, prompts: Sequence[Prompt]) -> None:
-        """Observe prompts, order their videos and record the orders, as an order run does."""
+        """Write prompts to the file, and do what the sensor and a run do to order their videos."""
+        self._prompts |= {prompt.id: prompt for prompt in prompts}
+        rows = [
+            {"id": prompt.id, "model": prompt.model_slug, **prompt.inputs}
+            for prompt in self._prompts.values()
+        ]
+        self._prompt_file.write_text(json.dumps({"prompts": rows}))
         reporter = Reporter(self.collection, self._desk, self.instance, self._report)
         reporter.observe_prompts(prompts)
         reporter.place_and_record(prompts)
