@@ -107,6 +107,20 @@ def test_a_video_in_the_store_is_put_back_on_an_empty_ledger(
     other_ledger.close()
 
 
+def test_a_cost_that_a_note_does_not_state_is_read_again(
+    context: OrderContext, open_context: OpenContext, other_ledger: Ledger
+) -> None:
+    """Wiro stated it after the note was written; its list may never show the task."""
+    order = own(context, cost_usd=None)
+    empty = open_context(other_ledger)
+    restored = restore_owned(empty, request())
+    assert restored is not None
+    assert restored.cost_usd is None
+    due = other_ledger.list_cost_rechecks(order.account, limit=10)
+    assert [record.task_id for record in due] == [order.task_id]
+    other_ledger.close()
+
+
 @pytest.mark.parametrize(
     ("note", "is_warned"),
     [

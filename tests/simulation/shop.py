@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import random
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -197,15 +198,25 @@ class Shop:
 
     # ---- processes ----
 
-    def restart_on_new_ledger(self) -> None:
+    def back_up_ledger(self) -> None:
+        """Keep a copy of the ledger as it is now."""
+        with (
+            closing(sqlite3.connect(self.folder / "ledger.db")) as ledger,
+            closing(sqlite3.connect(self.folder / "backup.db")) as backup,
+        ):
+            ledger.backup(backup)
+
+    def lose_ledger(self, *, has_backup: bool) -> None:
         """Lose the ledger, and the notes in the video store: the event log knows what was bought.
 
-        The process that starts then, and those who look on, have a new one.
+        Args:
+            has_backup: the process that starts then has the backup; otherwise a new ledger.
         """
         self._close_desk()
         self.ledger.close()
         shutil.rmtree(self.folder / "videos" / NOTES_FOLDER)
-        self._ledger_url = f"sqlite:///{self.folder / 'new.db'}"
+        name = "backup.db" if has_backup else "new.db"
+        self._ledger_url = f"sqlite:///{self.folder / name}"
         self.desk = self._open_process()
         self.ledger = Ledger(self._ledger_url, clock=self.service.clock.now)
 

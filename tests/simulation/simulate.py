@@ -163,7 +163,10 @@ def _run(shop: Shop, orders: int, outcome: Outcome) -> set[str]:
         if placed < orders and clock.now() >= next_at:
             count = chance.randint(1, min(_LARGEST_BATCH, orders - placed))
             shop.place([f"{number:06d}" for number in range(placed, placed + count)])
+            is_half = placed < orders / 2 <= placed + count
             placed += count
+            if is_half and shop.reports is not None:
+                shop.back_up_ledger()
             next_at = clock.now() + chance.expovariate(1 / _BETWEEN_BATCHES_SECONDS)
         step = _FIRST_STEP if shop.tick() else min(2 * step, _IDLE_STEP)
         pause = shop.find_pause()

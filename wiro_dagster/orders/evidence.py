@@ -148,12 +148,14 @@ def _restore(context: OrderContext, note: Mapping[str, Any]) -> Order | None:
         return None
     times = ("claimed_at", "submitted_at", "ended_at", "queue_seconds", "elapsed_seconds")
     known = {name: note.get(name) for name in times}
+    # Wiro may have stated the cost after the note was written.
+    recheck_at = context.now() if money["cost_usd"] is None else None
     # Reported once more: the event log may be as new as the ledger.
     return context.ledger.restore(
         request,
         task_id=task_id,
         known={**known, "files": files, "outputs": list(note.get("outputs", ()))},
-        cost=Cost(money["cost_usd"], has_ended=True),
+        cost=Cost(money["cost_usd"], has_ended=True, recheck_at=recheck_at),
     )
 
 
