@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -182,7 +183,7 @@ class Service:
         shown = self._show_plainly(task, seen_at, now)
         if not overrides:
             return shown
-        truth = Truth(self.model_of(task), self.price_of(task))
+        truth = Truth(self.model_of(task), partial(self.price_of, task))
         return apply_overrides(shown, overrides, truth)
 
     def _show_plainly(self, task: Task, seen_at: float, now: float) -> dict[str, Any]:

@@ -81,7 +81,7 @@ class Worlds:
 
     def holds(self, name: str, at: float) -> bool:
         """Return whether the service was in this world at that time."""
-        if any(
+        if self._periods and any(
             known == name and begin <= at and (end is None or at < end)
             for known, begin, end in self._periods
         ):

@@ -29,11 +29,11 @@ class Truth:
 
     Args:
         model: the task's model.
-        price_usd: what the model's price list asks for the task.
+        find_price: returns what the model's price list asks for the task, in USD.
     """
 
     model: Model
-    price_usd: Decimal
+    find_price: Callable[[], Decimal]
 
 
 Shown = Mapping[str, Any]
@@ -108,7 +108,8 @@ def _newer_slug(shown: Shown, _truth: Truth) -> dict[str, Any]:
 
 def _cost_as_listed(shown: Shown, truth: Truth) -> dict[str, Any]:
     is_number = isinstance(shown.get("totalcost"), float)
-    return {"totalcost": float(truth.price_usd) if is_number else str(truth.price_usd)}
+    price_usd = truth.find_price()
+    return {"totalcost": float(price_usd) if is_number else str(price_usd)}
 
 
 def _entries(value: Any) -> list[Any]:
