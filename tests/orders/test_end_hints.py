@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -121,13 +122,39 @@ def test_sockets_that_fail_disturb_nothing(open_patient: OpenPatient, emulator: 
     assert bench.state("cat") == "delivered"
 
 
-def test_many_hints_read_the_list_twice_a_second(open_patient: OpenPatient) -> None:
+def test_a_task_whose_end_the_list_shows_is_listened_to_no_more(
+    open_patient: OpenPatient, sockets: TaskSockets, emulator: Emulator
+) -> None:
+    """A socket that waits for its turn, or for a connection, need not be opened any more."""
+    emulator.script_task(socket="refused", times=None)
+    hints = EndHints(sockets)
+    bench = open_patient(hints)
+    bench.desk.stay_awake(60)
+    bench.place("cat")
+    bench.tick()
+    assert len(hints.list_followed()) == 1
+    bench.advance(TASK_SECONDS + 1)
+    bench.ledger.make_due([bench.order("cat").id])
+    bench.tick()
+    assert hints.list_followed() == []
+
+
+def test_hints_that_come_together_are_heard_together() -> None:
+    """A batch ends within moments, and each look costs much the same for any number of tasks."""
+    hints = EndHints()
+    hints.hear("1")
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: (time.sleep(0.02), hints.hear("2")))
+        assert hints.wait(5.0, gather_seconds=0.2) == {"1", "2"}
+
+
+def test_many_hints_read_the_list_once_a_second(open_patient: OpenPatient) -> None:
     """However many ends are hinted at; without a hint it is read every three seconds."""
     bench = open_patient(None)
     bench.place("cat")
     bench.tick()
     reads = []
-    for seconds in (0.0, 0.2, 0.2, 0.2):
+    for seconds in (0.0, 0.4, 0.4, 0.4):
         bench.advance(seconds)
         bench.ledger.make_due([bench.order("cat").id])
         bench.desk.tick(time.monotonic() + 20, hurry=True)

@@ -119,14 +119,14 @@ def test_no_key_leaves_the_folder(store: FolderStore, key: str) -> None:
 
 
 def test_old_staged_files_are_removed(store: FolderStore) -> None:
-    """A day later, what a dead process left is cleared up; what is younger may be in use."""
+    """What a process left that died a day ago is cleared up by the next; the young stays."""
     with store.staging() as staged:
         old, young = staged.with_name("old.part"), staged.with_name("young.part")
     for path in (old, young):
         path.write_bytes(b"half")
     yesterday = time.time() - DAY_SECONDS - 60
     os.utime(old, (yesterday, yesterday))
-    with store.staging():
+    with FolderStore(store.root).staging():
         assert not old.exists()
         assert young.exists()
 

@@ -11,7 +11,7 @@ from wiro_dagster.defs.report import Reporter
 from wiro_dagster.errors import LedgerError
 from wiro_dagster.ledger import Order
 
-_DELIVERED_AT_ONCE = 20
+_DELIVERED_AT_ONCE = 50
 """If the process dies, at most this many videos wait for the end of a lease."""
 
 

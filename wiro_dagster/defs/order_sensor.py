@@ -41,7 +41,7 @@ _TICK_SHARE = 2 / 3
 _TICK_MAXIMUM_SECONDS = 20.0
 """All sensors of an instance share a thread by default, so a tick must be short."""
 
-_PROGRESS_PER_TICK = 10
+_PROGRESS_PER_TICK = 5
 """An event costs the daemon up to 40 ms, and thousands of tasks may be under way."""
 
 _AWAKE_SECONDS = 120.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -129,6 +129,11 @@ class OrderContext:
         """Listen for the end of a running task, if that is set."""
         if self.hints is not None:
             self.hints.listen(task_id, token)
+
+    def stop_listening(self, task_ids: Collection[str]) -> None:
+        """Listen to tasks no more, as their ends are known."""
+        if self.hints is not None:
+            self.hints.forget(task_ids)
 
     def first_look_at(self, order: Order) -> float:
         """Return when the order's task is worth a look, if nothing hints at its end before."""

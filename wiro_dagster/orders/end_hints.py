@@ -39,15 +39,23 @@ class EndHints:
     def forget(self, task_ids: Collection[str]) -> None:
         """Stop listening to tasks whose ends are known."""
         with self._news:
-            self._followed.difference_update(task_ids)
+            followed = self._followed.intersection(task_ids)
+            self._followed -= followed
         if self._sockets is not None:
-            for task_id in task_ids:
+            for task_id in followed:
                 self._sockets.forget(task_id)
 
-    def wait(self, seconds: float) -> set[str]:
-        """Wait until a task ends, a nudge comes or time is up. Return the tasks that ended."""
+    def wait(self, seconds: float, *, gather_seconds: float = 0.0) -> set[str]:
+        """Wait until a task ends, a nudge comes or time is up. Return the tasks that ended.
+
+        Args:
+            seconds: how long at most.
+            gather_seconds: how much longer, once a task has ended, for more that end.
+        """
         with self._news:
             self._news.wait_for(lambda: self._ended or self._is_nudged, seconds)
+            if self._ended:
+                self._news.wait_for(lambda: self._is_nudged, gather_seconds)
             ended, self._ended, self._is_nudged = self._ended, set(), False
         return ended
 

@@ -20,6 +20,9 @@ from wiro_dagster.orders.end_hints import EndHints
 _AGAIN_SECONDS = 0.25
 """How soon a hint is followed if the list was read a moment ago."""
 
+_GATHER_SECONDS = 0.1
+"""How long a hint waits for more of them: a batch ends together."""
+
 _UNDER_WAY_SECONDS = 0.5
 """How soon the files are fetched that a look has found."""
 
@@ -87,7 +90,7 @@ class Follower:
     def _run(self, hints: EndHints) -> None:
         pause, is_under_way = 0.0, False
         while (seconds_left := self._count_seconds_left(hints)) > 0:
-            ended = hints.wait(min(pause, seconds_left))
+            ended = hints.wait(min(pause, seconds_left), gather_seconds=_GATHER_SECONDS)
             try:
                 next_look_at = self._note_ended(ended)
                 # While nothing is under way, this costs one query a tick.

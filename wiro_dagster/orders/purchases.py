@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
@@ -18,6 +19,9 @@ _QUOTE_BATCH = 50
 _QUOTE_SECONDS = 60.0
 _AGAIN_SECONDS = 1.0
 """How soon the gate is asked again after it has admitted nothing."""
+
+_GATHER_SECONDS = 0.1
+"""How long threads that are free wait for others, so that one admission serves them all."""
 
 
 class Purchases:
@@ -43,6 +47,7 @@ class Purchases:
         self._monotonic = monotonic
         self._permission = Permission()
         self._again_at: float | None = None
+        self._admitted_at = -math.inf
         self._only: Collection[int] | None = None
 
     def renew_quotes(
@@ -74,14 +79,15 @@ class Purchases:
 
     def start(self, report: TickReport) -> bool:
         """Start to send what may be bought now. Return whether there may be more."""
-        free = self._requests.free
+        free, size, now = self._requests.free, self._requests.size, self._monotonic()
         # No more than can be sent at once: what waits for a thread waits in the ledger. And no
         # fewer than half of that, as one admission costs much the same for any number of orders.
-        if 2 * free < self._requests.size:
+        is_soon = free < size and now - self._admitted_at < _GATHER_SECONDS
+        if is_soon or 2 * free < size:
             return False
-        if self._again_at is not None and self._monotonic() < self._again_at:
+        if self._again_at is not None and now < self._again_at:
             return False
-        self._again_at = None
+        self._again_at, self._admitted_at = None, now
         if self._admit(report, free):
             return True
         self._again_at = self._monotonic() + _AGAIN_SECONDS

@@ -41,7 +41,7 @@ _AUDIT_PART_SECONDS = 60.0
 """How soon the next pages follow: the whole last day is read, however many tasks it had."""
 
 _LONGEST_PAUSE_SECONDS = 60.0
-_HINT_PAUSE_SECONDS = 0.5
+_HINT_PAUSE_SECONDS = 1.0
 """The list is read at most this often, however many ends are hinted at."""
 
 _WATCH_SECONDS = 20.0
@@ -245,6 +245,7 @@ class Watch:
             if move is not None:
                 moves.append(move)
         ledger.apply_all(moves)
+        context.stop_listening([task_id for task_id in found if by_id[task_id].is_ended])
         ledger.note_costs(costs)
         ledger.note_listed([r.id for r in records.values() if r.listed_at is None])
         unexplained = [task for task_id, task in by_id.items() if task_id not in records]

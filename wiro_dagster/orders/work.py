@@ -21,6 +21,9 @@ _RECOVER_BATCH = 200
 _DOWNLOADS = 8
 """A download mostly waits: for the CDN, and for the disk."""
 
+_CLAIM_AGAIN_SECONDS = 0.1
+"""How soon finished orders are looked for again if there were none, while something goes on."""
+
 _LOOK_AROUND_SECONDS = 0.5
 """How often a tick that waits looks for something else to start."""
 
@@ -59,7 +62,7 @@ class Work:
         """Set if something hinted that there is news: look at tasks now."""
 
         self._watch: Watch | None = None
-        self._claimed_at = -math.inf
+        self._claimed_at = self._found_none_at = -math.inf
 
     def recover(self, collections: Sequence[str], deadline: float) -> None:
         """Look up what became of runs whose answers were lost."""
@@ -179,8 +182,13 @@ class Work:
         is_soon = now - self._claimed_at < _LOOK_AROUND_SECONDS
         if free == 0 or (is_soon and 2 * free < self.downloads.size):
             return False
+        is_busy = any(pool.list_unfinished() for pool in self._pools)
+        if is_busy and now - self._found_none_at < _CLAIM_AGAIN_SECONDS:
+            return False
         self._claimed_at = now
         claimed = steps.claim(collections, ["finished"], free, oldest_task_first=True)
+        if not claimed:
+            self._found_none_at = now
         report.collected += len(claimed)
         for order in claimed:
             step = partial(collect_order, steps.context, steps.leases, order)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -23,6 +25,8 @@ from wiro_dagster.store.notes import (
 )
 
 _STAGING = ".staging"
+_CLEAR_UP_SECONDS = 60.0
+"""How often a process looks for staged files that another one left behind."""
 
 
 class FolderStore:
@@ -37,6 +41,7 @@ class FolderStore:
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root).expanduser().absolute()
+        self._cleared_up_at = -math.inf
 
     def __repr__(self) -> str:
         return f"FolderStore({str(self.root)!r})"
@@ -47,7 +52,9 @@ class FolderStore:
         folder = self.root / _STAGING
         try:
             _make_folder(folder)
-            remove_stale(folder)
+            if time.monotonic() - self._cleared_up_at >= _CLEAR_UP_SECONDS:
+                self._cleared_up_at = time.monotonic()
+                remove_stale(folder)
         except OSError as error:
             raise store_error(error, self.root, "prepared for a new file") from error
         staged = folder / f"{uuid.uuid4().hex}.part"
@@ -158,8 +165,11 @@ def _make_folder(folder: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _flush_folder(folder: Path) -> None:
