@@ -9,14 +9,13 @@ import sqlalchemy as sa
 from tests.simulation.reports import Reports
 from tests.simulation.shop import Shop
 from tests.system.campaigns.workshop import ACCOUNT, COLLECTION
-from wiro_dagster.ledger import Order, OrderState
+from wiro_dagster.ledger import Order
 from wiro_dagster.ledger.schema import orders, submissions
 
-_UNDER_WAY: tuple[OrderState, ...] = ("running", "settling", "finished", "stored")
 _BACKUP_SHARE = 0.5
 _LOOK_SECONDS = 300.0
-_AUDITED_SECONDS = 3600.0
-"""An audit comes ten minutes after a process has started; the first ones may die before."""
+_AUDITED_SECONDS = 7200.0
+"""An audit comes ten minutes after a process has started, and a backup has tasks to follow."""
 
 _AUDIT_REACHES_SECONDS = 86_400.0
 
@@ -52,7 +51,7 @@ def find_unrestored(shop: Shop, reports: Reports) -> list[str]:
     shop.place(list(owned))
     until = shop.service.clock.now() + _AUDITED_SECONDS
     audited_since = until - _AUDIT_REACHES_SECONDS
-    while shop.service.clock.now() < until or shop.ledger.list_orders(states=_UNDER_WAY):
+    while shop.service.clock.now() < until or shop.ledger.list_orders(states=["stored"]):
         shop.tick()
         shop.service.clock.advance(_LOOK_SECONDS)
     behind = shop.ledger.identity().behind
