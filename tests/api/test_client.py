@@ -23,8 +23,8 @@ from tests.api.test_server import (
     ScriptedServer,
     build_json_reply,
     build_refusal,
-    find_closed_port,
 )
+from tests.support.ports import free_port
 from wiro_dagster.api.auth import Credentials, sign
 from wiro_dagster.api.client import WiroClient
 from wiro_dagster.api.types import LocalFile, Submission
@@ -534,8 +534,8 @@ def test_a_proxy_of_the_environment_is_not_used_for_this_machine(
     server: ScriptedServer, client: WiroClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An emulator on this machine is reached where the network needs a proxy, too."""
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{find_closed_port()}")
-    monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{find_closed_port()}")
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{free_port()}")
     server.script(TASK_REPLY)
     assert client.get_task("2221").id == "2221"
 

@@ -10,7 +10,8 @@ from typing import Literal
 
 import pytest
 
-from tests.api.test_server import KEY, SECRET, Reply, ScriptedServer, find_closed_port
+from tests.api.test_server import KEY, SECRET, Reply, ScriptedServer
+from tests.support.ports import free_port
 from wiro_dagster.api.auth import Credentials
 from wiro_dagster.api.client import WiroClient
 from wiro_dagster.errors import DownloadError
@@ -139,7 +140,7 @@ def test_a_trickling_file_is_given_up(server: ScriptedServer, client: WiroClient
 
 def test_a_server_that_is_not_there_may_be_asked_again() -> None:
     """No connection is not final."""
-    port = find_closed_port()
+    port = free_port()
     with pytest.raises(DownloadError, match="refused") as caught:
         fetch(build_client(f"127.0.0.1:{port}"), f"http://127.0.0.1:{port}/a")
     assert not caught.value.is_final

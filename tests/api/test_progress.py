@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from websockets.exceptions import WebSocketException
 from websockets.sync.server import ServerConnection, serve
 
-from tests.api.test_server import TOKEN, find_closed_port
+from tests.api.test_server import TOKEN
+from tests.support.ports import free_port
 from wiro_dagster.api.progress import ProgressEvent, find_event, follow_task
 from wiro_dagster.errors import ConfigurationError
 
@@ -138,7 +139,7 @@ def test_a_server_that_is_not_there_gives_no_events() -> None:
         pauses.append(seconds)
         now[0] += seconds
 
-    url = f"ws://127.0.0.1:{find_closed_port()}/v1"
+    url = f"ws://127.0.0.1:{free_port()}/v1"
     assert list(follow_task(url, TOKEN, deadline=40.0, clock=lambda: now[0], sleep=sleep)) == []
     assert pauses == [1.0, 2.0, 4.0, 8.0, 15.0, 10.0]
 

@@ -170,14 +170,6 @@ class ScriptedServer:
         return Handler
 
 
-def find_closed_port() -> int:
-    """Return a port of this machine on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def test_the_scripted_server_answers_its_script_and_keeps_the_requests() -> None:
     """What a test scripts is what a client receives, in that order."""
     with ScriptedServer().running() as server:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from websockets.sync.server import ServerConnection, serve
 
-from tests.api.test_server import find_closed_port
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 from wiro_dagster.api.sockets import TaskSockets
 from wiro_dagster.errors import ConfigurationError
@@ -161,7 +161,7 @@ def test_a_service_that_cannot_be_reached_is_silence(caplog: pytest.LogCaptureFi
     """No error, no log, and no token anywhere."""
     with (
         caplog.at_level(logging.DEBUG),
-        listening(f"ws://127.0.0.1:{find_closed_port()}/v1") as sockets,
+        listening(f"ws://127.0.0.1:{free_port()}/v1") as sockets,
     ):
         sockets.follow("task", "token-9f3a", lambda _: None)
         assert wait_until(lambda: not sockets._waiting and sockets.count_open() == 0)

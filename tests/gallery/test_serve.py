@@ -16,7 +16,7 @@ import requests
 from click.testing import CliRunner
 from fsspec.implementations.memory import MemoryFileSystem
 
-from tests.support.dagster_dev import free_port
+from tests.support.ports import free_port
 from tests.support.project import Project
 from wiro_dagster import S3VideoStore, VideoStore, VideoStoreResource, build_video_store
 from wiro_dagster.cli import main

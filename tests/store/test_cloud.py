@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from gcp_storage_emulator.server import create_server
 
 from tests.support.azure_server import BlobService, azure_server
 from tests.support.media_samples import write_film
+from tests.support.ports import free_port
 from tests.support.store_sources import Answer, MemorySource
 from wiro_dagster import build_video_store
 from wiro_dagster.errors import ConfigurationError, MediaError, StoreError
@@ -31,9 +31,7 @@ SERVICES = ("gs", "az")
 @pytest.fixture(scope="module")
 def google() -> Iterator[str]:
     """The URL of an emulator of Google Cloud Storage."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     server = create_server("127.0.0.1", port, in_memory=True, default_bucket=BUCKET)
     server.start()
     yield f"http://127.0.0.1:{port}"

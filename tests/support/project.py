@@ -40,7 +40,7 @@ FAST_TIMING = Timing(
 )
 FAST = OrderPolicy(timing=FAST_TIMING, resubmit_after_seconds=4.0)
 QUICK = WaitTiming(pause_seconds=0.1)
-SETTLE_SECONDS = 60.0
+SETTLE_SECONDS = 120.0
 _NO_SETTINGS = {"instance", "emulator", "cursor", "cache", "loaded"}
 
 

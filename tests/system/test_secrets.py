@@ -34,7 +34,7 @@ WRONG_SECRET = "wrong-secret-e55d10"
 CALLBACK = "callback-token-71bd03aa55"
 IMAGE = b"\x89PNG\r\n\x1a\n not really an image"
 _PLACES = ("logs", "errors", "reprs", "commands", "files", "events")
-_SECONDS = 40.0
+_SECONDS = 120.0
 # Whatever has to wait here waits for as little as it can.
 HASTY = replace(
     FAST,

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from tests.support.dagster_dev import free_port
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 from tests.support.webhook import serve_app
 from tests.system.campaigns.bench import Bench

@@ -27,7 +27,8 @@ import boto3
 import yaml
 from moto.server import ThreadedMotoServer
 
-from tests.support.dagster_dev import ROOT, DagsterDev, free_port
+from tests.support.dagster_dev import ROOT, DagsterDev
+from tests.support.ports import free_port
 from tests.support.postgres import chosen_database
 from wiro_dagster.emulator import EMULATOR_API_KEY, EMULATOR_API_SECRET, Emulator
 

@@ -32,7 +32,8 @@ import requests
 import yaml
 
 from tests.model.record import record
-from tests.support.dagster_dev import BRISK_DAEMON, ROOT, DagsterDev, free_port
+from tests.support.dagster_dev import BRISK_DAEMON, ROOT, DagsterDev
+from tests.support.ports import free_port
 from tests.support.postgres import chosen_database
 from tests.system.campaigns.figures import Figures, compare, is_silent
 from tests.system.campaigns.operator import Operator
