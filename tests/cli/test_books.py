@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tests.support.ledger_orders import failed
+from tests.support.ledger_orders import failed, request
 from tests.system.campaigns.workshop import MODEL
 from wiro_dagster.cli import main
 from wiro_dagster.emulator import EMULATOR_API_KEY, EMULATOR_API_SECRET, Emulator
@@ -72,3 +72,13 @@ def test_a_billed_failure_is_freed_by_a_user_who_saw_what_it_cost(
     assert ledger.get(order.id).is_billed_failure
     assert runner.invoke(main, ["orders", "reorder", str(order.id), "--yes"]).exit_code == 0
     assert not ledger.get(order.id).is_billed_failure
+
+
+def test_adopting_says_what_becomes_of_the_task(ledger: Ledger, runner: CliRunner) -> None:
+    """A second one makes the video that the first did not; the order's own changes nothing."""
+    order = failed(ledger)
+    known = runner.invoke(main, ["orders", "adopt", str(order.id), str(order.task_id)])
+    assert f"orders recover {order.id}" in known.output
+    second = runner.invoke(main, ["orders", "adopt", str(order.id), "another"])
+    assert "materialize video_order" in second.output
+    assert ledger.place(request()).order.task_id == "another"

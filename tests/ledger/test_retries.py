@@ -28,6 +28,16 @@ def test_a_try_takes_the_place_of_the_one_that_failed(ledger: Ledger) -> None:
     assert ledger.find_next_try(ledger.get(first.id)) == second
 
 
+def test_a_video_that_the_user_ordered_again_needs_no_other_try(ledger: Ledger) -> None:
+    """Its price was not known for a while, and the user did not wait for the decision."""
+    first = failed(ledger, next_models=(OTHER,))
+    again = ledger.place(request()).order
+    assert ledger.try_again(ledger.get(first.id), request(model_slug=OTHER)) is None
+    assert ledger.get(first.id).superseded_by == again.id
+    assert ledger.list_awaiting_next_try("video") == []
+    assert len(ledger.list_orders()) == 2
+
+
 def test_an_order_keeps_to_its_own_limit_whoever_submits_it(ledger: Ledger) -> None:
     """With all that was tried before it."""
     first = failed(ledger, cost_usd=PRICE, next_models=(OTHER,), limit_usd=Decimal("0.50"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from tests.conftest import Clock
@@ -9,6 +11,7 @@ from tests.support.ledger_orders import (
     ACCOUNT,
     FILES,
     NO_LIMITS,
+    OUTPUTS,
     claim_finished,
     failed,
     finished,
@@ -18,7 +21,7 @@ from tests.support.ledger_orders import (
     stored,
     submitting,
 )
-from wiro_dagster.ledger import Cost, Gate, Ledger
+from wiro_dagster.ledger import Cost, Gate, Ledger, Order
 from wiro_dagster.ledger.budget import BudgetLimits
 
 pytestmark = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
@@ -53,6 +56,45 @@ def test_a_late_task_of_an_order_whose_successor_is_sent_is_its_own(ledger: Ledg
     second = submitting(ledger)
     assert ledger.note_task(first, "late", due_at=ledger.clock()) == "noted"
     assert (ledger.get(first.id).state, ledger.get(second.id).state) == ("running", "submitting")
+
+
+@pytest.mark.parametrize("has_come", [True, False], ids=["owned", "running"])
+def test_a_second_task_makes_the_video_that_the_first_did_not(
+    ledger: Ledger, has_come: bool
+) -> None:
+    """Wiro made two tasks of one run, and the first one failed: the second is paid for already."""
+    first = failed(ledger)
+    assert ledger.note_task(first, "twin", due_at=ledger.clock()) == "extra"
+    (_, second) = ledger.list_orders()
+    if has_come:
+        bring_home(ledger, second)
+    placement = ledger.place(request())
+    assert (placement.order.id, placement.outcome) == (second.id, "taken_up")
+    assert placement.order.state == ("stored" if has_come else "running")
+    assert ledger.get(first.id).superseded_by == second.id
+    assert ledger.place(request()).outcome == ("owned" if has_come else "under_way")
+    assert len(ledger.list_orders()) == 2
+
+
+def test_a_second_task_is_the_next_try(ledger: Ledger) -> None:
+    """A policy of second tries buys none while a second task of the failed order is there."""
+    first = failed(ledger, next_models=("minimax/hailuo-2-3",))
+    ledger.note_task(first, "twin", due_at=ledger.clock())
+    following = ledger.try_again(first, request())
+    assert following is not None
+    assert (following.task_id, following.retry_of, following.try_number) == ("twin", first.id, 2)
+    assert following.superseded_by is None
+    assert ledger.find_next_try(ledger.get(first.id)) == following
+    assert len(ledger.list_orders()) == 2
+
+
+def bring_home(ledger: Ledger, order: Order) -> None:
+    """The task of a second order succeeds, and its video is stored and set aside."""
+    now, cost = ledger.clock(), Cost(Decimal("0.28"), has_ended=True)
+    assert ledger.apply(order, "succeed", cost=cost, outputs=OUTPUTS, ended_at=now, due_at=now)
+    assert ledger.apply(claim_finished(ledger), "store", files=FILES, due_at=now)
+    ledger.set_aside_superseded("video")
+    assert ledger.get(order.id).state == "delivered"
 
 
 def test_a_video_is_not_renamed_to_a_partition_that_has_one(ledger: Ledger) -> None:

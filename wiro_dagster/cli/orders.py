@@ -127,10 +127,17 @@ def adopt(order_id: int, task_id: str, *, ledger: Ledger) -> None:
     outcome = ledger.note_task(order, task_id, due_at=ledger.clock())
     if outcome == "taken":
         raise click.ClickException(f"Task {task_id} already belongs to another order.")
+    if outcome == "known":
+        click.echo(
+            f"{order.name} has that task already and is {order.state}. To look at the task again: "
+            f"wiro-dagster orders recover {order_id}"
+        )
+        return
     if outcome == "extra":
         click.echo(
             f"{order.name} has task {order.task_id}; task {task_id} is kept on the books as an "
-            "order of its own."
+            "order of its own. If the first brings no video, materialize video_order: the second "
+            "one's is shown, free."
         )
         return
     click.echo(f"{order.name} follows task {task_id} from the next tick on.")

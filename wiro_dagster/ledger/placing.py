@@ -22,10 +22,19 @@ from wiro_dagster.ledger.order import (
     turn_of,
 )
 from wiro_dagster.ledger.schema import orders
-from wiro_dagster.ledger.transitions import UNDER_WAY, UNSENT, OrderState
+from wiro_dagster.ledger.transitions import FOLLOWED, OWNED, UNDER_WAY, UNSENT, OrderState
 
 _INSERT = sa.insert(orders)
 _LIVE = SELECT_ORDERS.where(orders.c.live_key == sa.bindparam("key"))
+_SPARE = (
+    SELECT_ORDERS.where(orders.c.collection == sa.bindparam("collection"))
+    .where(orders.c.partition == sa.bindparam("partition"))
+    .where(orders.c.fingerprint == sa.bindparam("fingerprint"), orders.c.live_key.is_(None))
+    .where(orders.c.state.in_((*FOLLOWED, "finished", *OWNED)))
+    .order_by(orders.c.id)
+    .limit(1)
+    .with_for_update()
+)
 _OTHERS = (
     SELECT_ORDERS.where(orders.c.collection == sa.bindparam("collection"))
     .where(orders.c.partition == sa.bindparam("partition"))
@@ -55,10 +64,14 @@ def place_order(
     """
     key = live_key(request.collection, request.partition, request.fingerprint)
     found = connection.execute(_LIVE, {"key": key}).one_or_none()
-    if found is None:
+    spare = None if found is not None else take_spare(connection, request, key, now)
+    outcome: PlacementOutcome
+    if spare is not None:
+        order_id, outcome = spare
+    elif found is None:
         first = state_of_new(request, needs_approval=needs_approval)
         order_id = insert_order(connection, request, now=now, key=key, **first)
-        outcome: PlacementOutcome = "placed"
+        outcome = "placed"
     else:
         order = order_from_row(found)
         version = request.prompt_version or request.fingerprint
@@ -74,6 +87,31 @@ def place_order(
         _stop_superseded(connection, order_id, now)
     order = _get(connection, order_id)
     return Placement(order, outcome)
+
+
+def take_spare(
+    connection: Connection, request: OrderRequest, key: str, now: float
+) -> tuple[int, PlacementOutcome] | None:
+    """Let a second task make the video, if the order that it was made for brought none.
+
+    Wiro made two tasks, or the user named one more: it is paid for, so nothing is bought.
+
+    Args:
+        connection: of a transaction that may write.
+        request: what is asked for.
+        key: the live key of the video, which no order has.
+        now: unix seconds.
+
+    Returns:
+        The id of the second task's order, and how it stands; `None` if there is none.
+    """
+    given = {name: getattr(request, name) for name in ("collection", "partition", "fingerprint")}
+    row = connection.execute(_SPARE, given).one_or_none()
+    if row is None:
+        return None
+    spare = order_from_row(row)
+    connection.execute(sa.update(orders).where(orders.c.id == spare.id).values(live_key=key))
+    return spare.id, _take_up(connection, spare, request, now)
 
 
 def find_candidates(connection: Connection, order: Order) -> list[Order]:

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 from wiro_dagster.ledger.claims import awaits_next_try
 from wiro_dagster.ledger.database import Database
 from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, OrderRequest, live_key, order_from_row
-from wiro_dagster.ledger.placing import insert_order, state_of_new
+from wiro_dagster.ledger.placing import insert_order, state_of_new, take_spare
 from wiro_dagster.ledger.schema import orders, submissions
 
 _LONGEST_CHAIN = 200
@@ -25,6 +25,7 @@ _AWAITING = (
     .where(orders.c.collection == sa.bindparam("collection"), awaits_next_try())
     .order_by(orders.c.id)
 )
+_LIVE_ID = sa.select(orders.c.id).where(orders.c.live_key == sa.bindparam("key"))
 _AWAITING_OF_PARTITION = _AWAITING.where(orders.c.partition == sa.bindparam("partition"))
 
 
@@ -56,27 +57,27 @@ class Retries(Database):
             needs_approval: propose the order: approval of the failed one was for that one.
 
         Returns:
-            The order; `None` if another process has decided in the meantime.
+            The order; `None` if another process has decided in the meantime, or the user has
+            ordered the video again.
         """
-        key = live_key(failed.collection, failed.partition, failed.fingerprint)
+        now = self.clock()
         with self.writing() as connection:
             if not _decide(connection, failed):
                 return None
-            order_id = insert_order(
-                connection,
-                replace(request, fingerprint=failed.fingerprint, limit_usd=failed.limit_usd),
-                now=self.clock(),
-                key=key,
-                **state_of_new(request, needs_approval=needs_approval),
-                try_number=failed.try_number + 1,
-                retry_of=failed.id,
-                earlier_usd=_add_up_tries(connection, failed),
-                waiter_run_id=failed.waiter_run_id,
-                waiter_until=failed.waiter_until,
-            )
-            connection.execute(
-                sa.update(orders).where(orders.c.id == failed.id).values(superseded_by=order_id)
-            )
+            asked_again = connection.execute(_LIVE_ID, {"key": _key(failed)}).scalar()
+            if asked_again is not None:
+                _supersede(connection, failed, asked_again)
+                return None
+            order_id = _place_try(connection, failed, request, now, needs_approval)
+            place = {
+                "try_number": failed.try_number + 1,
+                "retry_of": failed.id,
+                "earlier_usd": _add_up_tries(connection, failed),
+                "waiter_run_id": failed.waiter_run_id,
+                "waiter_until": failed.waiter_until,
+            }
+            connection.execute(sa.update(orders).where(orders.c.id == order_id).values(place))
+            _supersede(connection, failed, order_id)
             row = connection.execute(sa.select(*ORDER_COLUMNS).where(orders.c.id == order_id)).one()
         return order_from_row(row)
 
@@ -124,6 +125,28 @@ def _decide(connection: Connection, failed: Order) -> bool:
         .values(next_models=None, live_key=None)
     )
     return decided.rowcount == 1
+
+
+def _place_try(
+    connection: Connection, failed: Order, request: OrderRequest, now: float, needs_approval: bool
+) -> int:
+    """Return the id of the order that follows: a second task of the failed one, or a new order."""
+    key = _key(failed)
+    wish = replace(request, fingerprint=failed.fingerprint, limit_usd=failed.limit_usd)
+    spare = take_spare(connection, wish, key, now)
+    if spare is not None:
+        return spare[0]
+    first = state_of_new(request, needs_approval=needs_approval)
+    return insert_order(connection, wish, now=now, key=key, **first)
+
+
+def _key(order: Order) -> str:
+    return live_key(order.collection, order.partition, order.fingerprint)
+
+
+def _supersede(connection: Connection, failed: Order, order_id: int) -> None:
+    of_failed = sa.update(orders).where(orders.c.id == failed.id)
+    connection.execute(of_failed.values(superseded_by=order_id))
 
 
 def _add_up_tries(connection: Connection, order: Order) -> Decimal:
