@@ -68,6 +68,9 @@ _STILL_SECONDS = 20.0
 _LAST_LOOKS_SECONDS = 65.0
 """In the slowest world a cost changes a minute after the end."""
 
+_PARTING_SECONDS = 300.0
+"""How long a process may take to end its last tick, on a busy machine."""
+
 _IDLE_SECONDS = 0.2
 """How long a process sleeps that has nothing to do: a tick costs more than it waits."""
 
@@ -240,7 +243,7 @@ def _work(
     finally:
         enough.set()
         for worker in workers:
-            worker.join(60)
+            worker.join(_PARTING_SECONDS)
             if worker.is_alive():
                 worker.kill()
     if any(worker.exitcode for worker in workers):

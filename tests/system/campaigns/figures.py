@@ -51,7 +51,7 @@ class Figures:
         spent_usd: according to the ledger.
         billed_usd: according to the emulator.
         files_compared: stored files whose sha256 was compared with the emulator's file.
-        files_different: those of them that differ.
+        files_different: those of them that differ, and what they had to come through.
         beyond_usd: what Wiro charged that no quote stated.
         costs_told: tasks whose cost differs from the books, and that the user is told of.
         book_errors: tasks that the books do not hold, or hold at another cost, untold.
@@ -71,7 +71,7 @@ class Figures:
     spent_usd: Decimal
     billed_usd: Decimal
     files_compared: int
-    files_different: int
+    files_different: tuple[str, ...]
     beyond_usd: Decimal
     costs_told: int
     book_errors: tuple[str, ...]
@@ -87,7 +87,7 @@ class Figures:
             and (self.spent_usd == self.billed_usd or self.costs_told > 0)
             and not self.book_errors
             and not self.forbidden
-            and self.files_different == 0
+            and not self.files_different
             and self.owned + sum(self.ended_otherwise.values()) >= self.prompts
         )
 
@@ -107,7 +107,7 @@ class Figures:
             ("charged beyond quotes", f"{self.beyond_usd:f} USD"),
             ("other costs, told", self.costs_told),
             ("files compared by sha256", self.files_compared),
-            ("files that differ", self.files_different),
+            ("files that differ", "; ".join(self.files_different[:5]) or "none"),
             ("errors in the books", "; ".join(self.book_errors[:5]) or "none"),
             ("steps replayed in the model", self.replayed),
             ("steps that it forbids", "; ".join(self.forbidden[:5]) or "none"),
@@ -187,20 +187,28 @@ def _find_forbidden(
     )
 
 
-def _compare_files(tasks: dict[str, Task], owned: Sequence[Order], folder: Path) -> tuple[int, int]:
-    """Return how many stored files were compared with the emulator's, and how many differ."""
-    compared = different = 0
+def _compare_files(
+    tasks: dict[str, Task], owned: Sequence[Order], folder: Path
+) -> tuple[int, tuple[str, ...]]:
+    """Return how many stored files were compared with the emulator's, and which of them differ."""
+    compared, different = 0, []
     for order in owned:
-        urls = [output["url"] for output in tasks.get(str(order.task_id), {}).get("outputs", [])]
+        task = tasks.get(str(order.task_id), {"outputs": [], "script": {}})
         ours = stored_sha256(folder, order)
         try:
-            theirs = [fetch_sha256(url) for url in urls]
+            theirs = [fetch_sha256(output["url"]) for output in task["outputs"]]
         except HTTPError:
             continue  # the emulator keeps it no longer
         compared += len(ours)
-        different += sum(a != b for a, b in zip(ours, theirs, strict=False))
-        different += abs(len(ours) - len(theirs))
-    return compared, different
+        if ours != theirs:
+            sizes = [file.get("size_bytes") for file in order.files]
+            meant = [output["size_bytes"] for output in task["outputs"]]
+            script = {name: value for name, value in task["script"].items() if value}
+            different.append(
+                f"task {order.task_id}: {sizes} bytes instead of {meant}, "
+                f"{len(ours)} files of {len(theirs)}, {script}"
+            )
+    return compared, tuple(different)
 
 
 def _count_duplicates(tasks: Sequence[Task], orders: Sequence[Order]) -> int:

@@ -177,7 +177,11 @@ def list_book_errors(ledger: Ledger, emulator: EmulatorControl) -> dict[str, str
         if record is None:
             errors[task["id"]] = f"{cost} USD, in no submission"
         elif task["has_ended"] and (record.cost_usd or Decimal(0)) != cost and not is_denied(task):
-            errors[task["id"]] = f"cost {cost} USD; the books say {record.cost_usd}"
+            worlds = ", ".join(task["script"].get("worlds", ())) or "no world"
+            errors[task["id"]] = (
+                f"cost {cost} USD; the books say {record.cost_usd} ({worlds}, "
+                f"exit code {task['exit_code']})"
+            )
     # The user of a campaign may adopt a twin that no list shows.
     ours = {task["id"] for task in emulator.tasks() if task["origin"] != "foreign"}
     return errors | dict.fromkeys(records.keys() - ours, "on the books and not ours")
