@@ -20,7 +20,7 @@ _QUOTE_SECONDS = 60.0
 _AGAIN_SECONDS = 1.0
 """How soon the gate is asked again after it has admitted nothing."""
 
-_GATHER_SECONDS = 0.1
+_GATHER_SECONDS = 0.25
 """How long threads that are free wait for others, so that one admission serves them all."""
 
 
