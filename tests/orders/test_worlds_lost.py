@@ -113,6 +113,27 @@ def test_without_markers_the_one_equal_task_is_adopted(open_bench: OpenBench) ->
     assert (bench.runs(), bench.state("cat")) == (1, "delivered")
 
 
+def test_a_task_that_only_looks_like_ours_is_not_stopped(open_bench: OpenBench) -> None:
+    """Equal inputs are no certainty: it may be another user's, until ours accepts it."""
+    bench = open_bench(**WITHOUT_MARKER)
+    bench.emulator.change_settings(task_seconds=600.0)
+    bench.emulator.script_fault("drop", endpoint="Run", moment="before")
+    bench.place("cat")
+    bench.tick()
+    theirs = bench.emulator.add_foreign_task(model=MODEL, inputs=dict(make_prompt("cat").inputs))
+    bench.run(30, step=5)
+    order = bench.order("cat")
+    assert order.task_id == theirs
+    assert bench.ledger.request_stop(order.id, state="cancelled", reason="By hand.")
+    bench.run(60, step=10)
+    assert (bench.calls("Task/Kill"), bench.calls("Task/Cancel")) == (0, 0)
+    assert f"audit --accept {theirs}" in str(bench.order("cat").hold)
+    assert any(theirs in line for line in bench.told())
+    bench.ledger.accept_strays(bench.desk.context.account, [theirs], "accepted by the user")
+    bench.run(120, step=10)
+    assert bench.state("cat") == "cancelled"
+
+
 @pytest.mark.parametrize("world", LIST_IS_DOWN)
 def test_a_list_that_is_no_account_proves_nothing(open_bench: OpenBench, world: str) -> None:
     """While the list is down or wrong, a lost run is not sent again; then its task is found."""

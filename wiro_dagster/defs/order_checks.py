@@ -309,10 +309,11 @@ def books_check(context: OrderContext, order_key: dg.AssetKey) -> dg.AssetCheckE
 
 
 def _describe_stray(stray: Stray, order_id: int | None) -> str:
-    """Describe a task that no order asked for; with an order, Wiro made it of a run of ours."""
+    """Describe a task that no order asked for, or that an order may not have asked for."""
     if order_id is None:
         return f"No order explains task {stray.task_id} ({stray.model_slug}, {stray.cost_usd} USD)."
     return (
-        f"Wiro made a second task of one run: {stray.task_id}, on the books as order {order_id}. "
-        f"Once you have seen it: wiro-dagster audit --accept {stray.task_id}"
+        f"Task {stray.task_id} is on the books as order {order_id}: Wiro made a second task of one "
+        "run, or equal inputs were all there was to go by. Once you have seen it: wiro-dagster "
+        f"audit --accept {stray.task_id}"
     )

@@ -7,6 +7,7 @@ from contextlib import suppress
 from wiro_dagster.api.types import Task
 from wiro_dagster.errors import ApiError, NotFound, RateLimited, RequestRefused
 from wiro_dagster.ledger import Cost, Order, SubmissionRecord
+from wiro_dagster.ledger.identity import find_marker
 from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.judge import Judgement, is_stated, judge_task, why_stop
 
@@ -39,7 +40,9 @@ def look_at_order(context: OrderContext, order: Order) -> list[str]:
     if reason is None or task.is_ended:
         context.ledger.apply(order, judgement.transition, cost=judgement.cost, **judgement.records)
         return []
-    stop_task(context, task)
+    doubt = _find_doubt(context, task)
+    if doubt is None:
+        stop_task(context, task)
     # No answer is trusted: the next looks show whether the task has ended, and how. A task that
     # cannot be stopped is asked less and less often.
     longest = now + policy.timing.look_maximum_seconds
@@ -50,13 +53,31 @@ def look_at_order(context: OrderContext, order: Order) -> list[str]:
             **judgement.records,
             "stop_reason": reason,
             "stop_state": order.stop_state or "failed",
+            "hold": doubt,
             "due_at": min(context.retry_at(order), longest),
             "attempts": order.attempts + 1,
         },
     )
+    if doubt is not None:
+        return [] if order.hold == doubt else [f"{order.name}: {doubt}"]
     if order.stop_reason is None:
         return [f"{order.name}: task {order.task_id} is being stopped. {reason}"]
     return []
+
+
+def _find_doubt(context: OrderContext, task: Task) -> str | None:
+    """Return why a task may be another user's; `None` if it is certainly the order's.
+
+    Without a marker it may have been adopted by its inputs, until the user accepts it.
+    """
+    if find_marker(task.callback_url) is not None:
+        return None
+    if all(stray.task_id != task.id for stray in context.ledger.list_strays(context.account)):
+        return None
+    return (
+        f"Task {task.id} is not stopped: it was adopted because its inputs are equal, and may be "
+        f"another user's. If it is yours: wiro-dagster audit --accept {task.id}"
+    )
 
 
 def judge(context: OrderContext, order: Order, task: Task, *, now: float) -> Judgement:

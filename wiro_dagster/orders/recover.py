@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from wiro_dagster.api.types import Task
 from wiro_dagster.errors import ApiError
-from wiro_dagster.ledger import MAXIMUM_POSTS, Order
+from wiro_dagster.ledger import MAXIMUM_POSTS, Order, Stray
 from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.likeness import count_surplus
 from wiro_dagster.orders.strays import Origin, adopt_marked, find_origin
@@ -174,9 +174,13 @@ def _ask_user(
         and not _rivals(context, order, alike[0])
     ):
         # Without markers, equal inputs are all there is to go by.
-        outcome = context.ledger.note_task(order, alike[0].id, due_at=context.now())
+        task = alike[0]
+        outcome = context.ledger.note_task(order, task.id, due_at=context.now())
         if outcome == "noted":
-            return f"{order.name}: its lost answer was task {alike[0].id}, which is adopted."
+            # No certainty: the user is told, and the task is not stopped before they accept it.
+            likely = Stray(task.id, task.model_slug, task.cost_usd, task.created_at)
+            context.ledger.note_strays(context.account, [likely])
+            return f"{order.name}: its lost answer was task {task.id}, which is adopted."
     ids = ", ".join(task.id for task in (alike or candidates)[:10])
     hint = "with the same inputs" if alike else "of that time"
     reason = f"Its answer was lost, and Wiro lists tasks {hint} that no order explains: {ids}."
