@@ -139,11 +139,13 @@ def test_a_waiting_run_sleeps_by_the_injected_clock(project: Project) -> None:
     pause = threading.Event()
 
     def nap(seconds: float) -> None:
+        if not naps:
+            project.emulator.advance(45)
         naps.append(seconds)
         pause.wait(0.05)
 
     project.collection_options = {"timing": WaitTiming(pause_seconds=7.0, sleep=nap)}
-    project.emulator.script_task(run_seconds=1.0)  # a tick does not wait for it
+    project.emulator.script_task(run_seconds=40.0)  # a tick does not wait for it
     project.write_prompts(CAT)
     assert project.materialize(project.collection.video_key, partitions=["cat"]).success
     assert set(naps) == {7.0}

@@ -37,7 +37,7 @@ class WaitingClient:
         return getattr(self._real, name)
 
     def submit(self, *args: Any, **options: Any) -> Submission:
-        assert self.may_submit.wait(20), "nothing else went on"
+        assert self.may_submit.wait(60), "nothing else went on"
         return self._real.submit(*args, **options)
 
 
@@ -61,7 +61,7 @@ def test_a_slow_run_holds_no_sweep_and_no_download_back(open_bench: OpenBench) -
             clients[0].may_submit.set()
         return False
 
-    bench.desk.tick(time.monotonic() + 20, deliver=deliver)
+    bench.desk.tick(time.monotonic() + 60, deliver=deliver)
     assert (bench.state("early"), bench.state("late")) == ("stored", "running")
 
 

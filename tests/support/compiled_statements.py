@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Engine
 
 _COMPILED: dict[Any, Any] = {}
 
@@ -22,9 +21,14 @@ def share_compiled_statements() -> None:
         kind.__eq__ = _is_same_kind
         kind.__hash__ = _hash_kind
 
-    @sa.event.listens_for(Engine, "engine_connect")
-    def _share(connection: Connection) -> None:
-        connection.execution_options(compiled_cache=_COMPILED)
+    make = Engine.__init__
+
+    def make_sharing(engine: Engine, *arguments: Any, **options: Any) -> None:
+        make(engine, *arguments, **options)
+        engine._compiled_cache = _COMPILED
+
+    # No listener would do: with a single one, every statement goes through all of their hooks.
+    Engine.__init__ = make_sharing
 
 
 def _what_matters(dialect: Any) -> tuple[Any, ...]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 WINDOW = (1280, 800)
 PICTURE_BYTES = 150_000
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 300.0
 """For what the daemon does in its own time."""
 
 PROMPTS = [
