@@ -6,7 +6,7 @@ import argparse
 import gc
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 
 from tests.simulation.simulate import Outcome, add_up, simulate
@@ -54,7 +54,8 @@ def _simulate_all(given: argparse.Namespace) -> Iterator[Outcome]:
         yield from map(run, counts, seeds)
         return
     with ProcessPoolExecutor(given.jobs, initializer=_collect_seldom) as pool:
-        yield from pool.map(run, counts, seeds)
+        started = [pool.submit(run, count, seed) for count, seed in zip(counts, seeds, strict=True)]
+        yield from (done.result() for done in as_completed(started))
 
 
 def _simulate_one(given: argparse.Namespace, orders: int, seed: int) -> Outcome:

@@ -27,9 +27,15 @@ def find_duplicates(shop: Shop, resent: set[str]) -> list[str]:
 
 
 def find_lost(shop: Shop) -> list[str]:
-    """Return orders that are not at rest, and videos that are owned and not in the store."""
+    """Return orders that are not settled, and videos that are owned and not in the store.
+
+    Only an order of an endless task may go on, if `orders_moving` has it.
+    """
     lost = []
+    reported = {order.id for order in shop.desk.list_standing()}
     for order in shop.ledger.list_orders():
+        if order.id in reported and shop.is_endless(order.task_id):
+            continue
         if order.state not in SETTLED or order.due_at is not None:
             lost.append(f"{order.name} is still {order.state}: {order.error or order.hold}")
         elif order.state == "delivered":

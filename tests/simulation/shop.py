@@ -174,10 +174,21 @@ class Shop:
         return any(moved)
 
     def find_pause(self) -> float | None:
-        """Return how long nothing is due; None if nothing ever is."""
+        """Return how long nothing is due; None if nothing ever is, endless tasks aside."""
+        query = (
+            "SELECT due_at, task_id, stop_state FROM wiro_orders "
+            "WHERE due_at IS NOT NULL ORDER BY due_at"
+        )
         with self.ledger.reading() as connection:
-            due = connection.exec_driver_sql("SELECT MIN(due_at) FROM wiro_orders").scalar()
-        return None if due is None else max(0.0, float(due) - self.service.clock.now())
+            for due_at, task_id, stop_state in connection.exec_driver_sql(query):
+                if stop_state is None or not self.is_endless(task_id):
+                    return max(0.0, float(due_at) - self.service.clock.now())
+        return None
+
+    def is_endless(self, task_id: str | None) -> bool:
+        """Whether Wiro neither ends the task nor lets it be stopped."""
+        task = None if task_id is None else self.service.tasks.find(task_id)
+        return task is not None and task.ends_at is None and task.script.kill == "refused"
 
     def sum_up(self) -> str:
         """Return what tells this course of events from every other one."""

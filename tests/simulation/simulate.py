@@ -35,6 +35,9 @@ _STANDS_STILL = "It has stood in Wiro's queue for too long."
 _LOOKS_AFTER_SECONDS = 300.0
 """How often a user looks after the orders."""
 
+_LONGEST_SECONDS = 10 * 86_400.0
+"""An order that is not settled by then stands still."""
+
 _LAST_LOOKS_SECONDS, _LAST_LOOK_SECONDS = 9_000.0, 1_500.0
 _IN_MEMORY = Path("/dev/shm")
 
@@ -170,7 +173,8 @@ def _run(shop: Shop, orders: int, outcome: Outcome) -> set[str]:
             next_at = clock.now() + chance.expovariate(1 / _BETWEEN_BATCHES_SECONDS)
         step = _FIRST_STEP if shop.tick() else min(2 * step, _IDLE_STEP)
         pause = shop.find_pause()
-        if pause is None and placed == orders:
+        is_late = clock.now() > began + _LONGEST_SECONDS
+        if placed == orders and (pause is None or is_late):
             break
         until_next = next_at - clock.now() if placed < orders else _LONGEST_STEP
         pause = until_next if pause is None else min(pause, until_next)
