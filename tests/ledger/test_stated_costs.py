@@ -43,6 +43,19 @@ def test_a_cost_that_comes_back_is_no_difference(ledger: Ledger) -> None:
     assert ledger.list_differences(order.account) == []
 
 
+def test_a_difference_is_told_until_the_user_accepts_it(ledger: Ledger) -> None:
+    """A later change is news again; another account's user accepts nothing of ours."""
+    order = stored(ledger)
+    note(ledger, order, DEARER)
+    ledger.accept_costs("another", [str(order.task_id)])
+    assert len(ledger.list_differences(order.account)) == 1
+    ledger.accept_costs(order.account, [str(order.task_id)])
+    assert ledger.list_differences(order.account) == []
+    note(ledger, order, Decimal("0.60"))
+    (found,) = ledger.list_differences(order.account)
+    assert (found.was_usd, found.is_usd) == (DEARER, Decimal("0.60"))
+
+
 def test_a_stated_cost_is_never_forgotten(ledger: Ledger) -> None:
     """A later answer without a cost takes nothing back."""
     order = stored(ledger)

@@ -37,12 +37,12 @@ def settling(ledger: Ledger) -> Order:
     ("make", "help_text"),
     [
         (ordered, "orders abandon"),
-        (submitting, "Check that the sensor is running."),
+        (submitting, "dagster sensor list"),
         (lost, "orders resend"),
-        (running, "Look at task"),
-        (settling, "Look at task"),
-        (finished, "as long as Wiro still has the files"),
-        (stored, "Check that the sensor is running."),
+        (running, "wiro-dagster orders abandon 1"),
+        (settling, "wiro-dagster orders abandon 1"),
+        (finished, "wiro-dagster orders recover 1"),
+        (stored, "dagster sensor list"),
     ],
 )
 def test_an_order_that_has_stood_for_too_long_is_told_with_what_helps(

@@ -33,7 +33,7 @@ from wiro_dagster.resources.places import build_video_store
     "--accept",
     "accepted",
     multiple=True,
-    help="Accept a known task: another user's, or a second one of ours.",
+    help="Accept a known task: another user's, a second one of ours, or one whose cost changed.",
 )
 def audit_command(url: str | None, *, as_json: bool, accepted: tuple[str, ...]) -> None:
     """Compare the ledger with Wiro's list of tasks.
@@ -45,6 +45,7 @@ def audit_command(url: str | None, *, as_json: bool, accepted: tuple[str, ...]) 
             found = audit(context)
             context.ledger.note_strays(context.account, found.list_strays())
             context.ledger.accept_strays(context.account, accepted, "accepted by the user")
+            context.ledger.accept_costs(context.account, accepted)
         found = audit(context)
     click.echo(json.dumps(found.to_json(), indent=2) if as_json else _describe_audit(found))
     sys.exit(0 if found.is_clean else 1)

@@ -280,7 +280,8 @@ def books_check(context: OrderContext, order_key: dg.AssetKey) -> dg.AssetCheckE
     lines = [_describe_stray(stray, booked.get(stray.task_id)) for stray in strays]
     lines += [
         f"The cost of order {change.order_id} (task {change.task_id}) changed from "
-        f"{change.was_usd:f} to {change.is_usd:f} USD."
+        f"{change.was_usd:f} to {change.is_usd:f} USD. Once you have seen it: wiro-dagster audit "
+        f"--accept {change.task_id}"
         for change in differences
     ]
     lines += [

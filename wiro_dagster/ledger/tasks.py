@@ -129,6 +129,18 @@ class Tasks(Database):
 
     # ---- the audit ----
 
+    def accept_costs(self, account: str, task_ids: Collection[str]) -> None:
+        """Note that the user knows what these tasks cost now. A later change is told again."""
+        mine = sa.select(submissions.c.id).where(
+            submissions.c.account == account, submissions.c.task_id.in_(task_ids)
+        )
+        with self.writing() as connection:
+            connection.execute(
+                sa.update(differences)
+                .where(differences.c.submission_id.in_(mine))
+                .values(was_usd=differences.c.is_usd)
+            )
+
     def list_differences(self, account: str) -> list[Difference]:
         """Return costs that changed after Wiro had stated them."""
         changed = sa.select(differences).where(differences.c.was_usd != differences.c.is_usd)

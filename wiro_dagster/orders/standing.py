@@ -45,8 +45,14 @@ def _help(order: Order) -> str:
                 f"or orders abandon {order.id}"
             )
         case "running" | "settling":
-            return f"Look at task {order.task_id} at Wiro, or stop it: orders abandon {order.id}"
+            return (
+                f"Look at task {order.task_id} at Wiro, or stop it: "
+                f"wiro-dagster orders abandon {order.id}"
+            )
         case "finished":
-            return "It continues once the cause is fixed, as long as Wiro still has the files."
+            return (
+                "It continues once the cause is fixed, as long as Wiro still has the files. "
+                f"To try it now: wiro-dagster orders recover {order.id}"
+            )
         case _:
-            return "Check that the sensor is running."
+            return "Check that the sensor is running: dagster sensor list"
