@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,9 @@ STEADY = OrderPolicy(timing=STEADY_TIMING, resubmit_after_seconds=300.0, run_dea
 _SHORTEST_STEP = 1.0
 _LONGEST_STEP = 30.0
 _GROWTH = 1.3
+_DAY_SECONDS = 86_400.0
+_HOURS_SECONDS = 3 * 3600.0
+_NEAR_SECONDS = 60.0
 
 
 class Bench:
@@ -61,7 +65,7 @@ class Bench:
     ) -> None:
         self.emulator = emulator
         self.offset_seconds = offset_seconds
-        self.now = emulator.freeze() + offset_seconds
+        self.now = stop_clock(emulator) + offset_seconds
         client_options = {
             "sleep": lambda _seconds: None,
             "clock": self.clock,
@@ -169,3 +173,16 @@ class Bench:
         self.desk.close()
         self.ledger.close()
         self.desk.context.client.close()
+
+
+def stop_clock(emulator: Emulator) -> float:
+    """Freeze the emulator's clock; return its time.
+
+    Budgets are a day's, so a day has hours left to begin with, whatever time it is in the world.
+    """
+    now = emulator.freeze()
+    seconds_left = _DAY_SECONDS - now % _DAY_SECONDS
+    is_untouched = abs(now - time.time()) < _NEAR_SECONDS
+    if is_untouched and seconds_left < _HOURS_SECONDS:
+        return emulator.advance(seconds_left + 2 * _NEAR_SECONDS)
+    return now
