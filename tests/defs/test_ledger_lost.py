@@ -1,4 +1,4 @@
-"""A ledger that is lost, and the store's notes too: the event log knows what was bought."""
+"""The ledger or the event log is lost: each knows what was bought, and nothing is bought again."""
 
 from __future__ import annotations
 
@@ -37,3 +37,20 @@ def test_a_ledger_of_the_same_history_is_trusted(project: Project) -> None:
     again = replace(project, cache=ProcessCache(), cursor=None, loaded=None)
     again.tick()
     assert again.ledger.identity().behind is None
+
+
+def test_a_new_event_log_shows_owned_videos_again(project: Project) -> None:
+    """DAGSTER_HOME is new: the sensor reports what the ledger has, once and free."""
+    project.write_prompts({"id": "a", "prompt": "A fox"})
+    project.order("a")
+    project.settle()
+    project.instance.wipe()
+    assert project.videos("a") == []
+    new = replace(project, cache=ProcessCache(), cursor=None, loaded=None)
+    new.tick()  # before the prompt sensor has brought the partitions back
+    new.bring_prompts_in()
+    new.settle()
+    new.order("a")
+    new.settle()
+    assert len(new.videos("a")) == 1
+    assert project.emulator.billable_tasks() == 1
