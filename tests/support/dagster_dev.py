@@ -219,7 +219,7 @@ def _running(
             dev = DagsterDev(f"http://127.0.0.1:{port}", log, process.pid)
             dev.wait_for(
                 lambda: requests.get(f"{dev.url}/server_info", timeout=60).ok,
-                seconds=60,
+                seconds=180,
                 what="Dagster's webserver",
             )
             yield dev

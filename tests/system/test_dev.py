@@ -143,7 +143,9 @@ def studio(work: Work) -> Iterator[Studio]:
         Path(wanted).mkdir(parents=True, exist_ok=True)
     with open_browser() as browser, open_page(browser, WINDOW) as page:
         work.dev.wait_for(
-            lambda: len(work.dev.partition_keys("video_order")) == 3, seconds=90, what="partitions"
+            lambda: len(work.dev.partition_keys("video_order")) == 3,
+            seconds=PATIENCE_SECONDS,
+            what="partitions",
         )
         pictures = Path(wanted) if wanted else None
         yield Studio(work.dev, work.emulator_url, browser, page.context, pictures)
@@ -313,25 +315,31 @@ def test_the_main_job_with_a_real_daemon(work: Work) -> None:
     names = {str(prompt["id"]) for prompt in MORE_PROMPTS}
     bought_before = emulator.billable_tasks()
     write_prompts(work.prompt_file, *PROMPTS, *MORE_PROMPTS)
-    dev.wait_for(lambda: names <= {*dev.partition_keys("video")}, seconds=90, what="partitions")
+    dev.wait_for(
+        lambda: names <= {*dev.partition_keys("video")}, seconds=PATIENCE_SECONDS, what="partitions"
+    )
     ordered = dev.launch_backfill("video_order", ["lighthouse", "market"], config=IN_PROCESS)
     waited = dev.launch_backfill("video", ["harbour", "broken"], config=IN_PROCESS)
     terminated = dev.launch_backfill("video", ["patience"])
 
     run_id = dev.wait_for(
         lambda: emulator_has(emulator, "snail") and dev.started_run(terminated),
-        seconds=120,
+        seconds=PATIENCE_SECONDS,
         what="the run that waits",
     )
     dev.terminate_run(run_id)
     dev.wait_for(
-        lambda: dev.backfill_runs(terminated) == ["CANCELED"], seconds=60, what="its termination"
+        lambda: dev.backfill_runs(terminated) == ["CANCELED"],
+        seconds=PATIENCE_SECONDS,
+        what="its termination",
     )
     # Most of the minute that a slow task takes. A whole one would set the clocks too far apart.
     emulator.advance(50)
     ended = {
         backfill: dev.wait_for(
-            lambda backfill=backfill: dev.ended_status(backfill), seconds=150, what="its end"
+            lambda backfill=backfill: dev.ended_status(backfill),
+            seconds=PATIENCE_SECONDS,
+            what="its end",
         )
         for backfill in (ordered, waited)
     }
@@ -340,7 +348,9 @@ def test_the_main_job_with_a_real_daemon(work: Work) -> None:
     assert dev.backfill_runs(waited) == ["FAILURE"]
 
     videos = dev.wait_for(
-        lambda: len(found := work.list_videos(names)) == 4 and found, seconds=60, what="the videos"
+        lambda: len(found := work.list_videos(names)) == 4 and found,
+        seconds=PATIENCE_SECONDS,
+        what="the videos",
     )
     runs = {event["partition"]: event["runId"] for event in videos}
     assert {partition for partition, run in runs.items() if not run} == {
