@@ -16,6 +16,7 @@ from websockets.sync.client import connect
 from tests.contract.case import case
 from tests.contract.runs import HAILUO
 from tests.contract.target import CHEAP_MODEL, Target
+from tests.support.waiting import wait_until
 from wiro_dagster.api.progress import ProgressEvent, follow_task
 
 END = "task_postprocess_end"
@@ -24,12 +25,22 @@ _SECONDS = 20.0
 
 @contextmanager
 def time_passing(target: Target) -> Iterator[None]:
-    """Lets the emulator's clock run while a socket listens; the real service needs no help."""
-    if target.emulator is not None:
-        target.emulator.resume()
+    """Lets the emulator's clock run once a socket listens; the real service needs no help."""
+    emulator = target.emulator
+    if emulator is None:
+        yield
+        return
+    known = len(emulator.journal(kind="socket"))
+
+    def resume() -> None:
+        assert wait_until(lambda: len(emulator.journal(kind="socket")) > known)
+        emulator.resume()
+
+    resuming = threading.Thread(target=resume, daemon=True)
+    resuming.start()
     yield
-    if target.emulator is not None:
-        target.emulator.freeze()
+    resuming.join()
+    emulator.freeze()
 
 
 def read_frames(target: Target, token: str) -> list[Any]:
