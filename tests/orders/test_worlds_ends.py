@@ -155,6 +155,20 @@ def test_the_zero_of_a_failure_says_nothing_of_the_success_that_it_turns_out_to_
     assert any(str(bench.order("cat").task_id) in line for line in bench.told())
 
 
+def test_the_zero_of_a_failure_is_forgotten_if_it_turns_out_to_be_a_success_without_files(
+    open_bench: OpenBench,
+) -> None:
+    """Wiro says 0 of what it has charged, and shows no files: the ceiling is committed again."""
+    bench = open_bench()
+    make(bench, "cost_never", "outputs_never", failed_first=120.0)
+    bench.run(60, step=5)
+    assert (bench.state("cat"), committed_by_ledger(bench.ledger)) == ("failed", 0)
+    bench.run(DAY / 2, step=3600)
+    assert bench.emulator.spent_usd() == committed_by_ledger(bench.ledger) == PRICE
+    bench.run(2 * DAY, step=3600)
+    assert any(str(bench.order("cat").task_id) in line for line in bench.told())
+
+
 @pytest.mark.parametrize("seconds", [60.0, None])
 def test_a_failure_whose_cost_cannot_be_read_is_not_taken_for_free(
     open_bench: OpenBench, seconds: float | None

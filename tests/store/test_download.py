@@ -116,12 +116,13 @@ def test_a_film_that_announces_more_bytes_than_came_is_fetched_again(
 
 
 def test_a_film_that_is_cut_at_its_source_is_owned(store: FolderStore, film: bytes) -> None:
-    """The same bytes come twice, or Wiro announces as many."""
+    """The same bytes come four times, as two downloads may well be cut alike; or Wiro says so."""
     cut = film + (1000).to_bytes(4, "big") + b"free"
     assert _fetch(store, Answer(cut), size_bytes=len(cut)).problem is None
     other = cut + bytes(3)
-    with pytest.raises(DownloadError, match="more bytes"):
-        _fetch(store, Answer(other), key_base="dusk-2")
+    for _ in range(3):
+        with pytest.raises(DownloadError, match="more bytes"):
+            _fetch(store, Answer(other), key_base="dusk-2")
     assert _fetch(store, Answer(other), key_base="dusk-2").size_bytes == len(other)
 
 

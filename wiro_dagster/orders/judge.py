@@ -39,7 +39,7 @@ class Judgement:
 
 def is_plain_success(task: Task, order: Order) -> bool:
     """Whether a task shows a success that leaves nothing open: exit code, files and cost."""
-    return task.state == "succeeded" and bool(task.outputs) and is_stated(task, order)
+    return task.state == "succeeded" and bool(task.outputs) and is_stated(task, order.ceiling_usd)
 
 
 def judge_task(
@@ -139,12 +139,12 @@ def _cost_of_end(order: Order, task: Task, now: float, policy: OrderPolicy) -> C
     once more at the end.
     """
     rechecks = policy.timing.cost_recheck_seconds
-    if is_stated(task, order):
+    if is_stated(task, order.ceiling_usd):
         return Cost(task.cost_usd, has_ended=True, recheck_at=now + rechecks[-1])
     return Cost(None, has_ended=True, recheck_at=now + rechecks[0])
 
 
-def is_stated(task: Task, order: Order) -> bool:
+def is_stated(task: Task, ceiling_usd: Decimal | None) -> bool:
     """Whether the cost of a task that has ended can be believed.
 
     Only a failure or a cancellation is free, unless its model has no price. A task that is shown
@@ -153,7 +153,7 @@ def is_stated(task: Task, order: Order) -> bool:
     if task.cost_usd is None or task.cost_usd > 0:
         return task.cost_usd is not None
     was_success = bool(task.outputs) and _may_be_success(task)
-    return order.ceiling_usd == 0 or (task.state in ("failed", "cancelled") and not was_success)
+    return ceiling_usd == 0 or (task.state in ("failed", "cancelled") and not was_success)
 
 
 def _may_be_success(task: Task) -> bool:

@@ -129,7 +129,7 @@ def recheck_cost(context: OrderContext, record: SubmissionRecord) -> list[str]:
         ledger.postpone_recheck(record.id, recheck_at=context.now() + pause)
         return []
     order, stated = ledger.get(record.order_id), None
-    if task is not None and is_stated(task, order):
+    if task is not None and is_stated(task, order.ceiling_usd):
         recheck_at = None if is_known else context.now() + schedule[-1]
         stated = order, Cost(task.cost_usd, has_ended=True, recheck_at=recheck_at)
     ledger.note_recheck(record.id, recheck_at=recheck_at, stated=stated)

@@ -18,7 +18,7 @@ from wiro_dagster.errors import ApiError, AuthenticationRefused
 from wiro_dagster.ledger import FOLLOWED, Cost, Move, Order, SubmissionRecord
 from wiro_dagster.orders.allowance import Allowance
 from wiro_dagster.orders.context import OrderContext
-from wiro_dagster.orders.judge import Judgement, is_plain_success, why_stop
+from wiro_dagster.orders.judge import Judgement, is_plain_success, is_stated, why_stop
 from wiro_dagster.orders.list_span import SLACK, find_span
 from wiro_dagster.orders.look import judge, look_at_order, recheck_cost
 from wiro_dagster.orders.strays import explain_strays
@@ -219,13 +219,15 @@ class Watch:
             str(record.task_id): record
             for record in ledger.find_submissions(context.account, task_ids=list(by_id))
         }
-        late = {task_id: _late_cost(task, records.get(task_id)) for task_id, task in by_id.items()}
+        now = context.now()
+        late = {
+            task_id: _late_cost(task, records.get(task_id), now) for task_id, task in by_id.items()
+        }
         # Of a video that is owned, only a cost that changed is news.
         changed = [task_id for task_id, cost in late.items() if cost and task_id not in found]
         if changed:
             found |= ledger.find_orders_of_tasks(context.account, changed)
         sweep.seen |= records.keys()
-        now = context.now()
         moves: list[Move] = []
         costs: list[tuple[Order, Cost]] = []
         for task_id, order in found.items():
@@ -318,10 +320,15 @@ def _late_files(order: Order, task: Task) -> Move | None:
     return None
 
 
-def _late_cost(task: Task, record: SubmissionRecord | None) -> Cost | None:
-    """Return a cost that was stated, or changed, after the order was closed."""
-    if task.cost_usd is None or record is None or not task.is_ended:
+def _late_cost(task: Task, record: SubmissionRecord | None, now: float) -> Cost | None:
+    """Return what Wiro says of a cost after the order was closed, if that is news."""
+    if record is None or not task.is_ended:
         return None
-    if record.cost_usd == task.cost_usd or (record.cost_usd is None and not task.cost_usd):
+    if record.cost_usd == 0 and not is_stated(task, record.ceiling_usd):
+        # The 0 of a failure that turned out to be a success.
+        return Cost(None, has_ended=True, recheck_at=now)
+    if task.cost_usd is None or record.cost_usd == task.cost_usd:
+        return None
+    if record.cost_usd is None and not task.cost_usd:
         return None
     return Cost(task.cost_usd, has_ended=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from wiro_dagster.errors import DownloadError, MediaError
@@ -100,12 +101,11 @@ def _download(
         refuse_error_page(staged, actual_type)
         seen = look(staged, actual_type)
         arrived = _describe(store, key_base, actual_type, seen, received_bytes, sha256)
-        doubt = _why_doubt(staged, arrived, announced_bytes, is_sized=is_sized)
+        doubt = _find_doubt(staged, arrived, announced_bytes, is_sized=is_sized)
         if doubt is None:
             _commit(store, staged, arrived)
         else:
-            note = _note_of(key_base)
-            _settle_doubt(store, staged, arrived, doubt, announced_bytes=announced_bytes, note=note)
+            _settle_doubt(store, staged, arrived, doubt, note=_note_of(key_base))
     return arrived
 
 
@@ -191,44 +191,52 @@ def _note_of(key_base: str) -> str:
     return f"doubtful/{key_base}"
 
 
-def _why_doubt(
+@dataclass(frozen=True)
+class _Doubt:
+    """Why bytes that came may not be the file as its source has it.
+
+    Args:
+        why: a sentence.
+        is_likely: whether the source may have just these bytes. Too few are what a cut download
+            brings, and bytes that look like no media at all are another file: neither is believed
+            soon.
+    """
+
+    why: str
+    is_likely: bool = True
+
+
+def _find_doubt(
     staged: Path, arrived: StoredFile, announced_bytes: int | None, *, is_sized: bool
-) -> str | None:
-    """Return why bytes that came may not be the file as its source has it; None if they are."""
+) -> _Doubt | None:
+    is_media = arrived.media.kind != "file"
     if announced_bytes not in (None, arrived.size_bytes):
-        return f"{arrived.size_bytes} bytes came, Wiro announced {announced_bytes}."
+        why = f"{arrived.size_bytes} bytes came, Wiro announced {announced_bytes}."
+        return _Doubt(why, is_media and arrived.size_bytes > (announced_bytes or 0))
     missing = 0 if announced_bytes else count_missing_bytes(staged)
     if missing:
-        return f"It is cut: by its own account, {missing} more bytes belong to it."
+        why = f"It is cut: by its own account, {missing} more bytes belong to it."
+        return _Doubt(why, is_likely=False)
     unseen = arrived.inspection.unseen if arrived.inspection else None
     if unseen and not is_sized:
-        return f"Its length was not announced, and {unseen}."
-    return arrived.problem
+        return _Doubt(f"Its length was not announced, and {unseen}.", is_media)
+    return None if arrived.problem is None else _Doubt(arrived.problem, is_media)
 
 
 def _settle_doubt(
-    store: VideoStore,
-    staged: Path,
-    arrived: StoredFile,
-    doubt: str,
-    *,
-    announced_bytes: int | None,
-    note: str,
+    store: VideoStore, staged: Path, arrived: StoredFile, doubt: _Doubt, *, note: str
 ) -> None:
     """Accept a doubtful file that has come often enough; else keep it, and have it come again.
 
     Raises:
         DownloadError: it must come again.
     """
-    # Too few bytes are what a cut download brings, and bytes that look like no media at all are
-    # another file: neither is believed soon.
-    is_unlikely = arrived.size_bytes < (announced_bytes or 0) or arrived.media.kind == "file"
     earlier = store.read_note(note) or {}
     is_same = earlier.get("sha256") == arrived.sha256
     times = earlier.get("times", 0) + 1 if is_same else 1
     if arrived.size_bytes >= earlier.get("size_bytes", 0) or times > 1:
         _commit(store, staged, arrived)
-    if times >= (_UNLIKELY_TIMES if is_unlikely else _DOUBTFUL_TIMES):
+    if times >= (_DOUBTFUL_TIMES if doubt.is_likely else _UNLIKELY_TIMES):
         return
     store.write_note(
         note,
@@ -240,7 +248,9 @@ def _settle_doubt(
             "times": times,
         },
     )
-    raise DownloadError(f"{doubt} What came is kept; it will be fetched again to be sure of it.")
+    raise DownloadError(
+        f"{doubt.why} What came is kept; it will be fetched again to be sure of it."
+    )
 
 
 def _commit(store: VideoStore, staged: Path, arrived: StoredFile) -> None:

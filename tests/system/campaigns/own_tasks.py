@@ -30,5 +30,10 @@ def is_hidden(task: Task) -> bool:
 
 
 def is_denied(task: Task) -> bool:
-    """Whether Wiro says of a billed failure, for ever, that it was free: nobody can know better."""
-    return str(task["exit_code"]) != "0" and "cost_never" in task["script"].get("worlds", ())
+    """Whether Wiro says for ever, of what it has billed, that it was free.
+
+    Nobody can know better of a failure, nor of a cancelled task that shows no files.
+    """
+    worlds = set(task["script"].get("worlds", ()))
+    is_empty = task["status"] == "task_cancel" and "outputs_never" in worlds
+    return "cost_never" in worlds and (is_empty or str(task["exit_code"]) != "0")
