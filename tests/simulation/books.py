@@ -6,6 +6,7 @@ from collections import Counter
 from decimal import Decimal
 
 from tests.simulation.shop import Shop
+from tests.system.campaigns.own_tasks import HIDING
 from wiro_dagster.emulator.task import Task
 from wiro_dagster.ledger.identity import find_marker
 from wiro_dagster.ledger.transitions import SETTLED
@@ -61,7 +62,9 @@ def find_differences(shop: Shop) -> list[str]:
             continue
         record = records.get(task_id)
         if record is None:
-            if task_id not in strays:
+            # A twin that the list hides for ever is known to nobody: no answer names it.
+            is_unknown = task.origin == "twin" and HIDING.intersection(task.script.worlds)
+            if task_id not in strays and not is_unknown:
                 found.append(f"task {task_id} ({task.cost_usd} USD) is neither booked nor told")
         elif (record.cost_usd or Decimal(0)) != task.cost_usd and task_id not in unstated:
             found.append(
