@@ -52,7 +52,7 @@ _PAGES_A_MINUTE = 60
 
 _PAGES_A_TASK = 0.2
 """How many pages a minute each due task allows, if that is more: tasks of a model that we know
-nothing of are all due from the start, and their ends are to be seen in time all the same.
+nothing of are all due from the start, and we still want to see their ends in time.
 """
 
 
