@@ -227,19 +227,6 @@ def test_a_connection_that_is_never_made_accepted_nothing() -> None:
         client.submit(MODEL, {"prompt": "x"})
 
 
-def test_every_run_has_a_connection_of_its_own(server: ScriptedServer, client: WiroClient) -> None:
-    """A stale pooled connection would turn a run into an unknown one; reads share theirs."""
-    server.script(RUN_ACCEPTED, RUN_ACCEPTED, TASK_REPLY)
-    for _ in range(2):
-        client.submit(MODEL, {"prompt": "x"})
-    for _ in range(2):
-        client.get_task("2221")
-    first, second, read, next_read = server.received
-    assert first.headers["Connection"] == second.headers["Connection"] == "close"
-    assert len({first.client_port, second.client_port, read.client_port}) == 3
-    assert read.client_port == next_read.client_port
-
-
 @pytest.mark.parametrize("fault", [HTML_REPLY, RESET, Reply(status=429), Reply(status=500)])
 @pytest.mark.parametrize("call", READS)
 def test_a_read_is_repeated_after_a_fault_with_a_fresh_signature(
@@ -565,17 +552,24 @@ def test_a_forked_child_has_connections_of_its_own(
     server: ScriptedServer, client: WiroClient
 ) -> None:
     """Parent and child never read each other's answers from one connection."""
-    server.script(TASK_REPLY)
-    client.get_task("2221")
+    server.script(RUN_ACCEPTED, TASK_REPLY, RUN_ACCEPTED, TASK_REPLY, RUN_ACCEPTED, TASK_REPLY)
+
+    def call() -> str:
+        return client.submit(MODEL, {"prompt": "x"}).task_id + client.get_task("2221").id
+
+    call()
     child = os.fork()
     if child == 0:
         with suppress(BaseException):
-            os._exit(0 if client.get_task("2221").id == "2221" else 1)
+            os._exit(0 if call() == "22212221" else 1)
         os._exit(2)
     assert os.waitpid(child, 0)[1] == 0
-    client.get_task("2221")
-    first, forked, last = (request.client_port for request in server.received)
-    assert first == last != forked
+    call()
+    run, read, forked_run, forked_read, last_run, last_read = (
+        request.client_port for request in server.received
+    )
+    assert (run, read) == (last_run, last_read)
+    assert len({run, read, forked_run, forked_read}) == 4
 
 
 def test_an_answer_that_unpacks_to_too_much_is_unknown(

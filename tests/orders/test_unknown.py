@@ -106,6 +106,25 @@ def test_an_order_is_sent_twice_at_most(bench: Bench) -> None:
     assert bench.calls("Run") == 4
 
 
+@pytest.mark.parametrize(("moment", "posts"), [("before", 10), ("after", 8)])
+def test_connections_that_close_under_runs_cost_nothing(
+    bench: Bench, moment: str, posts: int
+) -> None:
+    """Runs share connections; those that one swallows are looked up, and made once."""
+    bench.emulator.script_fault("drop_kept", endpoint="Run", moment=moment, times=2)
+    for number in range(6):
+        bench.place(f"film {number}")
+        bench.tick()
+    assert [bench.state(f"film {number}") for number in range(6)].count("unknown") == 2
+    bench.advance(10)
+    for number in (6, 7):
+        bench.place(f"film {number}")
+    bench.settle()
+    assert {order.state for order in bench.ledger.list_orders()} == {"delivered"}
+    assert (bench.runs(), bench.calls("Run")) == (8, posts)
+    bench.check_books()
+
+
 @pytest.mark.parametrize("outcome", ["succeed", "fail", "stuck"])
 def test_a_task_is_adopted_however_far_it_got(bench: Bench, outcome: str) -> None:
     """Finished, failed or running: it is the order's task, and not bought again."""

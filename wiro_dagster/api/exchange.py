@@ -21,6 +21,7 @@ from requests.exceptions import ProxyError
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import PoolManager, ProxyManager
+from urllib3.response import HTTPResponse
 
 from wiro_dagster.errors import SubmissionWithdrawn
 
@@ -32,6 +33,10 @@ _FRESH_SECONDS = 5.0
 _MOST_QUESTIONS = 3
 
 
+class StaleConnection(Exception):
+    """A kept connection went stale while `confirm` was asked. Nothing was sent on it."""
+
+
 class Exchange:
     """The limits of one request and its answer.
 
@@ -40,6 +45,8 @@ class Exchange:
         silence_seconds: the longest time in which nothing arrives; None means `seconds`.
         confirm: called once the connection is ready, right before the first byte leaves. If it
             returns False, nothing is sent. If it takes seconds, it is called again.
+        idle_seconds: a connection that was idle for so long is not used again, nor one that was
+            closed while `confirm` was asked. If it is None, any that seems open is.
         clock: gives seconds that never go back.
         wall_clock: gives unix seconds.
     """
@@ -50,9 +57,11 @@ class Exchange:
         seconds: float,
         silence_seconds: float | None = None,
         confirm: Callable[[], bool] | None = None,
+        idle_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
+        self._idle_seconds = idle_seconds
         self._clock = clock
         self._wall_clock = wall_clock
         self._deadline = clock() + seconds
@@ -74,12 +83,32 @@ class Exchange:
             raise TimeoutError("the deadline has passed")
         return min(remaining_seconds, self._silence_seconds)
 
-    def leave(self) -> None:
+    def read_clocks(self) -> tuple[float, float]:
+        """Return the time by both clocks, for `was_just_used`."""
+        return self._clock(), self._wall_clock()
+
+    def was_just_used(self, clocks: tuple[float, float]) -> bool:
+        """Tell whether a connection that was last used then may be used again.
+
+        Both clocks have to say so: one of them stands still while a laptop is suspended, and the
+        other one can be set back.
+        """
+        most_seconds = self._idle_seconds
+        if most_seconds is None:
+            return True
+        idle = (now - used for now, used in zip(self.read_clocks(), clocks, strict=True))
+        return all(0 <= seconds < most_seconds for seconds in idle)
+
+    def leave(self, is_ready: Callable[[], bool] = lambda: True) -> None:
         """Ask for the last time, and note that the first byte is about to leave.
+
+        Args:
+            is_ready: tells whether the connection may still be used, after the question.
 
         Raises:
             SubmissionWithdrawn: `confirm` returned False.
             TimeoutError: connecting used up all the time.
+            StaleConnection: the connection may no longer be used. Nothing was sent.
         """
         self.get_patience()
         asked_at = self._clock()
@@ -87,6 +116,8 @@ class Exchange:
             raise SubmissionWithdrawn(
                 "The submission was withdrawn right before its first byte. Nothing was sent."
             )
+        if self._idle_seconds is not None and not is_ready():
+            raise StaleConnection("the connection was closed before anything was sent")
         # Giving up on a run leaves its outcome unknown, so Wiro gets its full time to answer.
         self._deadline += self._clock() - asked_at
         self.left_at = self._wall_clock()
@@ -167,26 +198,43 @@ class _FencedConnection(HTTPConnection):
 
     DNS, TCP and TLS can take seconds, in which the caller may lose its lease and another process
     may buy the same video. So none of them comes between `confirm` and the first byte. On a
-    connection that is open already, `confirm` is called right before the first byte as well.
+    connection that is open already, `confirm` is called right before the first byte as well; if the
+    server has closed it meanwhile, nothing is sent.
     """
 
     response_class = _TimedResponse
-    _was_used = False
+    _last_used: tuple[float, float] | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it may be used: it is open, nothing came unasked, and it was not idle for long.
+
+        urllib3 asks this before it takes a connection from its pool, and opens another if not.
+        """
+        is_recent = self._last_used is None or _CURRENT.get().was_just_used(self._last_used)
+        return is_recent and super().is_connected
 
     def connect(self) -> None:
         """Connect anew."""
         super().connect()
-        self._was_used = False
+        self._last_used = None
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         """Send a request within the limits of the current exchange."""
         exchange = _CURRENT.get()
         if self.sock is None:
             self.connect()
-        exchange.is_on_kept_connection = self._was_used
-        self._was_used = True
-        exchange.leave()
+        exchange.is_on_kept_connection = self._last_used is not None
+        # What a fresh connection has to say is part of its answer.
+        exchange.leave(lambda: self._last_used is None or self.is_connected)
+        self._last_used = exchange.read_clocks()
         super().request(*args, **kwargs)
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
+        """Return the answer, and note when it came."""
+        response = super().getresponse()
+        self._last_used = _CURRENT.get().read_clocks()
+        return response
 
     def send(self, data: Any) -> None:
         """Send bytes, slice by slice, within the limits of the current exchange."""

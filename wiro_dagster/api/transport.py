@@ -1,8 +1,10 @@
 """How requests travel: each signed and within a deadline, and repeated only if that is safe.
 
-A run is sent once, on a connection of its own. Wiro has no idempotency key, so each accepted run is
-billed. A pooled connection may be stale, which shows only after something was sent on it. A fresh
-one costs a handshake; not knowing the outcome of a run costs a search, or a second video.
+A run is sent once. Wiro has no idempotency key, so each accepted run is billed. A connection that
+the server has closed unnoticed would swallow a run, and not knowing its outcome costs a search, or
+a second video. So a run goes over a kept connection only if another run was answered on it a moment
+ago and nothing has come since, which is how a closed one shows. Otherwise it pays for a handshake.
+If the server closes the connection under it all the same, its outcome is unknown.
 
 Everything else is a read. It is repeated after faults, each attempt with a new nonce and signature,
 on connections that are kept.
@@ -22,7 +24,7 @@ from wiro_dagster.api.answers import Answer
 from wiro_dagster.api.auth import Credentials
 from wiro_dagster.api.bodies import Body
 from wiro_dagster.api.clock import ServerClock
-from wiro_dagster.api.exchange import Exchange
+from wiro_dagster.api.exchange import Exchange, StaleConnection
 from wiro_dagster.api.failures import NETWORK_ERRORS, describe_failure
 from wiro_dagster.api.hosts import AllowedHosts, check_service_url
 from wiro_dagster.api.retry import SlowDown, find_pause, read_retry_after
@@ -41,6 +43,10 @@ from wiro_dagster.errors import (
 )
 
 _LONGEST_SUBMIT_WAIT_SECONDS = 0.5
+_RUN_IDLE_SECONDS = 1.0
+"""A connection that was idle for so long takes no run. Servers keep one for 2 seconds or more."""
+_FRESH_ONLY = 0.0
+
 _SLOWEST_UPLOAD_BYTES_PER_SECOND = 128 * 1024
 """A request with files gets this much more time than one without."""
 
@@ -101,7 +107,9 @@ class Transport:
         self._wall_clock = wall_clock
         self._sleep = sleep
         self._slow_down = SlowDown(clock, sleep)
-        self._open_session = open_session
+        self._clock = clock
+        # Runs and reads share no connection: no answer to one can be taken for the other's.
+        self._runs = SessionSource(lambda: open_session(pool_size=pool_size))
         self._reads = SessionSource(lambda: open_session(pool_size=pool_size))
 
     def submit(
@@ -129,10 +137,18 @@ class Transport:
             RateLimited: Wiro asked to hold back; nothing was sent.
         """
         self._slow_down.wait(longest_seconds=_LONGEST_SUBMIT_WAIT_SECONDS)
-        exchange = self._open_exchange(body, self._submit_timeout_seconds, confirm)
-        with self._open_session() as session:
-            headers = {**headers, "Connection": "close"}
+        session = self._runs.get_session()
+
+        def send(idle_seconds: float) -> Answer:
+            seconds = self._submit_timeout_seconds
+            exchange = self._open_exchange(body, seconds, confirm, idle_seconds)
             return self._post(session, exchange, f"Run/{model_slug}", body, call, headers)
+
+        try:
+            return send(_RUN_IDLE_SECONDS)
+        except StaleConnection:
+            # The server closed it before the first byte left, so this is not a second run.
+            return send(_FRESH_ONLY)
 
     def read(self, path: str, body: Body, *, call: str) -> Answer:
         """Send a request that creates nothing, again after faults that may pass.
@@ -163,6 +179,7 @@ class Transport:
 
     def close(self) -> None:
         """Close all connections."""
+        self._runs.close()
         self._reads.close()
 
     def _attempt_read(self, path: str, body: Body, call: str) -> Answer | ApiError:
@@ -173,13 +190,19 @@ class Transport:
             return error
 
     def _open_exchange(
-        self, body: Body, seconds: float, confirm: Callable[[], bool] | None = None
+        self,
+        body: Body,
+        seconds: float,
+        confirm: Callable[[], bool] | None = None,
+        idle_seconds: float | None = None,
     ) -> Exchange:
         upload_seconds = len(body) / _SLOWEST_UPLOAD_BYTES_PER_SECOND
         return Exchange(
             seconds=seconds + upload_seconds,
             silence_seconds=seconds,
             confirm=confirm,
+            idle_seconds=idle_seconds,
+            clock=self._clock,
             wall_clock=self._wall_clock,
         )
 

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from wiro_dagster.emulator.auth import check_headers
 from wiro_dagster.emulator.bodies import describe, read_fields
-from wiro_dagster.emulator.broken_answers import RawAnswer, html_page
+from wiro_dagster.emulator.broken_answers import IS_KEPT, RawAnswer, html_page
 from wiro_dagster.emulator.faults import Fault, FaultMoment, covers
 from wiro_dagster.emulator.journal import Entry
 from wiro_dagster.emulator.json_answer import JsonAnswer
@@ -94,7 +94,8 @@ class Api:
             return Response(html_page("403 Forbidden"), 403, media_type="text/html")
         fields, refusal = await _read(request)
         call = self._service.faults.count_call(endpoint)
-        spoil = self._take(endpoint, "before", fields, call)
+        is_kept = request.scope.get(IS_KEPT, False)
+        spoil = self._take(endpoint, "before", fields, call, is_kept=is_kept)
         if spoil and spoil.kind == "delay":
             await asyncio.sleep(spoil.seconds)
         elif spoil:
@@ -104,7 +105,7 @@ class Api:
         answer = self._carry_out(request, endpoint, fields, refusal)
         answer.fault = spoil
         if answer.body["result"]:
-            late = self._take(endpoint, "after", fields, call)
+            late = self._take(endpoint, "after", fields, call, is_kept=is_kept)
             answer.fault = late or spoil
             if late and late.kind == "delay":
                 await asyncio.sleep(late.seconds)
@@ -117,11 +118,17 @@ class Api:
         return JsonAnswer(answer.body, answer.status)
 
     def _take(
-        self, endpoint: str, moment: FaultMoment, fields: Mapping[str, Any], call: int
+        self,
+        endpoint: str,
+        moment: FaultMoment,
+        fields: Mapping[str, Any],
+        call: int,
+        *,
+        is_kept: bool,
     ) -> Fault | None:
         text = json.dumps(describe(fields), ensure_ascii=False)
         now = self._service.clock.now()
-        fault = self._service.faults.take(endpoint, moment, text, call, now)
+        fault = self._service.faults.take(endpoint, moment, text, call, now, is_kept=is_kept)
         return fault or self._world_fault(endpoint, moment, now)
 
     def _world_fault(self, endpoint: str, moment: FaultMoment, now: float) -> Fault | None:
@@ -218,7 +225,7 @@ def is_library_user_agent(user_agent: str) -> bool:
 
 def break_answer(fault: Fault, service: Service) -> ASGIApp:
     """Return the answer that a fault of a call leaves."""
-    if fault.kind in ("drop", "reset"):
+    if fault.kind in ("drop", "drop_kept", "reset"):
         return RawAnswer(is_reset=fault.kind == "reset")
     if fault.kind in _HTTP_FAULTS:
         status, title = _HTTP_FAULTS[fault.kind]

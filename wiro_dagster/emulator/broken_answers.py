@@ -15,6 +15,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 TRANSPORT = "wiro_dagster.transport"
+IS_KEPT = "wiro_dagster.is_kept"
+"""Whether the connection has carried an earlier request."""
+
 # A slow reader may take a while to get what was written before the connection was closed.
 _FLUSH_SECONDS = 30.0
 
@@ -26,9 +29,12 @@ class TransportProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         """Note the connection before the first request comes."""
         super().connection_made(transport)
         inner = cast(ASGIApp, self.app)  # type: ignore[has-type]
+        is_kept = False
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            scope[TRANSPORT] = transport
+            nonlocal is_kept
+            scope[TRANSPORT], scope[IS_KEPT] = transport, is_kept
+            is_kept = True
             await inner(scope, receive, send)
 
         self.app = app

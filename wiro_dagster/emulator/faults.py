@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -16,6 +16,7 @@ from wiro_dagster.emulator.task_script import RANDOM_TASK_SCRIPTS
 CallFault = Literal[
     "drop",
     "reset",
+    "drop_kept",
     "http_500",
     "http_502",
     "http_503",
@@ -54,6 +55,8 @@ FILE_FAULTS: tuple[str, ...] = get_args(FileFault)
 # By script and in worlds alone: they have no rate of their own.
 WORLD_CALL_FAULTS = ("http_401", "not_found", "no_tasks")
 WORLD_FILE_FAULTS = ("file_zero_length", "file_wrong_type")
+# They spoil only calls on a connection that has carried an earlier one.
+_ONLY_KEPT = ("drop_kept",)
 # Nothing was accepted when the front door limits the rate.
 _ONLY_BEFORE = ("rate_limited",)
 FILE_ENDPOINT = "file"
@@ -189,11 +192,28 @@ class Faults:
         return self._calls[endpoint]
 
     def take(
-        self, endpoint: str, moment: FaultMoment, text: str, call: int, now: float
+        self,
+        endpoint: str,
+        moment: FaultMoment,
+        text: str,
+        call: int,
+        now: float,
+        *,
+        is_kept: bool = False,
     ) -> Fault | None:
-        """Return the fault that spoils this call now, if any; a scripted one goes first."""
-        scripted = self._take_scripted(endpoint, moment, text, now)
-        return scripted or self._draw(endpoint, moment, call)
+        """Return the fault that spoils this call now, if any; a scripted one goes first.
+
+        Args:
+            endpoint: of the call.
+            moment: before or after it had its effect.
+            text: what `matching` looks into.
+            call: its number, for chance to draw on.
+            now: the time of the call.
+            is_kept: whether its connection has carried an earlier request.
+        """
+        barred = () if is_kept else _ONLY_KEPT
+        scripted = self._take_scripted(endpoint, moment, text, now, barred)
+        return scripted or self._draw(endpoint, moment, call, barred)
 
     def draw_task_script(self, task_number: int) -> dict[str, Any]:
         """Return what chance does to a new task, as fields of a TaskScript."""
@@ -203,14 +223,16 @@ class Faults:
                 fields.update({key: value for key, value in changes.items() if key not in fields})
         return fields
 
-    def _take_scripted(self, endpoint: str, moment: str, text: str, now: float) -> Fault | None:
+    def _take_scripted(
+        self, endpoint: str, moment: str, text: str, now: float, barred: Collection[str]
+    ) -> Fault | None:
         rows = self._connection.execute(
             "SELECT * FROM faults WHERE moment = ? AND (remaining IS NULL OR remaining > 0) "
             "AND (ends_at IS NULL OR ends_at > ?) ORDER BY number",
             (moment, now),
         ).fetchall()
         for row in rows:
-            if not _fits(row, endpoint, text):
+            if row["kind"] in barred or not _fits(row, endpoint, text):
                 continue
             if row["skip"] > 0:
                 self._connection.execute(
@@ -225,11 +247,13 @@ class Faults:
             return Fault(row["kind"], origin=f"script {row['number']}", **options)
         return None
 
-    def _draw(self, endpoint: str, moment: str, call: int) -> Fault | None:
+    def _draw(self, endpoint: str, moment: str, call: int, barred: Collection[str]) -> Fault | None:
         if not self.rates:
             return None
         kinds = FILE_FAULTS if endpoint == FILE_ENDPOINT else CALL_FAULTS
         for kind in kinds:
+            if kind in barred:
+                continue
             rate = self._rate(kind, moment, endpoint)
             if happens(rate, self._seed, self._start, endpoint, call, moment, kind):
                 seconds = 1.0 if kind == "delay" else 3.0
