@@ -205,6 +205,45 @@ def test_a_list_that_lags_behind_is_waited_for(bench: Bench) -> None:
     bench.check_books()
 
 
+def test_how_far_the_list_was_behind_is_waited_for_twice(bench: Bench) -> None:
+    """A list that was late before may be late again: until then absence says nothing."""
+    bench.emulator.script_task(listing_delay_seconds=400.0)
+    bench.place("late")
+    bench.place("at once")
+    bench.run(900, step=10)
+    assert bench.state("late") == "delivered"
+    bench.emulator.script_task(listing_delay_seconds=500.0)
+    bench.emulator.script_fault("drop", endpoint="Run", moment="after")
+    bench.place("cat")
+    bench.tick()
+    bench.advance(10)
+    bench.place("younger")
+    bench.run(1800, step=50)
+    assert (bench.state("cat"), bench.runs(), bench.calls("Run")) == ("delivered", 4, 4)
+    bench.check_books()
+
+
+def test_a_list_that_hides_a_task_is_no_proof_of_another(bench: Bench) -> None:
+    """If a task that we know was never listed, a lost one may be hidden too: the user decides."""
+    bench.emulator.script_task(listing_delay_seconds=1e9)
+    bench.place("hidden")
+    bench.run(STEADY.resubmit_after_seconds, step=20)
+    bench.emulator.script_task(listing_delay_seconds=1e9)
+    bench.emulator.script_fault("drop", endpoint="Run", moment="after")
+    bench.place("cat")
+    bench.tick()
+    bench.advance(10)
+    bench.place("younger")
+    bench.run(3600, step=100)
+    assert (bench.state("cat"), bench.runs()) == ("unknown", 3)
+    assert "has never shown task" in str(bench.order("cat").error)
+    task_id = bench.order("hidden").task_id
+    assert (bench.state("hidden"), str(task_id) in str(bench.order("cat").error)) == (
+        "delivered",
+        True,
+    )
+
+
 def test_a_list_that_cannot_be_read_says_nothing(bench: Bench) -> None:
     """Absence counts only if the list was read to its end."""
     bench.emulator.script_fault("drop", endpoint="Run", moment="after")

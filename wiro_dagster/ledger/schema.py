@@ -10,7 +10,7 @@ from sqlalchemy.engine import Dialect
 
 from wiro_dagster.ledger.transitions import STATES
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 _PICO = Decimal(10) ** 12
 
@@ -242,6 +242,8 @@ submissions = sa.Table(
     sa.Column("task_id", sa.String(255)),
     # When Wiro's list first showed the task, by our clock.
     sa.Column("listed_at", _Time),
+    # When the list first ought to have shown it and did not yet.
+    sa.Column("missed_at", _Time),
     sa.Column("ceiling_usd", Usd),
     # As Wiro stated it; NULL while it has not, and then the ceiling counts.
     sa.Column("cost_usd", Usd),

@@ -30,6 +30,8 @@ from wiro_dagster.ledger.stated_costs import (
 )
 from wiro_dagster.ledger.transitions import OrderState
 
+_MEASURED_SECONDS = 7 * 86_400.0
+
 _IS_OF_ACCOUNT = submissions.c.account == sa.bindparam("account")
 _FIND = sa.select(*SUBMISSION_COLUMNS).where(
     _IS_OF_ACCOUNT,
@@ -270,3 +272,41 @@ class Submissions(StatedCosts):
                     .where(submissions.c.id.in_(submission_ids))
                     .values(listed_at=self.clock())
                 )
+
+    def note_missed(self, account: str, task_ids: Collection[str]) -> None:
+        """Note that Wiro's list did not show these tasks, if it never has."""
+        if task_ids:
+            with self.writing() as connection:
+                connection.execute(
+                    sa.update(submissions)
+                    .where(submissions.c.account == account, submissions.c.task_id.in_(task_ids))
+                    .where(submissions.c.listed_at.is_(None), submissions.c.missed_at.is_(None))
+                    .values(missed_at=self.clock())
+                )
+
+    def measure_listing_delay(self, account: str) -> float:
+        """Return the most seconds until a task of the last week was seen in Wiro's list.
+
+        Only tasks that the list did not show at first count. One that it never shows is hidden,
+        not late.
+        """
+        query = sa.select(sa.func.max(submissions.c.listed_at - submissions.c.claimed_at)).where(
+            submissions.c.account == account,
+            submissions.c.claimed_at >= self.clock() - _MEASURED_SECONDS,
+            submissions.c.missed_at.is_not(None),
+        )
+        with self.reading() as connection:
+            return float(connection.execute(query).scalar() or 0.0)
+
+    def find_hidden_task(self, account: str, *, claimed_before: float) -> str | None:
+        """Return a task of the last week that Wiro's list ought to have shown and never has."""
+        query = (
+            sa.select(submissions.c.task_id)
+            .where(submissions.c.account == account, submissions.c.claimed_at < claimed_before)
+            .where(submissions.c.claimed_at >= self.clock() - _MEASURED_SECONDS)
+            .where(submissions.c.missed_at.is_not(None), submissions.c.listed_at.is_(None))
+            .limit(1)
+        )
+        with self.reading() as connection:
+            found = connection.execute(query).scalar()
+            return None if found is None else str(found)

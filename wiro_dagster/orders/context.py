@@ -44,6 +44,8 @@ InputFitter = Callable[[str, str, Mapping[str, Any]], FittedInputs]
 """Gives stored inputs of one model (by slug) to another one. Raises `InputError` if it does not
 take them, and `ApiError` if Wiro must be asked and cannot be."""
 
+_DAY_SECONDS = 86_400.0
+
 _NOWHERE = "https://wiro-dagster.invalid/"
 """Carries the marker if no receiver is set. Names under `.invalid` never resolve."""
 
@@ -116,6 +118,11 @@ class OrderContext:
     def wiro_now(self) -> float:
         """Return unix seconds, by Wiro's clock as last measured."""
         return self.now() + (self.client.clock_offset_seconds or 0.0)
+
+    def listing_seconds(self) -> float:
+        """Return how long to wait for a task to be listed: as set, or twice what was measured."""
+        measured = min(2 * self.ledger.measure_listing_delay(self.account), _DAY_SECONDS)
+        return max(self.policy.resubmit_after_seconds, measured)
 
     def callback_url(self, order: Order) -> str | None:
         """Return the URL that carries an order's marker; `None` if runs go without one."""

@@ -92,7 +92,8 @@ class OrderPolicy:
         max_file_bytes: larger output files stay at Wiro, and come once this is raised.
         run_deadline_seconds: a task that runs longer is killed; queue time does not count.
         resubmit_after_seconds: how long Wiro's complete list must show nothing of a lost
-            submission, in several looks, before the order is submitted once more.
+            submission, in several looks, before the order is submitted once more. If the account's
+            list was further behind in the last week, it is twice that time, at most a day.
         model_max_age_seconds: how old Wiro's statement about a model may be when its prompts are
             read and priced. Older quotes are renewed before anything is bought.
         attempts: how often each model is tried at a video, the first time included, if it fails

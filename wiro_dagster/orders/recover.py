@@ -9,7 +9,7 @@ several looks apart. Otherwise the user decides.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wiro_dagster.api.types import Task
 from wiro_dagster.errors import ApiError
@@ -105,6 +105,9 @@ def search_list(
         # younger one must have been made after that.
         younger_than=given_up_at + offset + _CLOCK_PRECISION_SECONDS,
     )
+    listed = {task.id for task in listing.tasks}
+    late = [task for task, was_listed in known.items() if not was_listed and task not in listed]
+    ledger.note_missed(context.account, late)
     explained = ledger.find_known_tasks(context.account, [task.id for task in listing.tasks])
     accepted = {stray.task_id for stray in ledger.list_strays(context.account, accepted=True)}
     others = [task for task in listing.tasks if task.id not in explained | accepted]
@@ -120,7 +123,18 @@ def search_list(
             notices += adopt_marked(context, task, origin.marker)
         elif not origin.is_foreign:
             unexplained.append(task)
-    return Search(listing, tuple(unexplained), with_markers)
+    return Search(_doubt_hiding(context, listing), tuple(unexplained), with_markers)
+
+
+def _doubt_hiding(context: OrderContext, listing: Listing) -> Listing:
+    """A list that hides one task may hide another: what it does not show proves nothing."""
+    hidden = context.ledger.find_hidden_task(
+        context.account, claimed_before=context.now() - context.listing_seconds()
+    )
+    if hidden is None:
+        return listing
+    doubt = f"it has never shown task {hidden}, which exists"
+    return replace(listing, doubts=(*listing.doubts, doubt))
 
 
 def _find_origin(context: OrderContext, task: Task, *, closer: bool) -> Origin | None:
@@ -147,7 +161,7 @@ def _decide(context: OrderContext, order: Order, search: Search) -> str:
         return f"{order.name}: {reason} {_how_to_decide(order)}"
     looks = order.looks + 1
     waited = context.now() - (order.lost_since or context.now())
-    if looks < LOOKS_NEEDED or waited < context.policy.resubmit_after_seconds:
+    if looks < LOOKS_NEEDED or waited < context.listing_seconds():
         reason = f"Its answer was lost, and Wiro lists no task of it ({looks} complete looks)."
         _look_later(context, order, reason, looks=looks)
         return f"{order.name}: {reason}"
@@ -219,7 +233,7 @@ def _look_later(context: OrderContext, order: Order, reason: str, *, looks: int)
         min((now - (order.claimed_at or now)) * 0.1, 3600.0),
     )
     if looks:
-        pause = max(pause, context.policy.resubmit_after_seconds / LOOKS_NEEDED)
+        pause = max(pause, context.listing_seconds() / LOOKS_NEEDED)
     context.ledger.apply(
         order, "lose", lost_since=lost_since, looks=looks, error=reason, due_at=now + pause
     )

@@ -74,6 +74,7 @@ class _Sweep:
     """What one sweep has found so far."""
 
     due: dict[str, Order]
+    has_list: bool = False
     seen: set[str] = field(default_factory=set)
     details: dict[int, Order] = field(default_factory=dict)
     unchanged: list[Order] = field(default_factory=list)
@@ -177,6 +178,7 @@ class Watch:
         while listed and pages < min(span.pages + 1, _MAXIMUM_PAGES):
             page = list_page(self._context, start)
             pages += 1
+            sweep.has_list = True
             self._judge_page(sweep, page.tasks)
             start += page.length
             if page.length == 0 or start >= page.total or listed <= sweep.seen:
@@ -283,6 +285,9 @@ class Watch:
             for task_id, order in sweep.due.items()
             if task_id not in sweep.seen and order.id not in sweep.details
         ]
+        if sweep.has_list:
+            missed = [str(order.task_id) for order in missing]
+            self._context.ledger.note_missed(self._context.account, missed)
         orders = [*sweep.details.values(), *missing][:_DETAILS_A_SWEEP]
         return [partial(look_at_order, self._context, order) for order in orders]
 

@@ -91,13 +91,14 @@ def _witness_name(context: OrderContext, ledger_id: str) -> str:
 
 def list_fresh_witnesses(context: OrderContext) -> list[str]:
     """A ledger that bought a moment ago may have tasks that are not listed yet."""
-    fresh = context.now() - context.policy.resubmit_after_seconds
+    seconds = context.listing_seconds()
     absorbed = context.ledger.identity().absorbed
     return [
         f"ledger {witness.get('ledger_id')} bought something in the last "
-        f"{context.policy.resubmit_after_seconds:g} s, which Wiro may not list yet"
+        f"{seconds:g} s, which Wiro may not list yet"
         for witness in list_witnesses(context)
-        if float(witness.get("written_at", 0)) > fresh and witness.get("ledger_id") not in absorbed
+        if float(witness.get("written_at", 0)) > context.now() - seconds
+        and witness.get("ledger_id") not in absorbed
     ]
 
 

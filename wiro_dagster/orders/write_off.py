@@ -51,8 +51,8 @@ def _find_evidence(context: OrderContext, record: SubmissionRecord) -> Evidence 
     search = search_list(
         context,
         sent_at=record.claimed_at,
-        # By then we had stopped waiting for its answer, whatever the connection did.
-        given_up_at=record.claimed_at + context.policy.resubmit_after_seconds,
+        # By then we had stopped waiting for its answer, and the list has had time to show it.
+        given_up_at=record.claimed_at + context.listing_seconds(),
         notices=[],
     )
     if all(left.id != record.id for left in context.ledger.list_lost(record.order_id)):

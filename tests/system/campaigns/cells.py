@@ -84,8 +84,8 @@ class Row:
     def __str__(self) -> str:
         found, verdict = self.figures, "yes" if self.is_right else "**no**"
         return (
-            f"| {self.cell} | {found.prompts} | {found.tasks} | {found.duplicates} | {found.lost} "
-            f"| {found.spent_usd:f} / {found.billed_usd:f} | {self.caught} "
+            f"| {self.cell} | {found.prompts} | {found.tasks} | {found.duplicates} "
+            f"| {len(found.lost)} | {found.spent_usd:f} / {found.billed_usd:f} | {self.caught} "
             f"| {_seconds(self.next_seconds)} | {_seconds(self.recovery_seconds)} "
             f"| {found.replayed} / {len(found.forbidden)} | {verdict} |"
         )

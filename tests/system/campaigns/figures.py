@@ -64,7 +64,7 @@ class Figures:
     tasks: int
     twins: int
     duplicates: int
-    lost: int
+    lost: tuple[str, ...]
     told: int
     owned: int
     ended_otherwise: dict[str, int]
@@ -83,7 +83,7 @@ class Figures:
         """Whether nothing was paid twice or lost, and the books and bytes agree."""
         return (
             self.duplicates == 0
-            and self.lost == 0
+            and not self.lost
             and (self.spent_usd == self.billed_usd or self.costs_told > 0)
             and not self.book_errors
             and not self.forbidden
@@ -98,7 +98,7 @@ class Figures:
             ("tasks billed by the emulator", self.tasks),
             ("of them made by gateways", self.twins),
             ("duplicates", self.duplicates),
-            ("lost", self.lost),
+            ("lost", "; ".join(self.lost[:5]) or "none"),
             ("paid, without a video, told", self.told),
             ("videos owned", self.owned),
             ("ended without a video", self.ended_otherwise or "none"),
@@ -150,7 +150,10 @@ def compare(
         tasks=len(tasks),
         twins=sum(task["origin"] == "twin" for task in listed),
         duplicates=_count_duplicates(listed, orders),
-        lost=len(lost - told - waiting) + sum(is_silent(order) for order in orders),
+        lost=(
+            *(_describe_task(tasks[task_id]) for task_id in sorted(lost - told - waiting)),
+            *(f"order {order.id}, {order.state}" for order in orders if is_silent(order)),
+        ),
         told=len(lost & (told | waiting)),
         owned=len(owned),
         ended_otherwise=dict(others),
@@ -193,7 +196,8 @@ def _compare_files(
     """Return how many stored files were compared with the emulator's, and which of them differ."""
     compared, different = 0, []
     for order in owned:
-        task = tasks.get(str(order.task_id), {"outputs": [], "script": {}})
+        unknown = {"id": order.task_id, "origin": "unknown", "outputs": [], "script": {}}
+        task = tasks.get(str(order.task_id), unknown)
         ours = stored_sha256(folder, order)
         try:
             theirs = [fetch_sha256(output["url"]) for output in task["outputs"]]
@@ -203,12 +207,17 @@ def _compare_files(
         if ours != theirs:
             sizes = [file.get("size_bytes") for file in order.files]
             meant = [output["size_bytes"] for output in task["outputs"]]
-            script = {name: value for name, value in task["script"].items() if value}
             different.append(
-                f"task {order.task_id}: {sizes} bytes instead of {meant}, "
-                f"{len(ours)} files of {len(theirs)}, {script}"
+                f"{_describe_task(task)}: {sizes} bytes instead of {meant}, {len(ours)} files of "
+                f"{len(theirs)}, order {order.id}"
             )
     return compared, tuple(different)
+
+
+def _describe_task(task: Task) -> str:
+    """Say which task it is, and what it had to come through."""
+    script = {name: value for name, value in task["script"].items() if value}
+    return f"task {task['id']}, {task['origin']}, {script}"
 
 
 def _count_duplicates(tasks: Sequence[Task], orders: Sequence[Order]) -> int:

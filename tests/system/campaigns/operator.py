@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
+from tests.system.campaigns.own_tasks import Task, list_own_tasks
 from wiro_dagster.emulator import EmulatorControl
 from wiro_dagster.ledger import Ledger, Order
 
@@ -24,7 +26,8 @@ class Operator:
     def decide(self) -> None:
         """Adopt the task of each order of unknown outcome, or send the order again."""
         unknown = self._ledger.list_orders(states=["unknown"])
-        made = self._emulator.tasks_by_callback() if unknown else {}
+        # They know what Wiro's list or an answer shows, and no more.
+        made = list_own_tasks(self._emulator) if unknown else []
         for order in unknown:
             tasks = self._find_tasks(order, made)
             for task_id in tasks:
@@ -48,11 +51,10 @@ class Operator:
             if self._ledger.recover(order.id):
                 self.decisions["recover"] += 1
 
-    def _find_tasks(self, order: Order, made: dict[str, list[str]]) -> list[str]:
+    def _find_tasks(self, order: Order, made: Sequence[Task]) -> list[str]:
         markers = {record.marker for record in self._ledger.list_submissions(order_id=order.id)}
         return [
-            task_id
-            for url, task_ids in made.items()
-            if any(marker in url for marker in markers)
-            for task_id in task_ids
+            task["id"]
+            for task in made
+            if any(marker in str(task["callbackurl"]) for marker in markers)
         ]
