@@ -1,9 +1,12 @@
-"""Dagster's SQLite files, kept open: that makes its events cheaper by a third.
+"""Dagster's SQLite files: keeping them open and sharing statements saves almost half of an event.
 
 Dagster opens a connection for each event, and closes it. When the last connection to a file closes,
 SQLite copies the write-ahead log into the database and waits for the disk. An idle connection that
-stays open spares all processes that. The files are looked for below DAGSTER_HOME, where Dagster has
-them by default. If they are elsewhere, or Dagster uses PostgreSQL, nothing is kept open.
+stays open spares all processes that. It also makes an engine for each connection, for which all
+statements are compiled anew, unless engines share them.
+
+The files are looked for below DAGSTER_HOME, where Dagster has them by default. If they are
+elsewhere, or Dagster uses PostgreSQL, nothing is kept open or shared.
 """
 
 from __future__ import annotations
@@ -13,6 +16,9 @@ from contextlib import closing, suppress
 from pathlib import Path
 from threading import Lock
 
+from wiro_dagster.ledger.shared_statements import SharedStatements
+
+_FOLDERS = ("history", "history/runs", "schedules")
 _SHARED = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 _EVENTS_OF_RUN = "history/runs/{}.db"
 """Those without a run are in the file of the run that has no id."""
@@ -48,6 +54,15 @@ class EventFiles:
             for connection in self._connections.values():
                 connection.close()
             self._connections.clear()
+
+
+def share_statements(home: str | None) -> SharedStatements:
+    """Let all connections of this process to Dagster's files share compiled statements.
+
+    Args:
+        home: the value of DAGSTER_HOME.
+    """
+    return SharedStatements([Path(home).absolute() / name for name in _FOLDERS] if home else [])
 
 
 def _open(path: Path) -> sqlite3.Connection:

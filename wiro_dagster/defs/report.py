@@ -18,7 +18,7 @@ import dagster as dg
 
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.desks import open_desk
-from wiro_dagster.defs.event_files import EventFiles
+from wiro_dagster.defs.event_files import EventFiles, share_statements
 from wiro_dagster.defs.event_log import find_order_events
 from wiro_dagster.defs.lineage import (
     find_observed_versions,
@@ -75,7 +75,7 @@ class Reporter:
     ) -> Reporter:
         """Make the reporter of a run."""
         desk, instance = open_desk(collection, context.resources), context.instance
-        _keep_events_open(collection, run_id=context.run.run_id)
+        _make_events_cheap(collection, run_id=context.run.run_id)
         return cls(collection, desk, instance, context.log_event)
 
     @classmethod
@@ -84,7 +84,7 @@ class Reporter:
     ) -> Reporter:
         """Make the reporter of a sensor. It writes at once, not with the tick's result."""
         desk, instance = open_desk(collection, context.resources), context.instance
-        _keep_events_open(collection)
+        _make_events_cheap(collection)
         return cls(collection, desk, instance, instance.report_runless_asset_event)
 
     def observe_prompts(self, prompts: Iterable[Prompt], *, deadline: float = math.inf) -> int:
@@ -313,9 +313,10 @@ class Reporter:
         return {"wiro/ledger_id": identity.ledger_id, "wiro/ledger_sequence": identity.sequence}
 
 
-def _keep_events_open(collection: VideoCollection, *, run_id: str = "") -> None:
-    files = collection.cache.get("event files", EventFiles)
-    files.keep_open(os.environ.get("DAGSTER_HOME"), run_id=run_id)
+def _make_events_cheap(collection: VideoCollection, *, run_id: str = "") -> None:
+    home, cache = os.environ.get("DAGSTER_HOME"), collection.cache
+    cache.get("event files", EventFiles).keep_open(home, run_id=run_id)
+    cache.get(("event statements", home), lambda: share_statements(home))
 
 
 def check_result(evaluation: dg.AssetCheckEvaluation) -> dg.AssetCheckResult:
