@@ -13,7 +13,7 @@ import requests
 from hypothesis import HealthCheck, settings
 
 from tests.support.compiled_statements import share_compiled_statements
-from tests.support.postgres import postgres_database, postgres_server
+from tests.support.postgres import ReusedDatabase, postgres_server
 from tests.support.project import Project
 from wiro_dagster.emulator import Emulator
 from wiro_dagster.ledger import Ledger
@@ -94,14 +94,28 @@ def postgres_uri() -> Iterator[str]:
         yield uri
 
 
+@pytest.fixture(scope="session")
+def reused_database(postgres_uri: str) -> Iterator[ReusedDatabase]:
+    with ReusedDatabase.make(postgres_uri) as database:
+        yield database
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database, of each kind in turn."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'ledger.db'}"
-        return
-    with postgres_database(request.getfixturevalue("postgres_uri")) as url:
-        yield url
+        return f"sqlite:///{tmp_path / 'ledger.db'}"
+    reused: ReusedDatabase = request.getfixturevalue("reused_database")
+    return reused.empty()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database in which a ledger can begin, of each kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.db'}"
+    reused: ReusedDatabase = request.getfixturevalue("reused_database")
+    return reused.forget()
 
 
 @pytest.fixture

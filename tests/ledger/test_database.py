@@ -27,21 +27,21 @@ def test_a_ledger_of_another_version_is_refused(ledger: Ledger, ledger_url: str)
         Ledger(ledger_url)
 
 
-def test_an_earlier_ledger_is_refused_and_left_as_it_is(ledger_url: str, clock: Clock) -> None:
+def test_an_earlier_ledger_is_refused_and_left_as_it_is(empty_url: str, clock: Clock) -> None:
     """Nothing of it is changed or dropped: the release that wrote it can still read it."""
-    engine = sa.create_engine(parse_ledger_url(ledger_url))
+    engine = sa.create_engine(parse_ledger_url(empty_url))
     with engine.begin() as connection:
         connection.execute(sa.text("CREATE TABLE wiro_ledger_version (version INTEGER)"))
     with pytest.raises(LedgerError, match="schema version 2"):
-        Ledger(ledger_url, clock=clock)
+        Ledger(empty_url, clock=clock)
     assert sa.inspect(engine).get_table_names() == ["wiro_ledger_version"]
     engine.dispose()
 
 
-def test_ledgers_open_at_once_on_an_empty_database(ledger_url: str) -> None:
+def test_ledgers_open_at_once_on_an_empty_database(empty_url: str) -> None:
     """Several processes may start together; they are one ledger."""
     with ThreadPoolExecutor(6) as pool:
-        opened = list(pool.map(lambda _: Ledger(ledger_url), range(6)))
+        opened = list(pool.map(lambda _: Ledger(empty_url), range(6)))
     assert all(one.list_orders() == [] for one in opened)
     assert len({one.identity().ledger_id for one in opened}) == 1
     for one in opened:

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from tests.support.postgres import postgres_database
+from tests.support.postgres import ReusedDatabase
 from tests.system.campaigns.bench import STEADY, Bench
 from tests.system.campaigns.workshop import ACCOUNT, Workshop
 from wiro_dagster.api.client import WiroClient
@@ -193,13 +193,12 @@ def test_death_between_a_video_and_its_pictures_loses_neither(
 
 
 def test_death_around_a_post_is_the_same_on_postgresql(
-    emulator: Emulator, postgres_uri: str, tmp_path: Path
+    emulator: Emulator, reused_database: ReusedDatabase, tmp_path: Path
 ) -> None:
     """The two databases lock differently: before and after each POST, and at the last step."""
 
     def play(name: str, fate: Fate) -> None:
-        with postgres_database(postgres_uri) as url:
-            Scene(emulator, url, tmp_path / name).play(fate)
+        Scene(emulator, reused_database.forget(), tmp_path / name).play(fate)
 
     clean = Fate()
     play("clean", clean)

@@ -11,7 +11,6 @@ from decimal import Decimal
 import pytest
 
 from tests.orders.conftest import OpenBench
-from tests.support.postgres import postgres_database
 from tests.system.campaigns.bench import STEADY, Bench
 from tests.system.campaigns.workshop import place
 from wiro_dagster.ledger import Ledger
@@ -128,22 +127,22 @@ def test_a_machine_with_a_wrong_clock_keeps_no_other_from_buying(open_bench: Ope
     assert any("clock" in line for line in right.told())
 
 
+@pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)  # SQLite has no clock
 def test_a_database_whose_clock_is_wrong_buys_nothing(
-    open_bench: OpenBench, postgres_uri: str
+    open_bench: OpenBench, ledger_url: str
 ) -> None:
     """Wiro's clock and ours agree; the database's is an hour behind, so times cannot be shared."""
-    with postgres_database(postgres_uri) as url:
-        bench = open_bench(ledger_url=url)
-        ledger = Ledger(url, clock=bench.clock)
-        desk = bench.workshop.open_desk(ledger=ledger)
-        bench.advance(HOUR)
-        place(desk, "cat")
-        desk.tick(math.inf)
-        assert bench.runs() == 0
-        assert "behind the database's" not in str(desk.find_problem())
-        assert "ahead of the database's" in str(desk.find_problem())
-        desk.close()
-        ledger.close()
+    bench = open_bench(ledger_url=ledger_url)
+    ledger = Ledger(ledger_url, clock=bench.clock)
+    desk = bench.workshop.open_desk(ledger=ledger)
+    bench.advance(HOUR)
+    place(desk, "cat")
+    desk.tick(math.inf)
+    assert bench.runs() == 0
+    assert "behind the database's" not in str(desk.find_problem())
+    assert "ahead of the database's" in str(desk.find_problem())
+    desk.close()
+    ledger.close()
 
 
 def test_two_machines_a_day_apart_share_one_budget(open_bench: OpenBench) -> None:

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from wiro_dagster.ledger.database import parse_ledger_url
+from wiro_dagster.ledger.schema import metadata
+
 
 @dataclass(frozen=True)
 class RestartableServer:
@@ -80,6 +83,58 @@ def postgres_database(server_uri: str) -> Iterator[str]:
         with engine.connect() as connection:
             connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
         engine.dispose()
+
+
+@dataclass(frozen=True)
+class ReusedDatabase:
+    """One database for test after test: to make one for each was most of what they cost.
+
+    Args:
+        url: of the database.
+        engine: is connected to it.
+    """
+
+    url: str
+    engine: sa.Engine
+
+    @classmethod
+    @contextmanager
+    def make(cls, server_uri: str) -> Iterator[ReusedDatabase]:
+        """Make a database, and drop it when the block ends."""
+        with postgres_database(server_uri) as url:
+            engine = sa.create_engine(parse_ledger_url(url), isolation_level="AUTOCOMMIT")
+            yield cls(url, engine)
+            engine.dispose()
+
+    def empty(self) -> str:
+        """Drop all that earlier tests left. Return a URL that no test had yet."""
+        return self._clear("DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
+
+    def forget(self) -> str:
+        """Do the same, but leave a ledger's tables as they are after their making: empty."""
+        with self.engine.connect() as connection:
+            sizes = dict(connection.execute(sa.text(_SIZES)).tuples().all())
+        if set(sizes) != set(metadata.tables):
+            return self.empty()
+        used = [name for name, size in sizes.items() if size]
+        return self._clear(f"TRUNCATE {', '.join(used)} RESTART IDENTITY" if used else "SELECT 1")
+
+    def _clear(self, *statements: str) -> str:
+        with self.engine.connect() as connection:
+            connection.execute(sa.text(_END_OTHERS))
+            connection.execute(sa.text(";".join(statements)))
+        # What a process keeps of a ledger goes by its URL, so each test has one of its own.
+        return f"{self.url}&application_name={uuid.uuid4().hex}"
+
+
+_END_OTHERS = (
+    "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+_SIZES = (
+    "SELECT relname, pg_relation_size(oid) FROM pg_class "
+    "WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+)
 
 
 @contextmanager
