@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import wait
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.system.campaigns.bench import STEADY, Bench
 from tests.system.campaigns.workshop import ACCOUNT, PRICE, tick
 from wiro_dagster.emulator import Emulator
 from wiro_dagster.ledger.budget import BudgetLimits
+from wiro_dagster.orders.worker_pool import WorkerPool
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,24 @@ def open_bench(emulator: Emulator, tmp_path: Path) -> Iterator[Any]:
 def bench(open_bench: Any) -> Bench:
     found: Bench = open_bench()
     return found
+
+
+class LateCount(WorkerPool):
+    """Says how many threads were free when asked, once all of them are."""
+
+    @property
+    def free(self) -> int:
+        count = super().free
+        wait(self.list_unfinished())
+        return count
+
+
+def test_a_tick_ends_only_when_all_orders_are_sent(open_bench: Any) -> None:
+    """Threads may all become free while the tick still takes them for busy."""
+    bench = open_bench(desk_options={"open_pool": LateCount})
+    place_many(bench, 20)
+    bench.tick()
+    assert bench.calls("Run") == 20
 
 
 def place_many(bench: Bench, count: int) -> None:

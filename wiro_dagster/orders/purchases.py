@@ -84,7 +84,7 @@ class Purchases:
         # fewer than half of that, as one admission costs much the same for any number of orders.
         is_soon = free < size and now - self._admitted_at < _GATHER_SECONDS
         if is_soon or 2 * free < size:
-            return False
+            return True  # all of them may be free a moment later, when nothing else goes on
         if self._again_at is not None and now < self._again_at:
             return False
         self._again_at, self._admitted_at = None, now

@@ -181,10 +181,10 @@ class Work:
         # slow downloads must not keep others waiting.
         is_soon = now - self._claimed_at < _LOOK_AROUND_SECONDS
         if free == 0 or (is_soon and 2 * free < self.downloads.size):
-            return False
+            return True  # all of them may be free a moment later, when nothing else goes on
         is_busy = any(pool.list_unfinished() for pool in self._pools)
         if is_busy and now - self._found_none_at < _CLAIM_AGAIN_SECONDS:
-            return False
+            return True  # what is going on may have finished an order
         self._claimed_at = now
         claimed = steps.claim(collections, ["finished"], free, oldest_task_first=True)
         if not claimed:
