@@ -26,7 +26,7 @@ def let_sensors_fall_silent(project: Project) -> None:
 def open_reporter(project: Project) -> Iterator[Reporter]:
     """As the order sensor has it."""
     with dg.build_sensor_context(instance=project.instance, resources=project.resources) as context:
-        yield Reporter.in_sensor(context, project.collection)
+        yield Reporter.in_sensor(context, project.collection, context.resources)
 
 
 def test_the_video_is_shown_under_the_name_it_was_ordered_by(project: Project) -> None:

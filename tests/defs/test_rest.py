@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from tests.support.project import QUICK, Project
+from wiro_dagster import LedgerResource, build_video_definitions
 from wiro_dagster.defs.desks import open_desk
 from wiro_dagster.defs.order_cursor import OrderCursor
 from wiro_dagster.defs.rest import find_rest
@@ -20,7 +21,7 @@ def is_resting(project: Project) -> bool:
     collection, resources = project.collection, project.load().resources
     with dg.build_sensor_context(instance=project.instance, resources=resources) as context:
         desk = open_desk(collection, context.resources)
-        return find_rest(collection, desk, OrderCursor.from_text(project.cursor)) is not None
+        return find_rest(collection, OrderCursor.from_text(project.cursor), desk) is not None
 
 
 def tick_until_rest(project: Project) -> None:
@@ -48,8 +49,44 @@ def test_a_rest_ends_after_a_while(project: Project) -> None:
     now = 1_000.0
     project.collection_options = {"timing": replace(QUICK, monotonic=lambda: now)}
     tick_until_rest(project)
-    now += 30.0
+    now += 60.0
     assert not is_resting(project)
+
+
+def test_a_tick_at_rest_opens_no_resources(project: Project) -> None:
+    """Given to the definitions, they are opened once there is something to do."""
+    opened: list[str] = []
+
+    def open_ledger() -> LedgerResource:
+        opened.append("ledger")
+        return project.resources["wiro_ledger"]
+
+    resources = {
+        **project.load_resources(),
+        "wiro_ledger": dg.ResourceDefinition(lambda _: open_ledger()),
+    }
+    defs = build_video_definitions(project.collection, resources)
+    names = ("prompt_file_sensor", "video_order_sensor")
+    sensors = [defs.resolve_sensor_def(name) for name in names]
+    assert [sensor.required_resource_keys for sensor in sensors] == [set(), set()]
+    cursors: dict[str, str | None] = {}
+
+    def tick(sensor: dg.SensorDefinition) -> None:
+        before = cursors.get(sensor.name)
+        with dg.build_sensor_context(instance=project.instance, cursor=before) as context:
+            cursors[sensor.name] = sensor.evaluate_tick(context).cursor
+
+    project.write_prompts(CAT)
+    for sensor in sensors:
+        for _ in range(3):
+            tick(sensor)
+        opened.clear()
+        tick(sensor)
+        assert opened == []
+    project.order("cat")
+    tick(sensors[1])
+    assert opened == ["ledger"]
+    assert project.ledger.list_orders()[0].state != "new"
 
 
 def test_nobody_rests_while_an_order_is_under_way(project: Project) -> None:

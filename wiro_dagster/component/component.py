@@ -360,7 +360,7 @@ class WiroVideoComponent(dg.Component, dg.Model, dg.Resolvable):
             resources = self._build_resources(collection, context.project_root)
         except ConfigurationError as error:
             raise ConfigurationError(f"{self._place}: {error}") from None
-        defs = [build_video_definitions(collection), dg.Definitions(resources=resources)]
+        defs = [build_video_definitions(collection, resources)]
         if self.order_missing is not None:
             defs.append(dg.Definitions(schedules=[self.order_missing.build(collection)]))
         return dg.Definitions.merge(*defs)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 
@@ -23,23 +25,30 @@ from wiro_dagster.defs.validation import refuse_wrong_prompts
 from wiro_dagster.defs.video_checks import build_video_checks
 
 
-def build_video_definitions(collection: VideoCollection) -> dg.Definitions:
+def build_video_definitions(
+    collection: VideoCollection, resources: Mapping[str, Any] | None = None
+) -> dg.Definitions:
     """Build the assets, checks and sensors of a collection.
 
-    The resources that the collection names come from elsewhere, so that several collections can
-    share them: merge with `dg.Definitions.merge`.
+    Give the resources that the collection names here: then its sensors open them only if there is
+    something to do, and an idle project costs less. Without them they come from elsewhere: merge
+    with `dg.Definitions.merge`. Several collections can share them in both ways.
+
+    Args:
+        collection: what to build.
+        resources: by key; they become part of the definitions.
 
     Raises:
         InputError: `dg check defs` found mistakes in the prompt file.
 
     Example:
-        defs = dg.Definitions.merge(
-            build_video_definitions(VideoCollection(prompt_file=HERE / "prompts.yaml")),
-            dg.Definitions(resources={
+        defs = build_video_definitions(
+            VideoCollection(prompt_file=HERE / "prompts.yaml"),
+            resources={
                 "wiro": WiroResource(api_key=dg.EnvVar("WIRO_API_KEY")),
                 "wiro_ledger": LedgerResource(url=HERE / "ledger.db"),
                 "video_store": FolderVideoStore(path=HERE / "videos"),
-            }),
+            },
         )
     """
     refuse_wrong_prompts(collection)
@@ -55,11 +64,14 @@ def build_video_definitions(collection: VideoCollection) -> dg.Definitions:
                 _build_collection_costs(collection),
             ],
             asset_checks=[*build_order_checks(collection), *build_video_checks(collection)],
-            resources={collection.io_manager: build_video_io_manager(collection.store)},
+            resources={
+                **(resources or {}),
+                collection.io_manager: build_video_io_manager(collection.store),
+            },
             sensors=[
-                build_prompt_file_sensor(collection),
-                build_video_order_sensor(collection),
-                build_gallery_sensor(collection),
+                build_prompt_file_sensor(collection, resources),
+                build_video_order_sensor(collection, resources),
+                build_gallery_sensor(collection, resources),
             ],
         )
 

@@ -65,7 +65,7 @@ class VideoCollection:
         retry_policy: Dagster's retries of these steps after a crash. A retry orders nothing twice.
         default_status: whether the sensors run from the start.
         minimum_interval_seconds: the shortest time between two ticks of a sensor. Prompts are
-            looked at every 15 seconds at most.
+            looked at every 20 seconds at most, and the gallery once a minute.
         dagster_url: where Dagster's UI is, such as http://127.0.0.1:3000: the gallery links to the
             videos' partitions there.
         wiro: resource key of the `WiroResource`.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
 
 from wiro_dagster.defs.asset_files import find_asset_version
@@ -11,18 +14,28 @@ from wiro_dagster.defs.desks import open_desk
 from wiro_dagster.defs.gallery import write_gallery
 from wiro_dagster.defs.lineage import newest_tags
 from wiro_dagster.defs.metadata import version_tags
+from wiro_dagster.defs.tick_resources import TickResources
 from wiro_dagster.orders import OrderDesk
 
-_REFRESH_SECONDS = 30
+_REFRESH_SECONDS = 59
+"""A sensor is looked at every five seconds: a minute would often become 65 of them."""
+
 _MOST_VIDEOS = 1_000
 """More of them are shown by a run: all sensors of an instance share a thread by default."""
 
 
-def build_gallery_sensor(collection: VideoCollection) -> dg.SensorDefinition:
-    """Build the sensor that renews gallery and costs when videos have come, twice a minute.
+def build_gallery_sensor(
+    collection: VideoCollection, resources: Mapping[str, Any] | None = None
+) -> dg.SensorDefinition:
+    """Build the sensor that renews gallery and costs when videos have come, once a minute.
 
     It writes both itself: the page takes a tenth of a second, a run for it takes seconds of CPU.
+
+    Args:
+        collection: whose videos.
+        resources: of the collection, by key; `None` leaves them to Dagster.
     """
+    opener = TickResources(collection, resources)
     target = dg.AssetSelection.assets(collection.gallery_key, collection.cost_key)
 
     @dg.sensor(
@@ -30,7 +43,7 @@ def build_gallery_sensor(collection: VideoCollection) -> dg.SensorDefinition:
         target=target.without_checks(),
         minimum_interval_seconds=_REFRESH_SECONDS,
         default_status=collection.default_status,
-        required_resource_keys=collection.resource_keys,
+        required_resource_keys=opener.declared,
         tags={"wiro/collection": collection.ledger_name},
         description="Renews gallery and costs when videos have come.",
     )
@@ -46,11 +59,10 @@ def build_gallery_sensor(collection: VideoCollection) -> dg.SensorDefinition:
             return dg.SensorResult(
                 run_requests=[dg.RunRequest(run_key=newest, asset_selection=keys)], cursor=newest
             )
-        desk = open_desk(collection, context.resources)
+        with opener.open(context) as opened:
+            events = _renew(instance, collection, open_desk(collection, opened), newest)
         return dg.SensorResult(
-            asset_events=_renew(instance, collection, desk, newest),
-            cursor=newest,
-            skip_reason="Gallery and costs are renewed.",
+            asset_events=events, cursor=newest, skip_reason="Gallery and costs are renewed."
         )
 
     return video_gallery_sensor

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import dagster as dg
 
@@ -13,7 +14,7 @@ from wiro_dagster.catalogue.suggestions import counted
 from wiro_dagster.defs.collecting import build_collector_job, request_collector_runs
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.contained import build_failures, deliver_videos
-from wiro_dagster.defs.desks import load_prompts, open_desk
+from wiro_dagster.defs.desks import load_prompts
 from wiro_dagster.defs.ended import claim_ended, report_orphans
 from wiro_dagster.defs.evidence import find_events, hear_event_log
 from wiro_dagster.defs.failures import build_failure_job, request_failure_runs
@@ -30,6 +31,7 @@ from wiro_dagster.defs.order_checks import (
 from wiro_dagster.defs.order_cursor import OrderCursor
 from wiro_dagster.defs.report import AssetEvent, Reporter
 from wiro_dagster.defs.rest import find_rest, note_rest
+from wiro_dagster.defs.tick_resources import TickResources
 from wiro_dagster.defs.video_checks import evaluate_video_checks
 from wiro_dagster.errors import InputError
 from wiro_dagster.ledger import WITHOUT_VIDEO, Order, OrderState
@@ -65,15 +67,23 @@ def tick_seconds() -> float:
     return min((limit or _DAEMON_TIMEOUT_SECONDS) * _TICK_SHARE, _TICK_MAXIMUM_SECONDS)
 
 
-def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition:
-    """Build the sensor that submits, polls, collects and reports a collection's orders."""
+def build_video_order_sensor(
+    collection: VideoCollection, resources: Mapping[str, Any] | None = None
+) -> dg.SensorDefinition:
+    """Build the sensor that submits, polls, collects and reports a collection's orders.
+
+    Args:
+        collection: whose orders.
+        resources: of the collection, by key; `None` leaves them to Dagster.
+    """
+    opener = TickResources(collection, resources)
 
     @dg.sensor(
         name=collection.prefixed("video_order_sensor"),
         jobs=_build_jobs(collection),
         minimum_interval_seconds=collection.minimum_interval_seconds,
         default_status=collection.default_status,
-        required_resource_keys=collection.resource_keys,
+        required_resource_keys=opener.declared,
         tags={"wiro/collection": collection.ledger_name},
         description=(
             "Submits orders to Wiro as budget and limits allow, follows their tasks, fetches and "
@@ -85,61 +95,76 @@ def build_video_order_sensor(collection: VideoCollection) -> dg.SensorDefinition
     ) -> dg.SensorResult | dg.SkipReason:
         deadline = collection.timing.monotonic() + tick_seconds()
         before = OrderCursor.from_text(context.cursor)
-        rest = find_rest(collection, open_desk(collection, context.resources), before)
-        if rest is not None:
-            return dg.SkipReason(rest)
-        reporter = Reporter.in_sensor(context, collection)
-        desk = reporter.desk
-        stamp = desk.ledger.find_stamp()
-        # The daemon writes a tick's events before its cursor, so what the cursor names is written.
-        desk.ledger.mark_lease_reported(before.lease)
-        hear_event_log(reporter)
-        show_missing(reporter)
-        delivered: list[int] = []
-
-        def deliver() -> bool:
-            some = deliver_videos(reporter)
-            delivered.extend(some)
-            return bool(some)
-
-        collects = collection.collect == "sensor"
-        desk.stay_awake(_AWAKE_SECONDS, collects=collects)
-        report = desk.tick(deadline, deliver=deliver, collects=collects)
-        report.notices += rebuild_if_behind(context, reporter) + report_orphans(reporter)
-        for notice in report.notices:
-            context.log.warning(notice)
-        ended = claim_ended(reporter, collection.ledger_name, collection.video_key, WITHOUT_VIDEO)
-        done = _describe_tick(report, len(delivered), len(ended))
-        if done:
-            context.log.info(done)
-        checks, after = find_news(desk, collection, before, has_bought=report.submitted > 0)
-        for check in checks:
-            if not check.passed:
-                context.log.error(check.description)
-        collected, after = find_collected(reporter, after)
-        delivered += [order_id for order_id in collected if order_id not in delivered]
-        judged, after = judge_videos(reporter, after, delivered)
-        events = [
-            *build_events(reporter, ended, has_delivered=bool(delivered)),
-            *judged,
-            *checks,
-            *build_progress(reporter),
-            *reporter.build_takes(report.takes),
-        ]
-        lease = next((order.lease for order in ended if order.lease), "")
-        runs = [*request_failure_runs(reporter, ended), *request_collector_runs(reporter)]
-        after, summary = replace(after, lease=lease), _summary(desk, report)
-        if not (done or events or runs or report.notices):
-            note_rest(collection, desk, after, summary, stamp=stamp)
-        return dg.SensorResult(
-            asset_events=events,
-            run_requests=runs,
-            cursor=after.to_text(),
-            # Dagster shows it as the tick's text, whatever the tick did; not beside runs, though.
-            skip_reason=None if runs else f"{done} {summary}".lstrip(),
-        )
+        # Opening the resources costs more than the whole tick of a collection at rest.
+        rest = find_rest(collection, before) if opener.are_fixed else None
+        if rest is None:
+            with opener.open(context) as opened:
+                reporter = Reporter.in_sensor(context, collection, opened)
+                rest = find_rest(collection, before, reporter.desk)
+                if rest is None:
+                    return _move_orders(context, reporter, opened, before, deadline)
+        return dg.SkipReason(rest)
 
     return video_order_sensor
+
+
+def _move_orders(
+    context: dg.SensorEvaluationContext,
+    reporter: Reporter,
+    resources: Any,
+    before: OrderCursor,
+    deadline: float,
+) -> dg.SensorResult:
+    """Move the orders on, report what became of them, and return the tick's result."""
+    collection, desk = reporter.collection, reporter.desk
+    stamp = desk.ledger.find_stamp()
+    # The daemon writes a tick's events before its cursor, so what the cursor names is written.
+    desk.ledger.mark_lease_reported(before.lease)
+    hear_event_log(reporter)
+    show_missing(reporter)
+    delivered: list[int] = []
+
+    def deliver() -> bool:
+        some = deliver_videos(reporter)
+        delivered.extend(some)
+        return bool(some)
+
+    collects = collection.collect == "sensor"
+    desk.stay_awake(_AWAKE_SECONDS, collects=collects)
+    report = desk.tick(deadline, deliver=deliver, collects=collects)
+    report.notices += rebuild_if_behind(reporter, resources) + report_orphans(reporter)
+    for notice in report.notices:
+        context.log.warning(notice)
+    ended = claim_ended(reporter, collection.ledger_name, collection.video_key, WITHOUT_VIDEO)
+    done = _describe_tick(report, len(delivered), len(ended))
+    if done:
+        context.log.info(done)
+    checks, after = find_news(desk, collection, before, has_bought=report.submitted > 0)
+    for check in checks:
+        if not check.passed:
+            context.log.error(check.description)
+    collected, after = find_collected(reporter, after)
+    delivered += [order_id for order_id in collected if order_id not in delivered]
+    judged, after = judge_videos(reporter, after, delivered)
+    events = [
+        *build_events(reporter, ended, has_delivered=bool(delivered)),
+        *judged,
+        *checks,
+        *build_progress(reporter),
+        *reporter.build_takes(report.takes),
+    ]
+    lease = next((order.lease for order in ended if order.lease), "")
+    runs = [*request_failure_runs(reporter, ended), *request_collector_runs(reporter)]
+    after, summary = replace(after, lease=lease), _summary(desk, report)
+    if not (done or events or runs or report.notices):
+        note_rest(collection, desk, after, summary, stamp=stamp)
+    return dg.SensorResult(
+        asset_events=events,
+        run_requests=runs,
+        cursor=after.to_text(),
+        # Dagster shows it as the tick's text, whatever the tick did; not beside runs, though.
+        skip_reason=None if runs else f"{done} {summary}".lstrip(),
+    )
 
 
 def build_events(
@@ -262,13 +287,13 @@ def find_news(
     return checks, after
 
 
-def rebuild_if_behind(context: dg.SensorEvaluationContext, reporter: Reporter) -> list[str]:
+def rebuild_if_behind(reporter: Reporter, resources: Any) -> list[str]:
     """Fill a ledger that is behind its witnesses from the evidence. Return notices."""
     problem = reporter.desk.find_problem()
     if problem is None or problem.kind != "ledger":
         return []
     try:
-        prompts = load_prompts(reporter.collection, context.resources, reporter.instance)
+        prompts = load_prompts(reporter.collection, resources, reporter.instance)
     except InputError as error:
         return [f"The ledger cannot be rebuilt without its prompts: {error}"]
     notice = reporter.desk.rebuild(prompts.prompts, partial(find_events, reporter))

@@ -46,16 +46,14 @@ def build_project_definitions(folder: str | PathLike[str]) -> dg.Definitions:
         dagster_url=_find("WIRO_DAGSTER_URL"),
         collect=_read_collect(),
     )
-    return dg.Definitions.merge(
-        build_video_definitions(collection),
-        dg.Definitions(
-            resources={
-                "wiro": resources.wiro,
-                "wiro_ledger": resources.ledger,
-                "video_store": resources.store,
-                "wiro_models": resources,
-            }
-        ),
+    return build_video_definitions(
+        collection,
+        resources={
+            "wiro": resources.wiro,
+            "wiro_ledger": resources.ledger,
+            "video_store": resources.store,
+            "wiro_models": resources,
+        },
     )
 
 

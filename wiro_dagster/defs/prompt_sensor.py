@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -19,12 +20,13 @@ from wiro_dagster.defs.desks import load_prompts
 from wiro_dagster.defs.missing import Missing, add_up_missing, list_wanted
 from wiro_dagster.defs.order_checks import prompts_check, unreadable_check
 from wiro_dagster.defs.order_sensor import tick_seconds
-from wiro_dagster.defs.prompt_sources import asset_loader
+from wiro_dagster.defs.prompt_sources import FilePrompts, asset_loader
 from wiro_dagster.defs.report import Reporter
+from wiro_dagster.defs.tick_resources import TickResources
 from wiro_dagster.errors import InputError
 from wiro_dagster.prompts import Prompt, PromptFile, list_files
 
-_LOOK_SECONDS = 15
+_LOOK_SECONDS = 19
 """How often the source is looked at. Each tick costs the daemon more than it costs us."""
 
 _PROBLEMS_SECONDS = 60.0
@@ -72,15 +74,22 @@ class PromptsSeen:
         return mine == others and bool(self.files)
 
 
-def build_prompt_file_sensor(collection: VideoCollection) -> dg.SensorDefinition:
-    """The sensor that turns new prompts into partitions, and sees prompts change."""
-    source = collection.source
+def build_prompt_file_sensor(
+    collection: VideoCollection, resources: Mapping[str, Any] | None = None
+) -> dg.SensorDefinition:
+    """Build the sensor that turns new prompts into partitions, and sees prompts change.
+
+    Args:
+        collection: whose prompts.
+        resources: of the collection, by key; `None` leaves them to Dagster.
+    """
+    source, opener = collection.source, TickResources(collection, resources)
 
     @dg.sensor(
         name=collection.prefixed("prompt_file_sensor"),
         minimum_interval_seconds=max(collection.minimum_interval_seconds, _LOOK_SECONDS),
         default_status=collection.default_status,
-        required_resource_keys=collection.resource_keys,
+        required_resource_keys=opener.declared,
         tags={"wiro/collection": collection.ledger_name},
         description=(
             f"Adds a partition for every new prompt of {source.name}, and tells Dagster which have "
@@ -92,39 +101,50 @@ def build_prompt_file_sensor(collection: VideoCollection) -> dg.SensorDefinition
     ) -> dg.SensorResult | dg.SkipReason:
         deadline = collection.timing.monotonic() + tick_seconds()
         before = PromptsSeen.from_cursor(context.cursor)
-        now = _look(collection, context)
+        now = _look(collection, context, opener)
         if now.is_same(before) and time.time() < before.look_again_at:
             return dg.SkipReason(f"{source.name} has not changed.")
-        try:
-            prompts = load_prompts(
-                collection, context.resources, context.instance, asset_loader(context)
-            )
-        except InputError as error:
-            context.log.error(str(error))  # noqa: TRY400, the stack says nothing to a user
-            check = unreadable_check(error, collection.order_key)
-            now = replace(_remember(collection, now, {}), look_again_at=_in(_PROBLEMS_SECONDS))
-            return _conclude(before, now, check, reason=str(error))
-        now = _remember(collection, now, prompts.prompts)
-        for problem in prompts.problems:
-            context.log.error(str(problem))
-        for note in prompts.notes:
-            context.log.info(note)
-        for change in prompts.changes:
-            context.log.warning(str(change))
-        news = _bring_in(context, collection, prompts, deadline)
-        if news.left:
-            pause = 0.0
-        else:
-            pause = _PROBLEMS_SECONDS if prompts.problems or news.failures else _MODELS_SECONDS
-        now = replace(now, look_again_at=_in(pause))
-        check = prompts_check(prompts, collection.order_key, news.missing)
-        requests = [
-            collection.partitions.build_add_request(news.partitions[start : start + _ADD_AT_ONCE])
-            for start in range(0, len(news.partitions), _ADD_AT_ONCE)
-        ]
-        return _conclude(before, now, check, reason=news.summary, requests=requests)
+        with opener.open(context) as opened:
+            return _bring_news(context, collection, opened, before, now, deadline)
 
     return prompt_file_sensor
+
+
+def _bring_news(
+    context: dg.SensorEvaluationContext,
+    collection: VideoCollection,
+    resources: Any,
+    before: PromptsSeen,
+    now: PromptsSeen,
+    deadline: float,
+) -> dg.SensorResult:
+    """Read the prompts, and return the tick's result."""
+    try:
+        prompts = load_prompts(collection, resources, context.instance, asset_loader(context))
+    except InputError as error:
+        context.log.error(str(error))  # noqa: TRY400, the stack says nothing to a user
+        check = unreadable_check(error, collection.order_key)
+        now = replace(_remember(collection, now, {}), look_again_at=_in(_PROBLEMS_SECONDS))
+        return _conclude(before, now, check, reason=str(error))
+    now = _remember(collection, now, prompts.prompts)
+    for problem in prompts.problems:
+        context.log.error(str(problem))
+    for note in prompts.notes:
+        context.log.info(note)
+    for change in prompts.changes:
+        context.log.warning(str(change))
+    news = _bring_in(context, Reporter.in_sensor(context, collection, resources), prompts, deadline)
+    if news.left:
+        pause = 0.0
+    else:
+        pause = _PROBLEMS_SECONDS if prompts.problems or news.failures else _MODELS_SECONDS
+    now = replace(now, look_again_at=_in(pause))
+    check = prompts_check(prompts, collection.order_key, news.missing)
+    requests = [
+        collection.partitions.build_add_request(news.partitions[start : start + _ADD_AT_ONCE])
+        for start in range(0, len(news.partitions), _ADD_AT_ONCE)
+    ]
+    return _conclude(before, now, check, reason=news.summary, requests=requests)
 
 
 _AUTO_ORDER = {
@@ -155,12 +175,11 @@ class _News:
 
 def _bring_in(
     context: dg.SensorEvaluationContext,
-    collection: VideoCollection,
+    reporter: Reporter,
     prompts: PromptFile,
     deadline: float,
 ) -> _News:
-    reporter, every = Reporter.in_sensor(context, collection), prompts.prompts
-    instance = reporter.instance
+    collection, instance, every = reporter.collection, reporter.instance, prompts.prompts
     known = set(collection.partitions.get_partition_keys(dynamic_partitions_store=instance))
     new = [prompt_id for prompt_id in every if prompt_id not in known]
     gone = len(known - prompts.ids)
@@ -185,11 +204,20 @@ def _bring_in(
     return _News(new, failures, left, summary, missing)
 
 
-def _look(collection: VideoCollection, context: dg.SensorEvaluationContext) -> PromptsSeen:
-    version = collection.source.find_version(context.resources, context.instance)
+def _look(
+    collection: VideoCollection, context: dg.SensorEvaluationContext, opener: TickResources
+) -> PromptsSeen:
+    # To open the instance costs more than the rest of the look.
+    source, keys = collection.source, collection.input_keys
+    if isinstance(source, FilePrompts):
+        version = source.find_version()
+    else:
+        with opener.open(context) as resources:
+            version = source.find_version(resources, context.instance)
     known, paths = collection.cache.get(_files_key(collection), lambda: ("", frozenset[Path]()))
     files = _digest_files(paths) if known == version else ""
-    return PromptsSeen(version, files, find_asset_version(context.instance, collection.input_keys))
+    assets = find_asset_version(context.instance, keys) if keys else ""
+    return PromptsSeen(version, files, assets)
 
 
 def _remember(

@@ -91,8 +91,12 @@ class FilePrompts:
         """A file needs no resources."""
         return frozenset()
 
-    def find_version(self, resources: Any, instance: dg.DagsterInstance) -> str:  # noqa: ARG002
-        """Return a hash of the content."""
+    def find_version(
+        self,
+        resources: Any = None,  # noqa: ARG002
+        instance: dg.DagsterInstance | None = None,  # noqa: ARG002
+    ) -> str:
+        """Return a hash of the content. Nothing of Dagster is needed for it."""
         try:
             return hashlib.sha256(read_plain_file(self.path)).hexdigest()
         except InputError as error:

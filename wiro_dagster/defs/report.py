@@ -80,10 +80,10 @@ class Reporter:
 
     @classmethod
     def in_sensor(
-        cls, context: dg.SensorEvaluationContext, collection: VideoCollection
+        cls, context: dg.SensorEvaluationContext, collection: VideoCollection, resources: Any
     ) -> Reporter:
         """Make the reporter of a sensor. It writes at once, not with the tick's result."""
-        desk, instance = open_desk(collection, context.resources), context.instance
+        desk, instance = open_desk(collection, resources), context.instance
         _make_events_cheap(collection)
         return cls(collection, desk, instance, instance.report_runless_asset_event)
 

@@ -9,7 +9,7 @@ from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.order_cursor import OrderCursor
 from wiro_dagster.orders import OrderDesk
 
-_LONGEST_SECONDS = 25.0
+_LONGEST_SECONDS = 55.0
 """How long ticks are skipped at most: audits and costs that were not stated become due by time."""
 
 
@@ -59,11 +59,19 @@ def note_rest(
         collection.cache.put(("rest", collection.ledger_name), rest)
 
 
-def find_rest(collection: VideoCollection, desk: OrderDesk, before: OrderCursor) -> str | None:
-    """Return the text of a tick that may be skipped; `None` if there may be something to do."""
+def find_rest(
+    collection: VideoCollection, before: OrderCursor, desk: OrderDesk | None = None
+) -> str | None:
+    """Return the text of a tick that may be skipped; `None` if there may be something to do.
+
+    Args:
+        collection: whose orders.
+        before: what the last tick reported.
+        desk: of this tick; `None` if all ticks have the same.
+    """
     rest = collection.cache.find(("rest", collection.ledger_name), _Rest)
-    if rest is None or rest.desk is not desk or rest.cursor != before:
+    if rest is None or (desk or rest.desk) is not rest.desk or rest.cursor != before:
         return None
-    if collection.timing.monotonic() >= rest.until or rest.stamp != desk.ledger.find_stamp():
+    if collection.timing.monotonic() >= rest.until or rest.stamp != rest.desk.ledger.find_stamp():
         return None
     return rest.summary
