@@ -82,7 +82,8 @@ def wiro() -> Iterator[Wiro]:
 
 @contextmanager
 def listening(url: str, **options: Any) -> Iterator[TaskSockets]:
-    with closing(TaskSockets(url, pause_seconds=0.01, **options)) as sockets:
+    quick = {"pause_seconds": 0.01, "refill_seconds": 0.0}
+    with closing(TaskSockets(url, **{**quick, **options})) as sockets:
         yield sockets
 
 
@@ -135,6 +136,19 @@ def test_a_task_whose_end_is_known_is_left(wiro: Wiro) -> None:
         wiro.end("third")
         assert wait_until(lambda: ended == ["third"])
     assert wiro.joined == ["first", "third"]
+
+
+def test_a_task_that_ends_with_the_one_before_needs_no_socket(wiro: Wiro) -> None:
+    """The end of the first brings a look, which sees the other ends of its batch."""
+    ended = threading.Event()
+    with listening(wiro.url, most=1, refill_seconds=0.2) as sockets:
+        for name in ("first", "second", "third"):
+            sockets.follow(name, name, lambda _: ended.set())
+        assert wait_until(lambda: wiro.joined == ["first"])
+        wiro.end("first")
+        assert ended.wait(60)
+        sockets.forget("second")
+        assert wait_until(lambda: wiro.joined == ["first", "third"])
 
 
 def test_a_lost_connection_is_opened_again(wiro: Wiro) -> None:

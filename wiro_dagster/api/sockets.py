@@ -30,6 +30,9 @@ _LASTED_SECONDS = 60.0
 """A connection that lasted so long was a good one."""
 
 _STOP_SECONDS = 5.0
+_REFILL_SECONDS = 0.5
+"""What ends with a batch is seen by the look that its first end brings: it needs no socket."""
+
 
 _LAST_WORDS = ("task_postprocess_end", "task_cancel", "terminal")
 """A frame without any of them is not the last one, and need not be parsed."""
@@ -45,6 +48,7 @@ class TaskSockets:
         most: how many sockets may be open at once; further tasks wait for their turn.
         allow_http_hosts: hosts that may be called without TLS, beside this machine.
         pause_seconds: before a lost connection is opened again; it doubles with each loss.
+        refill_seconds: before a task takes the place of one that has ended.
 
     Raises:
         ConfigurationError: the URL is malformed, or would send task tokens in the clear.
@@ -57,11 +61,13 @@ class TaskSockets:
         most: int = MOST_SOCKETS,
         allow_http_hosts: Sequence[str] = (),
         pause_seconds: float = 1.0,
+        refill_seconds: float = _REFILL_SECONDS,
     ) -> None:
         http_hosts = AllowedHosts("allow_http_hosts", allow_http_hosts)
         self._url = check_service_url("websocket_url", url, ("wss", "ws"), http_hosts)
         self._most = most
         self._pause_seconds = pause_seconds
+        self._refill_seconds = refill_seconds
         self._is_possible = find_spec("websockets") is not None
         self._lock = threading.Lock()
         self._waiting: OrderedDict[str, tuple[str, OnEnd]] = OrderedDict()
@@ -142,7 +148,7 @@ class TaskSockets:
     def _close_one(self, task_id: str, _: asyncio.Task[None]) -> None:
         with self._lock:
             self._open.pop(task_id, None)
-        self._open_more()
+        asyncio.get_running_loop().call_later(self._refill_seconds, self._open_more)
 
     async def _listen(self, task_id: str, token: str, on_end: OnEnd) -> None:
         lost, clock = 0, asyncio.get_running_loop().time
