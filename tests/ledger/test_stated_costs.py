@@ -82,6 +82,21 @@ def test_a_cost_that_is_missing_keeps_the_ceiling_committed(ledger: Ledger, cloc
     assert ledger.list_unstated(order.account) == []
 
 
+def test_a_missing_cost_is_told_until_the_user_accepts_it(ledger: Ledger) -> None:
+    """It counts at its ceiling in the budget all the same, and at its cost once Wiro states it."""
+    order = finished(ledger, cost_usd=None)
+    note(ledger, order, None)
+    ledger.note_recheck(booked(ledger, order).id, recheck_at=None)
+    ledger.accept_costs("another", [str(order.task_id)])
+    assert len(ledger.list_unstated(order.account)) == 1
+    for _ in range(2):
+        ledger.accept_costs(order.account, [str(order.task_id)])
+    assert ledger.list_unstated(order.account) == ledger.list_differences(order.account) == []
+    assert read_books(ledger).total_usd == PRICE
+    note(ledger, order, DEARER)
+    assert read_books(ledger).total_usd == DEARER
+
+
 def test_a_cost_that_is_stated_at_last_ends_its_looks(ledger: Ledger, clock: Clock) -> None:
     """The look and what it showed are noted together."""
     order = finished(ledger, cost_usd=None)

@@ -33,7 +33,7 @@ from wiro_dagster.resources.places import build_video_store
     "--accept",
     "accepted",
     multiple=True,
-    help="Accept a known task: another user's, a second one of ours, or one whose cost changed.",
+    help="Accept a task: another user's, a second one of ours, one at a changed or missing cost.",
 )
 def audit_command(url: str | None, *, as_json: bool, accepted: tuple[str, ...]) -> None:
     """Compare the ledger with Wiro's list of tasks.

@@ -286,7 +286,8 @@ def books_check(context: OrderContext, order_key: dg.AssetKey) -> dg.AssetCheckE
     ]
     lines += [
         f"Wiro did not state the cost of order {record.order_id} (task {record.task_id}); its "
-        "ceiling stays committed."
+        "ceiling stays committed. Once you have seen it: wiro-dagster audit --accept "
+        f"{record.task_id}"
         for record in unstated
     ]
     more = [f"and {len(lines) - _NAMED} more"] if len(lines) > _NAMED else []

@@ -280,7 +280,8 @@ strays = sa.Table(
 differences = sa.Table(
     "wiro_differences",
     metadata,
-    # Costs that changed after Wiro had stated them.
+    # Costs that changed after Wiro had stated them, from what the user knows to what it is. Equal:
+    # the user has accepted it. A cost that Wiro does not state is accepted at its ceiling.
     sa.Column("submission_id", _Id, primary_key=True, autoincrement=False),
     sa.Column("was_usd", Usd, nullable=False),
     sa.Column("is_usd", Usd, nullable=False),

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection, Row
 
 from wiro_dagster.ledger.claims import Claims
 from wiro_dagster.ledger.order import Order
-from wiro_dagster.ledger.schema import submissions
+from wiro_dagster.ledger.schema import differences, submissions
 from wiro_dagster.ledger.task_costs import Cost, free_unbilled, record_cost
 
 SubmissionOutcome = Literal["open", "nothing", "task"]
@@ -56,7 +56,10 @@ class StatedCosts(Claims):
     """Notes what Wiro states of costs."""
 
     def list_unstated(self, account: str) -> list[SubmissionRecord]:
-        """Return ended tasks whose cost Wiro did not state in any of the looks it was given."""
+        """Return ended tasks whose cost Wiro did not state in any of the looks it was given.
+
+        Those that the user accepted are left out.
+        """
         query = (
             sa.select(*SUBMISSION_COLUMNS)
             .where(submissions.c.account == account, submissions.c.has_ended)
@@ -64,9 +67,18 @@ class StatedCosts(Claims):
             .order_by(submissions.c.id)
         )
         with self.reading() as connection:
-            found = [submission_from_row(row) for row in connection.execute(query)]
-        # Not a condition of the query: SQLite would then read all that need no other look.
-        return [record for record in found if record.recheck_at is None]
+            # `recheck_at` is no condition: SQLite would then read all that need no other look.
+            found = [
+                record
+                for record in map(submission_from_row, connection.execute(query))
+                if record.recheck_at is None
+            ]
+            ids = [record.id for record in found]
+            known = sa.select(differences.c.submission_id).where(
+                differences.c.submission_id.in_(ids)
+            )
+            accepted = set(connection.execute(known).scalars()) if ids else set()
+        return [record for record in found if record.id not in accepted]
 
     def list_cost_rechecks(self, account: str, *, limit: int) -> list[SubmissionRecord]:
         """Return submissions whose cost is to be read again now."""

@@ -13,6 +13,7 @@ from wiro_dagster.ledger.claims import SOON_SECONDS, due_conditions
 from wiro_dagster.ledger.database import Database
 from wiro_dagster.ledger.order import SELECT_ORDERS, Order, order_from_row
 from wiro_dagster.ledger.schema import (
+    Usd,
     account_keys,
     accounts,
     differences,
@@ -130,7 +131,10 @@ class Tasks(Database):
     # ---- the audit ----
 
     def accept_costs(self, account: str, task_ids: Collection[str]) -> None:
-        """Note that the user knows what these tasks cost now. A later change is told again."""
+        """Note that the user knows what these tasks cost now, or that Wiro does not state it.
+
+        A later change is told again. A cost that is not stated counts at its ceiling all the same.
+        """
         mine = sa.select(submissions.c.id).where(
             submissions.c.account == account, submissions.c.task_id.in_(task_ids)
         )
@@ -139,6 +143,19 @@ class Tasks(Database):
                 sa.update(differences)
                 .where(differences.c.submission_id.in_(mine))
                 .values(was_usd=differences.c.is_usd)
+            )
+            ceiling = sa.func.coalesce(submissions.c.ceiling_usd, sa.literal(Decimal(0), Usd))
+            unstated = sa.select(
+                submissions.c.id, ceiling, ceiling, sa.literal(self.clock())
+            ).where(
+                submissions.c.id.in_(mine),
+                submissions.c.has_ended & submissions.c.cost_usd.is_(None),
+                submissions.c.id.not_in(sa.select(differences.c.submission_id)),
+            )
+            connection.execute(
+                sa.insert(differences).from_select(
+                    ["submission_id", "was_usd", "is_usd", "seen_at"], unstated
+                )
             )
 
     def list_differences(self, account: str) -> list[Difference]:
