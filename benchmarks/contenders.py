@@ -204,7 +204,9 @@ def open_ours(emulator: Emulator, folder: Path, count: int) -> Iterator[Stack]:
 @contextmanager
 def _open_stack(folder: Path, settings: Mapping[str, str], workspace: Path) -> Iterator[Stack]:
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    with dagster_dev(folder, {**settings, "PYTHONPATH": path}, workspace=workspace) as dev:
+    # An installed package is compiled: no process of it compiles modules anew.
+    settings = {**settings, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": ""}
+    with dagster_dev(folder, settings, workspace=workspace) as dev:
         tree = ProcessTree(dev.pid)
         tree.watch_memory()
         with dg.DagsterInstance.from_config(str(folder / "dagster_home")) as instance:
