@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.support.project import Project
+from tests.support.project import QUICK, Project
+from tests.support.waiting import wait_until
 from wiro_dagster import OrderPolicy, WiroResource
 from wiro_dagster.emulator import EMULATOR_API_KEY, EMULATOR_API_SECRET
 from wiro_dagster.orders.policy import Timing
 
 # Without a hint, nothing is seen within the first five minutes.
 PATIENT = OrderPolicy(timing=Timing(first_look_seconds=300.0))
+
+
+AWAKE = replace(QUICK, awake_seconds=60.0, buying_seconds=60.0)
 
 
 class ListeningProject(Project):
@@ -35,7 +40,12 @@ class ListeningProject(Project):
 @pytest.fixture
 def listening(project: Project) -> ListeningProject:
     return ListeningProject(
-        project.folder, project.emulator, project.instance, policy=PATIENT, cache=project.cache
+        project.folder,
+        project.emulator,
+        project.instance,
+        policy=PATIENT,
+        cache=project.cache,
+        collection_options={"timing": AWAKE},
     )
 
 
@@ -61,6 +71,27 @@ def test_a_video_is_in_the_store_before_the_next_tick(listening: ListeningProjec
     assert listening.videos("cat") == []
     listening.tick()
     assert len(listening.videos("cat")) == 1
+
+
+def test_an_order_is_sent_before_the_next_tick(project: Project) -> None:
+    """Without sockets too, and while the sensor is at rest: its ticks are seldom."""
+    project.collection_options = {"timing": AWAKE}
+    project.write_prompts({"id": "cat", "prompt": "A cat"})
+    for _ in range(3):
+        assert project.tick().skip_message == "No orders are under way."
+    project.order("cat")
+    assert wait_until(lambda: len(project.emulator.tasks()) == 1)
+    assert "1 submitted" in project.tick().skip_message
+
+
+def test_a_tick_stays_for_tasks_that_are_about_to_end(project: Project) -> None:
+    """Their videos are shown with it, and not with the next one."""
+    project.collection_options = {"timing": replace(QUICK, stay_seconds=5.0)}
+    project.emulator.change_settings(task_seconds=0.3)
+    project.write_prompts({"id": "cat", "prompt": "A cat"})
+    project.order("cat")
+    project.tick()
+    assert len(project.videos("cat")) == 1
 
 
 def test_sockets_can_be_switched_off(listening: ListeningProject) -> None:

@@ -68,6 +68,22 @@ def test_a_socket_brings_a_video_home_between_ticks(
     assert wait_until(lambda: sockets.count_open() == 0)
 
 
+def test_orders_between_ticks_are_sent_while_ticks_come(open_patient: OpenPatient) -> None:
+    """Not before the first tick, which applies the settings, and not once the ticks end."""
+    bench = open_patient(EndHints())
+    bench.place("cat")
+    assert not bench.desk._look_between_ticks(buys=True)
+    assert bench.runs() == 0
+    bench.tick()
+    bench.desk.stay_awake(60, buying_seconds=60)
+    bench.place("dog")
+    assert wait_until(lambda: bench.runs() == 2)
+    bench.desk.stay_awake(60)
+    bench.place("bird")
+    bench.desk.close()
+    assert bench.runs() == 2
+
+
 def test_a_task_of_an_earlier_process_is_listened_to_as_well(
     open_patient: OpenPatient, sockets: TaskSockets
 ) -> None:

@@ -103,7 +103,7 @@ class VideoCollection:
     op_tags: Mapping[str, Any] = field(default_factory=dict, hash=False)
     retry_policy: dg.RetryPolicy | None = None
     default_status: dg.DefaultSensorStatus = dg.DefaultSensorStatus.RUNNING
-    minimum_interval_seconds: int = 4
+    minimum_interval_seconds: int = 9
     dagster_url: str | None = None
     wiro: str = "wiro"
     ledger: str = "wiro_ledger"

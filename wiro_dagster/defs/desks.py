@@ -85,12 +85,9 @@ class Opener:
             max_age_seconds=self.policy.model_max_age_seconds,
         )
 
-    def open_hints(self) -> EndHints | None:
-        """Return what hears of ends between two ticks; None if nothing could be heard."""
-        sockets = self.cache.get((TaskSockets, _digest(self.wiro)), self.wiro.open_sockets)
-        if sockets is None and self.wiro.callback_base_url is None:
-            return None
-        return EndHints(sockets)
+    def open_hints(self) -> EndHints:
+        """Return what hears of ends between two ticks."""
+        return EndHints(self.cache.get((TaskSockets, _digest(self.wiro)), self.wiro.open_sockets))
 
     def open_desk(self, collection: str) -> OrderDesk:
         """Return the desk that works for one collection.

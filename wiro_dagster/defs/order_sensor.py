@@ -46,9 +46,6 @@ _TICK_MAXIMUM_SECONDS = 20.0
 _PROGRESS_PER_TICK = 5
 """An event costs the daemon up to 40 ms, and thousands of tasks may be under way."""
 
-_AWAKE_SECONDS = 120.0
-"""How long hints of ends are followed without a further tick: the sensor may have been stopped."""
-
 _PROGRESS_PAUSE_SECONDS = 60.0
 _HELD_PAUSE_SECONDS = 300.0
 """How often a changed number of held orders leads to an evaluation of `within_budget`."""
@@ -103,7 +100,8 @@ def build_video_order_sensor(
                 rest = find_rest(collection, before, reporter.desk)
                 if rest is None:
                     return _move_orders(context, reporter, opened, before, deadline)
-        return dg.SkipReason(rest)
+        stay_awake(collection, rest.desk)
+        return dg.SkipReason(rest.summary)
 
     return video_order_sensor
 
@@ -129,9 +127,13 @@ def _move_orders(
         delivered.extend(some)
         return bool(some)
 
-    collects = collection.collect == "sensor"
-    desk.stay_awake(_AWAKE_SECONDS, collects=collects)
-    report = desk.tick(deadline, deliver=deliver, collects=collects)
+    stay_awake(collection, desk)
+    report = desk.tick(
+        deadline,
+        deliver=deliver,
+        collects=collection.collect == "sensor",
+        stay_seconds=collection.timing.stay_seconds,
+    )
     report.notices += rebuild_if_behind(reporter, resources) + report_orphans(reporter)
     for notice in report.notices:
         context.log.warning(notice)
@@ -164,6 +166,16 @@ def _move_orders(
         cursor=after.to_text(),
         # Dagster shows it as the tick's text, whatever the tick did; not beside runs, though.
         skip_reason=None if runs else f"{done} {summary}".lstrip(),
+    )
+
+
+def stay_awake(collection: VideoCollection, desk: OrderDesk) -> None:
+    """Let the process go on between two ticks, as long as ticks come."""
+    timing = collection.timing
+    desk.stay_awake(
+        timing.awake_seconds,
+        collects=collection.collect == "sensor",
+        buying_seconds=timing.buying_seconds,
     )
 
 

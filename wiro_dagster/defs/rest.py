@@ -14,7 +14,7 @@ _LONGEST_SECONDS = 55.0
 
 
 @dataclass(frozen=True)
-class _Rest:
+class Rest:
     """What the last tick of an idle collection left behind.
 
     Args:
@@ -55,23 +55,23 @@ def note_rest(
         return
     if not ledger.count_unsettled(collection.ledger_name):
         until = collection.timing.monotonic() + _LONGEST_SECONDS
-        rest = _Rest(desk, after, stamp, until, summary)
+        rest = Rest(desk, after, stamp, until, summary)
         collection.cache.put(("rest", collection.ledger_name), rest)
 
 
 def find_rest(
     collection: VideoCollection, before: OrderCursor, desk: OrderDesk | None = None
-) -> str | None:
-    """Return the text of a tick that may be skipped; `None` if there may be something to do.
+) -> Rest | None:
+    """Return the rest because of which a tick may be skipped; `None` if there may be work.
 
     Args:
         collection: whose orders.
         before: what the last tick reported.
         desk: of this tick; `None` if all ticks have the same.
     """
-    rest = collection.cache.find(("rest", collection.ledger_name), _Rest)
+    rest = collection.cache.find(("rest", collection.ledger_name), Rest)
     if rest is None or (desk or rest.desk) is not rest.desk or rest.cursor != before:
         return None
     if collection.timing.monotonic() >= rest.until or rest.stamp != rest.desk.ledger.find_stamp():
         return None
-    return rest.summary
+    return rest

@@ -61,6 +61,7 @@ class OrderDesk:
         self._steps = Steps(context, self._leases)
         self._work = Work(self._steps, self._answers, monotonic, open_pool)
         self._held = HeldCollections(context.collection)
+        self._monotonic = monotonic
         self._account_is_known = not _KEY_HASH.fullmatch(context.account)
         self._has_ticked = False
         self._rebuilt_at: float | None = None
@@ -86,15 +87,18 @@ class OrderDesk:
         """Leave the account's tasks to another desk at once, instead of after a while."""
         self._work.release_watch()
 
-    def stay_awake(self, seconds: float, *, collects: bool = True) -> None:
-        """Follow hints that tasks have ended for this long, also between ticks.
+    def stay_awake(
+        self, seconds: float, *, collects: bool = True, buying_seconds: float = 0.0
+    ) -> None:
+        """Follow tasks for this long, also between ticks.
 
         Args:
             seconds: from now.
             collects: fetch the files of finished tasks; False leaves them to `collect`.
+            buying_seconds: how long orders that are placed between ticks are sent at once.
         """
         self._collects = collects
-        self._follower.stay_awake(seconds)
+        self._follower.stay_awake(seconds, buying_seconds=buying_seconds)
 
     def close(self) -> None:
         """Wait for requests that are under way, and start no new ones."""
@@ -166,6 +170,7 @@ class OrderDesk:
         only: Collection[int] | None = None,
         deliver: Callable[[], bool] | None = None,
         collects: bool = True,
+        stay_seconds: float = 0.0,
     ) -> TickReport:
         """Advance every order that is due, side by side, until nothing is left to do.
 
@@ -177,13 +182,16 @@ class OrderDesk:
             only: submit no orders but these, by id.
             deliver: reports some of the videos that are stored, and returns whether there were any.
             collects: fetch the files of finished tasks; False leaves them to `collect`.
+            stay_seconds: how long to wait, from now, for looks that fall due in that time.
         """
         if hurry:
             self._work.is_hinted.set()
         thread = threading.get_ident()
         self._ticking.add(thread)
         try:
-            return self._tick(deadline, only=only, deliver=deliver, collects=collects)
+            return self._tick(
+                deadline, only=only, deliver=deliver, collects=collects, stay_seconds=stay_seconds
+            )
         finally:
             self._ticking.discard(thread)
             self._follower.nudge()  # there may be tasks to follow now
@@ -195,8 +203,11 @@ class OrderDesk:
         only: Collection[int] | None,
         deliver: Callable[[], bool] | None,
         collects: bool,
+        stay_seconds: float,
     ) -> TickReport:
-        report = TickReport()
+        stay_until = self._monotonic() + stay_seconds
+        # The budget's check is evaluated after purchases, so those between ticks are named too.
+        report = TickReport(submitted=self._work.take_submitted())
         self._take_up_settings()
         collections = self._held.hold(self.context)
         report.notices += [
@@ -217,6 +228,7 @@ class OrderDesk:
             deadline,
             submits=self._account_is_known,
             deliver=deliver,
+            stay_until=stay_until,
         )
         report.notices += decide_tries(self.context)
         report.takes = self.context.ledger.set_aside_superseded(self.context.collection)
@@ -309,8 +321,10 @@ class OrderDesk:
         if self.context.needs_approval:
             self.ledger.propose_unapproved(self.context.collection)
 
-    def _look_between_ticks(self) -> bool:
+    def _look_between_ticks(self, *, buys: bool) -> bool:
         """Start what is due, and return whether anything is under way; a tick does so itself."""
         if self._ticking:
             return False
-        return self._work.look(self._held.names if self._collects else ())
+        # The first tick applies settings, such as that orders need approval.
+        submits = buys and self._has_ticked and self._account_is_known
+        return self._work.look(self._held.names if self._collects else (), submits=submits)

@@ -1,14 +1,14 @@
-"""The thread that follows hints of ends between two ticks.
+"""The thread that goes on between two ticks.
 
-A tick of a sensor starts every five seconds at best, and ends when there is nothing left to do. Its
-process lives on: there this thread waits for what sockets say, and for looks that a webhook
-receiver made due in the ledger.
+A tick of a sensor starts every ten seconds at best, and ends when there is nothing left to do. Its
+process lives on: there this thread waits for what sockets say, for tasks that are due to be read,
+and for what other processes write to the ledger: new orders, and hints of a webhook receiver.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
 from functools import partial
 
 from wiro_dagster.errors import WiroError
@@ -30,18 +30,25 @@ _PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
 """The shortest and the longest pause between looks if nothing hints at an end."""
 
+_NEWS_SECONDS = 1.0
+"""How often it is checked whether a process has written to the ledger; that costs no query."""
+
+_QUERY_SECONDS = 3.0
+"""The same if only a query could tell."""
+
 _AFTER_FAILURE_SECONDS = 5.0
 _FORGET_SECONDS = 60.0
 """How often the sockets of tasks that have ended are closed: Wiro may leave them open."""
 
 
 class Follower:
-    """Follows hints for as long as ticks come. Thread-safe.
+    """Follows tasks for as long as ticks come. Thread-safe.
 
     Args:
         hints: what it waits for; `None` = it does nothing.
         get_context: returns the context of the desk as it is now.
-        look: starts what is due, and returns whether anything is under way.
+        look: starts what is due, and returns whether anything is under way; `buys` says whether
+            orders may be sent.
         is_hinted: set while a look is due that something hinted at.
         monotonic: gives seconds.
     """
@@ -50,7 +57,7 @@ class Follower:
         self,
         hints: EndHints | None,
         get_context: Callable[[], OrderContext],
-        look: Callable[[], bool],
+        look: Callable[..., bool],
         is_hinted: threading.Event,
         monotonic: Callable[[], float],
     ) -> None:
@@ -60,14 +67,23 @@ class Follower:
         self._is_hinted = is_hinted
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._awake_until = 0.0
+        self._awake_until = self._buying_until = 0.0
+        self._stamp: Hashable | None = None
         self._forgot_at = monotonic()
         self._thread: threading.Thread | None = None
 
-    def stay_awake(self, seconds: float) -> None:
-        """Follow hints for this long from now, unless the next tick extends it."""
+    def stay_awake(self, seconds: float, *, buying_seconds: float = 0.0) -> None:
+        """Follow tasks for this long from now, unless the next tick extends it.
+
+        Args:
+            seconds: how long.
+            buying_seconds: how long orders are sent, too.
+        """
+        if seconds <= 0:
+            return
         with self._lock:
             self._awake_until = self._monotonic() + seconds
+            self._buying_until = self._monotonic() + buying_seconds
             if self._thread is None and self._hints is not None:
                 self._hints.switch_on()
                 run = partial(self._run, self._hints)
@@ -82,25 +98,33 @@ class Follower:
     def close(self) -> None:
         """Stop following."""
         with self._lock:
-            self._awake_until, thread = 0.0, self._thread
+            self._awake_until = self._buying_until = 0.0
+            thread = self._thread
         self.nudge()
         if thread is not None:
             thread.join()
 
     def _run(self, hints: EndHints) -> None:
-        pause, is_under_way = 0.0, False
+        look_at, is_under_way = self._monotonic(), False
         while (seconds_left := self._count_seconds_left(hints)) > 0:
-            ended = hints.wait(min(pause, seconds_left), gather_seconds=_GATHER_SECONDS)
+            pause = max(look_at - self._monotonic(), 0.0)
+            most = _QUERY_SECONDS if self._stamp is None else _NEWS_SECONDS
+            ended = hints.wait(min(pause, seconds_left, most), gather_seconds=_GATHER_SECONDS)
+            if not (ended or self._monotonic() >= look_at or self._is_written()):
+                continue
             try:
                 next_look_at = self._note_ended(ended)
-                # While nothing is under way, this costs one query a tick.
-                is_under_way = (next_look_at is not None or is_under_way) and self._look()
+                buys = self._monotonic() < self._buying_until
+                # While nothing is under way, this costs two queries, if there was news.
+                has_work = next_look_at is not None or is_under_way or buys
+                is_under_way = has_work and self._look(buys=buys)
                 self._forget_ended(hints)
                 pause = self._find_pause(next_look_at)
                 if is_under_way:
                     pause = min(pause, _UNDER_WAY_SECONDS)
             except WiroError:  # the next tick says what is wrong
                 pause = _AFTER_FAILURE_SECONDS
+            look_at = self._monotonic() + pause
 
     def _count_seconds_left(self, hints: EndHints) -> float:
         with self._lock:
@@ -109,6 +133,11 @@ class Follower:
                 self._thread = None
                 hints.switch_off()
             return seconds_left
+
+    def _is_written(self) -> bool:
+        """Whether a process may have written to the ledger since the last call."""
+        before, self._stamp = self._stamp, self._get_context().ledger.find_stamp()
+        return self._stamp is None or self._stamp != before
 
     def _note_ended(self, ended: Collection[str]) -> float | None:
         """Make looks due at tasks that report their end. Return when the next look is due."""

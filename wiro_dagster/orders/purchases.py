@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
@@ -49,6 +50,7 @@ class Purchases:
         self._again_at: float | None = None
         self._admitted_at = -math.inf
         self._only: Collection[int] | None = None
+        self._turn = threading.Lock()
 
     def renew_quotes(
         self, report: TickReport, deadline: float, *, only: Collection[int] | None
@@ -79,6 +81,11 @@ class Purchases:
 
     def start(self, report: TickReport) -> bool:
         """Start to send what may be bought now. Return whether there may be more."""
+        # A tick may begin while the process looks for orders between two ticks.
+        with self._turn:
+            return self._start(report)
+
+    def _start(self, report: TickReport) -> bool:
         free, size, now = self._requests.free, self._requests.size, self._monotonic()
         # No more than can be sent at once: what waits for a thread waits in the ledger. And no
         # fewer than half of that, as one admission costs much the same for any number of orders.

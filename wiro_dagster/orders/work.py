@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, wait
 from functools import partial
@@ -29,6 +30,9 @@ _LOOK_AROUND_SECONDS = 0.5
 
 _LINGER_SECONDS = 5.0
 """How long a tick waits for a download to end before it leaves it to the background."""
+
+_STAY_PAUSE_SECONDS = 0.25
+"""How often a tick that stays for a task looks whether it is due."""
 
 _LOOK_SECONDS = 10.0
 """How long one look between two ticks may take."""
@@ -63,6 +67,7 @@ class Work:
 
         self._watch: Watch | None = None
         self._claimed_at = self._found_none_at = -math.inf
+        self._submitted = 0
 
     def recover(self, collections: Sequence[str], deadline: float) -> None:
         """Look up what became of runs whose answers were lost."""
@@ -81,6 +86,7 @@ class Work:
         *,
         submits: bool,
         deliver: Callable[[], bool] | None,
+        stay_until: float,
     ) -> None:
         """Submit, sweep, download and deliver side by side until nothing is left to do now.
 
@@ -90,6 +96,7 @@ class Work:
             deadline: after it, nothing new is started or waited for.
             submits: whether anything may be sent.
             deliver: reports some of the videos that are stored, and returns whether there were any.
+            stay_until: how long to wait for looks that fall due until then.
         """
         ended_at = delivered_at = self._monotonic()
         while self._monotonic() < deadline:
@@ -103,7 +110,9 @@ class Work:
             now = self._monotonic()
             if not under_way and not any(may_go_on):
                 if deliver is None or not deliver():
-                    return
+                    if not self._is_look_due(stay_until):
+                        return
+                    time.sleep(_STAY_PAUSE_SECONDS)
                 continue
             if deliver is not None and self._deliveries.free and now - delivered_at >= 1.0:
                 delivered_at = now
@@ -114,16 +123,25 @@ class Work:
             elif now - ended_at > _LINGER_SECONDS and self._is_idle_but_for_downloads():
                 return  # slow downloads go on without us
 
-    def look(self, collections: Sequence[str]) -> bool:
+    def look(self, collections: Sequence[str], *, submits: bool = False) -> bool:
         """Start the looks and downloads that are due. Return whether any are under way.
 
         Args:
             collections: whose files to fetch.
+            submits: whether anything may be sent.
         """
         report = TickReport()
+        if submits:
+            self.purchases.start(report)
+            self._submitted += report.submitted
         self._sweep(report, self._monotonic() + _LOOK_SECONDS)
         self._download(collections, report)
         return bool(self._list_unfinished())
+
+    def take_submitted(self) -> int:
+        """Return how many orders were sent between ticks since the last call."""
+        count, self._submitted = self._submitted, 0
+        return count
 
     def take_notices(self) -> list[str]:
         """Return what the steps have noted since the last call."""
@@ -153,6 +171,14 @@ class Work:
     def _is_idle_but_for_downloads(self) -> bool:
         others = (pool for pool in self._pools if pool is not self.downloads)
         return not any(pool.list_unfinished() for pool in others)
+
+    def _is_look_due(self, until: float) -> bool:
+        """Whether a task is due to be looked at before that time."""
+        seconds_left, context = until - self._monotonic(), self._steps.context
+        if seconds_left <= 0 or not context.gate.may_read():
+            return False
+        next_look_at = context.ledger.find_next_look(context.account)
+        return next_look_at is not None and next_look_at - context.now() < seconds_left
 
     def _sweep(self, report: TickReport, deadline: float) -> bool:
         if self._watch is None:
