@@ -335,10 +335,10 @@ def test_a_stray_is_told_only_once_its_origin_could_be_read(bench: Bench, errors
     theirs = bench.emulator.add_foreign_task(model=MODEL, inputs={"prompt": "What is this?"})
     account = bench.desk.context.account
     errors["get_task"] = OutcomeUnknown("Timed out.")
-    bench.run(700)
+    bench.run(700, step=100)
     assert bench.ledger.list_strays(account) == []
     errors["get_task"] = NotFound("There is no task yet.")
-    bench.run(700)
+    bench.run(700, step=100)
     assert [stray.task_id for stray in bench.ledger.list_strays(account)] == [theirs]
 
 

@@ -61,7 +61,7 @@ def test_a_lost_submission_is_not_sent_again_while_the_list_proves_nothing(bench
     """Nothing of ours in the list is younger, so the list may be an old one: the user decides."""
     bench.emulator.script_fault("drop", endpoint="Run", moment="before")
     order = bench.place("cat")
-    bench.run(7200, step=300)
+    bench.run(7200, step=1200)
     assert (bench.state("cat"), bench.calls("Run")) == ("unknown", 1)
     assert "proves nothing yet" in str(bench.order("cat").error)
     assert any(f"orders resend {order.id}" in notice for notice in bench.notices)
@@ -96,10 +96,10 @@ def test_an_order_is_sent_twice_at_most(bench: Bench) -> None:
     bench.emulator.script_fault("drop", endpoint="Run", moment="before", skip=1)
     bench.advance(10)
     bench.place("younger")
-    bench.run(2000, step=60)
+    bench.run(2000, step=200)
     assert bench.order("cat").posts == 2
     bench.place("youngest")
-    bench.run(4000, step=100)
+    bench.run(4000, step=400)
     assert (bench.state("cat"), bench.order("cat").posts) == ("unknown", 2)
     assert "was sent 2 times" in str(bench.order("cat").error)
     assert any(f"orders resend {order.id}" in notice for notice in bench.notices)
@@ -218,7 +218,7 @@ def test_how_far_the_list_was_behind_is_waited_for_twice(bench: Bench) -> None:
     bench.tick()
     bench.advance(10)
     bench.place("younger")
-    bench.run(1800, step=50)
+    bench.run(1800, step=150)
     assert (bench.state("cat"), bench.runs(), bench.calls("Run")) == ("delivered", 4, 4)
     bench.check_books()
 
@@ -234,7 +234,7 @@ def test_a_list_that_hides_a_task_is_no_proof_of_another(bench: Bench) -> None:
     bench.tick()
     bench.advance(10)
     bench.place("younger")
-    bench.run(3600, step=100)
+    bench.run(3600, step=400)
     assert (bench.state("cat"), bench.runs()) == ("unknown", 3)
     assert "has never shown task" in str(bench.order("cat").error)
     task_id = bench.order("hidden").task_id
@@ -250,7 +250,7 @@ def test_a_list_that_cannot_be_read_says_nothing(bench: Bench) -> None:
     bench.place("cat")
     bench.tick()
     bench.emulator.script_fault("http_500", endpoint="Task/List", times=None)
-    bench.run(1200, step=100)
+    bench.run(1200, step=300)
     assert bench.state("cat") == "unknown"
     assert "could not be read" in str(bench.order("cat").error)
     bench.emulator.clear_faults()
@@ -263,7 +263,7 @@ def test_an_account_without_any_task_is_an_empty_list(bench: Bench) -> None:
     bench.emulator.change_settings(dialect="alternate")
     bench.emulator.script_fault("drop", endpoint="Run", moment="before")
     bench.place("cat")
-    bench.run(600, step=60)
+    bench.run(600, step=150)
     assert (bench.state("cat"), bench.calls("Run")) == ("unknown", 1)
     bench.place("younger")
     assert {order.state for order in bench.settle()} == {"delivered"}
@@ -289,7 +289,7 @@ def test_an_equal_order_without_a_task_waits_for_its_own(bench: Bench) -> None:
     bench.emulator.script_fault("drop", endpoint="Run", moment="before", skip=1)
     for take in (1, 2):
         bench.desk.place(f"cat {take}", make_prompt("cat", take=take))
-    bench.run(600, step=60)
+    bench.run(600, step=150)
     assert sorted(order.state for order in bench.ledger.list_orders()) == ["delivered", "unknown"]
     assert (bench.runs(), bench.calls("Run")) == (1, 2)
     bench.place("younger")
@@ -321,7 +321,7 @@ def test_an_unexplained_task_goes_to_the_user(bench: Bench) -> None:
     theirs = bench.desk.context.client.submit(order.model_slug, order.inputs).task_id
     bench.advance(10)
     bench.place("younger")
-    bench.run(2000, step=100)
+    bench.run(2000, step=250)
     assert (bench.state("cat"), bench.runs()) == ("unknown", 2)
     assert any(f"orders adopt {order.id}" in notice for notice in bench.notices)
     assert f"same inputs that no order explains: {theirs}" in str(bench.order("cat").error)
@@ -373,7 +373,7 @@ def test_without_markers_equal_orders_go_to_the_user(unmarked: Bench, count: int
     unmarked.emulator.script_fault("drop", endpoint="Run", moment="before", skip=count)
     for take in (1, 2):
         unmarked.desk.place(f"cat {take}", make_prompt("cat", take=take))
-    unmarked.run(1200, step=100)
+    unmarked.run(1200, step=300)
     assert {order.state for order in unmarked.ledger.list_orders()} == {"unknown"}
     assert unmarked.runs() == count
 
@@ -395,7 +395,7 @@ def test_orders_that_differ_in_a_file_only_are_left_to_the_user(
         ).task_id
         for image in images
     ]
-    unmarked.run(2400, step=200)
+    unmarked.run(2400, step=400)
     assert [unmarked.state(name) for name in ("first", "second")] == ["unknown", "unknown"]
     assert any(f"orders adopt {order.id}" in notice for notice in unmarked.notices)
     unmarked.ledger.note_task(unmarked.order("first"), made[0], due_at=unmarked.now)
@@ -505,7 +505,7 @@ def test_a_foreign_keys_silence_is_no_proof(emulator: Emulator, tmp_path: Path) 
     bench.place("cat")
     bench.tick()
     other = Bench(emulator, url, tmp_path / "videos", options={"account": "another"})
-    other.run(1200, step=60)
+    other.run(1200, step=300)
     assert other.state("cat") == "unknown"
     assert "only account emulated can look it up" in str(other.order("cat").error)
     assert bench.calls("Run") == 1

@@ -39,7 +39,7 @@ def test_an_end_counts_when_it_stands_still(open_bench: OpenBench, world: str) -
     bench = open_bench()
     make(bench, world)
     bench.settle()
-    bench.run(DAY + 7200, step=3600)
+    bench.run(DAY + 7200, step=DAY / 6)
     assert (bench.runs(), bench.state("cat")) == (1, "delivered")
     bench.check_books()
 
@@ -50,7 +50,7 @@ def test_an_end_may_take_minutes_to_be_complete(open_bench: OpenBench, world: st
     bench = open_bench()
     make(bench, **{world: 300.0})
     bench.settle()
-    bench.run(2 * 3600, step=600)
+    bench.run(2 * 3600, step=1800)
     assert bench.state("cat") == "delivered"
     bench.check_books()
 
@@ -107,7 +107,7 @@ def test_a_cost_that_is_not_stated_frees_no_budget(open_bench: OpenBench, world:
     bench.emulator.script_task(worlds=[world], times=None)
     for number in range(6):
         bench.place(f"cat {number}")
-    bench.run(600)
+    bench.run(600, step=100)
     assert bench.emulator.spent_usd() == committed_by_ledger(bench.ledger) == 3 * PRICE
 
 
@@ -117,7 +117,7 @@ def test_a_cost_that_is_never_stated_is_told(open_bench: OpenBench, world: str) 
     bench = open_bench()
     make(bench, world)
     bench.settle()
-    bench.run(DAY + 7200, step=3600)
+    bench.run(1.5 * DAY, step=DAY / 6)
     assert bench.state("cat") == "delivered"
     assert committed_by_ledger(bench.ledger) == PRICE
     assert spent_by_ledger(bench.ledger) == 0
@@ -132,7 +132,7 @@ def test_files_under_a_cancelled_task_are_not_free_although_wiro_says_0(
     bench = open_bench()
     make(bench, "cancelled_with_cost", "cost_never", *exit_code)
     bench.settle()
-    bench.run(DAY + 7200, step=3600)
+    bench.run(1.5 * DAY, step=DAY / 6)
     assert bench.state("cat") == "delivered"
     assert bench.emulator.spent_usd() == committed_by_ledger(bench.ledger) == PRICE
     assert any(str(bench.order("cat").task_id) in line for line in bench.told())
@@ -144,11 +144,11 @@ def test_the_zero_of_a_failure_says_nothing_of_the_success_that_it_turns_out_to_
     """A failure at 0 USD is a success later, without a cost: its ceiling is committed again."""
     bench = open_bench()
     make(bench, "cost_missing", failed_first=120.0)
-    bench.run(60, step=5)
+    bench.run(60, step=15)
     assert (bench.state("cat"), committed_by_ledger(bench.ledger)) == ("failed", 0)
     bench.advance(120)
     bench.settle()
-    bench.run(DAY + 14_400, step=3600)
+    bench.run(1.5 * DAY, step=DAY / 6)
     assert (bench.runs(), bench.state("cat")) == (1, "delivered")
     assert bench.emulator.spent_usd() == committed_by_ledger(bench.ledger) == PRICE
     assert bench.order("cat").cost_usd is None
@@ -161,11 +161,11 @@ def test_the_zero_of_a_failure_is_forgotten_if_it_turns_out_to_be_a_success_with
     """Wiro says 0 of what it has charged, and shows no files: the ceiling is committed again."""
     bench = open_bench()
     make(bench, "cost_never", "outputs_never", failed_first=120.0)
-    bench.run(60, step=5)
+    bench.run(60, step=15)
     assert (bench.state("cat"), committed_by_ledger(bench.ledger)) == ("failed", 0)
-    bench.run(DAY / 2, step=3600)
+    bench.run(DAY / 2, step=DAY / 6)
     assert bench.emulator.spent_usd() == committed_by_ledger(bench.ledger) == PRICE
-    bench.run(2 * DAY, step=3600)
+    bench.run(2 * DAY, step=DAY / 6)
     assert any(str(bench.order("cat").task_id) in line for line in bench.told())
 
 
@@ -177,11 +177,11 @@ def test_a_failure_whose_cost_cannot_be_read_is_not_taken_for_free(
     bench = open_bench()
     bench.emulator.script_task(outcome="fail", worlds={"cost_text": seconds})
     bench.place("cat")
-    bench.run(45, step=5)
+    bench.run(45, step=15)
     order = bench.order("cat")
     assert (order.state, order.is_billed_failure) == ("failed", True)
     assert committed_by_ledger(bench.ledger) == PRICE
-    bench.run(DAY + 7200, step=3600)
+    bench.run(DAY + 7200, step=DAY / 6)
     assert bench.order("cat").is_billed_failure == (seconds is None)
     assert committed_by_ledger(bench.ledger) == (PRICE if seconds is None else 0)
 
@@ -192,7 +192,7 @@ def test_a_cost_that_changes_is_taken_over_and_told(open_bench: OpenBench, world
     bench = open_bench()
     make(bench, world)
     bench.settle()
-    bench.run(2 * 3600, step=600)
+    bench.run(2 * 3600, step=1800)
     assert bench.order("cat").is_owned
     assert list_book_errors(bench.ledger, bench.emulator) == {}
     assert bench.told() or world == "cost_above_price"  # the check on the video tells that one
@@ -207,7 +207,7 @@ def test_a_cost_that_changes_where_the_list_shows_nothing_is_read_once_more(
     bench.settle()
     assert spent_by_ledger(bench.ledger) == PRICE
     looks = bench.calls("Task/Detail")
-    bench.run(DAY + 7200, step=3600)
+    bench.run(DAY + 7200, step=DAY / 6)
     assert bench.calls("Task/Detail") == looks + 1
     assert list_book_errors(bench.ledger, bench.emulator) == {}
     assert bench.told()
@@ -260,7 +260,7 @@ def test_a_file_that_cannot_be_read_is_told(open_bench: OpenBench) -> None:
     """Its server announces 0 bytes for ever: the order waits, and the user is told why."""
     bench = open_bench()
     make(bench, "length_zero")
-    bench.run(2 * 3600, step=600)
+    bench.run(2 * 3600, step=1800)
     assert (bench.runs(), bench.state("cat")) == (1, "finished")
     assert any("is empty" in line for line in bench.told())
 
@@ -269,7 +269,7 @@ def test_files_that_have_vanished_are_named_as_not_recovered(open_bench: OpenBen
     """Nothing is dropped silently: after a day of 404 the order ends uncollected, and says so."""
     bench = open_bench()
     make(bench, files_vanish=0.0)
-    bench.run(2 * DAY, step=3600)
+    bench.run(2 * DAY, step=DAY / 6)
     assert bench.state("cat") == "uncollected"
     assert any("orders recover" in line for line in bench.told())
     assert bench.order("cat").cost_usd == PRICE

@@ -94,7 +94,7 @@ def test_a_task_without_identity_goes_to_the_user(open_bench: OpenBench, world: 
     bench = open_bench(**({} if world == "callback_missing" else WITHOUT_MARKER))
     lose_answer(bench, LONG_NAME, worlds=[world])
     bench.place("younger")
-    bench.run(LONG, step=60)
+    bench.run(LONG, step=200)
     order = bench.order(LONG_NAME)
     (task_id,) = {task["id"] for task in bench.emulator.tasks()} - {bench.order("younger").task_id}
     assert (bench.runs(), order.state) == (2, "unknown")
@@ -146,7 +146,7 @@ def test_a_list_that_is_no_account_proves_nothing(open_bench: OpenBench, world: 
     bench.settle()
     bench.emulator.begin_world(world, seconds=LONG)
     lose_answer(bench)
-    bench.run(LONG, step=60)
+    bench.run(LONG, step=200)
     bench.place("younger")
     bench.settle(LONG)
     assert (bench.runs(), bench.state("cat")) == (3, "delivered")
@@ -159,7 +159,7 @@ def test_a_wait_counts_from_the_first_complete_look(open_bench: OpenBench) -> No
     wait = STEADY.resubmit_after_seconds
     lose_answer(bench, worlds={"listed_late": wait + 120})
     bench.emulator.begin_world("list_down", seconds=wait)
-    bench.run(wait)
+    bench.run(wait, step=60)
     bench.place("younger")
     bench.settle(LONG)
     assert (bench.runs(), bench.state("cat")) == (2, "delivered")
@@ -175,7 +175,7 @@ def test_a_task_that_is_never_listed_costs_two_posts_at_most(open_bench: OpenBen
     bench.tick()
     for number in range(5):
         bench.place(f"younger {number}")
-        bench.run(LONG, step=60)
+        bench.run(LONG, step=200)
     assert bench.calls(f"Run/{MODEL}") == 7
     assert bench.state("cat") == "unknown"
     assert committed_by_ledger(bench.ledger) == 7 * PRICE == bench.emulator.spent_usd()
@@ -191,7 +191,7 @@ def test_a_gateway_that_loses_every_answer_buys_no_second_time(
     bench.emulator.begin_world("gateway_accepts")
     bench.emulator.script_task(worlds=["list_inputs_upper_case"], times=None)
     bench.place("cat")
-    bench.run(86_400, step=1800)
+    bench.run(86_400, step=7200)
     assert bench.runs() == 1
     assert committed_by_ledger(bench.ledger) == bench.emulator.spent_usd() == PRICE
     assert bench.state("cat") == ("unknown" if options else "delivered")
@@ -258,7 +258,7 @@ def test_a_gateway_that_repeats_a_post_is_told(open_bench: OpenBench) -> None:
     for number in range(5):
         bench.place(f"cat {number}")
     bench.settle(LONG)
-    bench.run(700)
+    bench.run(700, step=100)
     assert bench.runs() == 10
     bench.check_books()
     assert committed_by_ledger(bench.ledger) == 10 * PRICE

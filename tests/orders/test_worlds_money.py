@@ -49,7 +49,7 @@ def test_a_price_that_rises_while_orders_wait_is_asked_for_again(open_bench: Ope
     bench.emulator.change_model(MODEL, price_times=2.0)
     wait_for_midnight(bench)
     bench.advance(10)
-    bench.run(600)
+    bench.run(600, step=100)
     assert bench.emulator.spent_usd() == 3 * PRICE + 2 * PRICE
     bench.check_books()
 
@@ -63,7 +63,7 @@ def test_a_price_that_doubles_while_runs_are_sent_passes_no_later_budget(
     bench.place("cat")
     bench.settle()
     place_many(bench, 5, "more")
-    bench.run(300)
+    bench.run(300, step=60)
     assert bench.runs() == 2  # 0.56 charged, then 0.28 expected; a third would pass 1.00
     bench.check_books()
 
@@ -74,7 +74,7 @@ def test_a_day_counts_what_is_charged_on_it(open_bench: OpenBench) -> None:
     bench.emulator.change_settings(task_seconds=60.0)
     wait_for_midnight(bench, before_seconds=10)
     place_many(bench, 12)
-    bench.run(600)
+    bench.run(600, step=100)
     assert bench.emulator.spent_usd() <= 1
     bench.check_books()
 
@@ -87,7 +87,7 @@ def test_a_new_key_of_the_account_goes_on_with_its_budget(open_bench: OpenBench)
     old.run(120)
     new.now = old.now
     place_many(new, 10)
-    new.run(300)
+    new.run(300, step=60)
     assert new.desk.context.account == OLD_KEY
     assert new.emulator.spent_usd() == 3 * PRICE
     new.check_books()
@@ -115,7 +115,7 @@ def test_another_account_pays_for_no_order(open_bench: OpenBench) -> None:
     staging = open_bench(options={"account": "staging"})
     production = open_bench(options={"account": "production"})
     staging.place("cat")
-    production.run(300)
+    production.run(300, step=60)
     assert staging.order("cat").account == "staging"
     assert production.runs() == 0
     assert staging.tick().submitted == 1
@@ -138,7 +138,7 @@ def test_an_account_without_balance_keeps_its_orders(open_bench: OpenBench) -> N
     bench = open_bench()
     bench.emulator.set_balance("0.10")
     place_many(bench, 3)
-    bench.run(600)
+    bench.run(600, step=100)
     assert bench.runs() == 0
     assert any("balance" in line for line in bench.told())
     bench.emulator.set_balance("1000")
@@ -159,7 +159,7 @@ def test_a_task_that_nobody_explains_is_told(
     if has_order_under_way:
         bench.place("dog")
         bench.settle()
-    bench.run(700)
+    bench.run(700, step=100)
     assert any(theirs in line for line in bench.told())
     assert list_book_errors(bench.ledger, bench.emulator) == {}
 
@@ -170,6 +170,6 @@ def test_a_task_with_a_callback_of_others_is_theirs(open_bench: OpenBench) -> No
     bench.emulator.script_task(worlds=["foreign_with_callback"], times=3)
     place_many(bench, 3)
     bench.settle()
-    bench.run(700)
+    bench.run(700, step=100)
     assert bench.told() == []
     assert committed_by_ledger(bench.ledger) == 3 * PRICE

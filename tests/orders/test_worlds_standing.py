@@ -32,9 +32,9 @@ def test_a_key_that_is_refused_under_way_is_told(open_bench: OpenBench, new_orde
     bench.emulator.revoke_key(EMULATOR_API_KEY)
     for number in range(new_orders):
         bench.place(f"new {number}")
-    bench.run(600, step=30)
+    bench.run(600, step=100)
     assert any("key and secret" in line for line in bench.told())
-    bench.run(DAY, step=HOUR)
+    bench.run(DAY, step=DAY / 6)
     bench.emulator.restore_key(EMULATOR_API_KEY)
     bench.settle()
     assert bench.told() == []
@@ -50,7 +50,7 @@ def test_reads_that_fail_for_days_are_told(open_bench: OpenBench, world: str) ->
     bench.place("open end")
     bench.tick()
     bench.emulator.begin_world(world)
-    bench.run(DAY, step=HOUR)
+    bench.run(DAY, step=DAY / 6)
     assert bench.told() or {"delivered"} == {o.state for o in bench.ledger.list_orders()}
     bench.emulator.clear_worlds()
     bench.settle()
@@ -63,7 +63,7 @@ def test_a_task_that_never_leaves_the_queue_is_told(open_bench: OpenBench) -> No
     bench = open_bench()
     bench.emulator.script_task(worlds=["stuck_in_queue"])
     bench.place("cat")
-    bench.run(DAY, step=HOUR)
+    bench.run(DAY, step=DAY / 6)
     assert any("orders abandon" in line for line in bench.told())
     bench.ledger.request_stop(bench.order("cat").id, state="cancelled", reason="By hand.")
     bench.settle()
@@ -76,7 +76,7 @@ def test_a_task_that_cannot_be_stopped_is_told(open_bench: OpenBench) -> None:
     bench = open_bench()
     bench.emulator.script_task(outcome="stuck", worlds=["kill_refused"])
     bench.place("cat")
-    bench.run(DAY, step=HOUR)
+    bench.run(DAY, step=DAY / 6)
     assert bench.state("cat") == "running"
     assert bench.told()
     assert bench.calls("Task/Kill") < 30
@@ -92,9 +92,9 @@ def test_a_run_that_is_refused_in_unknown_words_is_posted_twice_at_most(
     bench.emulator.script_fault("code_0", endpoint="Run", times=None, matching="cat")
     bench.place("cat")
     for number in range(4):
-        bench.run(HOUR, step=200)
+        bench.run(HOUR, step=600)
         bench.place(f"younger {number}")
-    bench.run(HOUR, step=200)
+    bench.run(HOUR, step=600)
     posts = bench.ledger.list_submissions(order_id=bench.order("cat").id)
     assert len(posts) == 2
     assert bench.state("cat") == "unknown"
@@ -107,7 +107,7 @@ def test_a_lost_answer_that_nothing_explains_is_told(open_bench: OpenBench) -> N
     bench = open_bench()
     bench.emulator.script_fault("drop", endpoint="Run", moment="before")
     bench.place("cat")
-    bench.run(DAY, step=HOUR)
+    bench.run(DAY, step=DAY / 6)
     assert (bench.runs(), bench.state("cat")) == (0, "unknown")
     assert any("orders resend" in line for line in bench.told())
     bench.ledger.send_again(bench.order("cat"))
@@ -122,7 +122,7 @@ def test_a_key_of_another_account_follows_no_task_and_says_so(open_bench: OpenBe
     start(bench)
     bench.emulator.add_key("another-key", "emulator-secret", account="another")
     other = open_bench(options={"account": "fedcba9876543210"}, api_key="another-key")
-    other.run(DAY, step=HOUR)
+    other.run(DAY, step=DAY / 6)
     assert other.state("cat") == "running"
     assert other.told()
     assert other.runs() == 1
@@ -139,7 +139,7 @@ def test_a_model_that_is_renamed_is_told(open_bench: OpenBench) -> None:
     bench.settle()
     bench.emulator.change_model(MODEL, renamed_to="minimax/hailuo-2-4")
     bench.place("cat")
-    bench.run(600)
+    bench.run(600, step=100)
     assert bench.runs() == 1
     assert bench.told()
 
@@ -150,7 +150,7 @@ def test_orders_of_a_collection_that_was_renamed_come_home(open_bench: OpenBench
     start(bench)
     renamed = open_bench(options={"collection": "ads/video"})
     renamed.now = bench.now
-    renamed.run(HOUR, step=200)
+    renamed.run(HOUR, step=600)
     assert bench.ledger.list_orders()[0].is_owned
     assert renamed.runs() == 1
 
@@ -160,5 +160,5 @@ def test_a_user_is_told_once_of_a_wait(open_bench: OpenBench) -> None:
     bench = open_bench()
     bench.emulator.script_fault("drop", endpoint="Run", moment="before")
     bench.place("cat")
-    bench.run(HOUR, step=100)
+    bench.run(HOUR, step=300)
     assert len([line for line in bench.notices if "proves nothing yet" in line]) == 1

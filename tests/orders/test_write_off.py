@@ -27,7 +27,7 @@ def lose(bench: Bench, moment: str, **script: Any) -> None:
     bench.place("cat")
     bench.tick()
     bench.ledger.abandon_unknown(bench.order("cat"))
-    bench.run(600, step=60)
+    bench.run(600, step=150)
     bench.place("younger")
     bench.settle()
 
@@ -82,7 +82,7 @@ def test_a_task_that_turns_up_after_all_counts_again(open_bench: OpenBench) -> N
     (record,) = bench.ledger.list_lost(bench.order("cat").id)
     bench.ledger.write_off([record.id], by="ann", why="")
     assert committed_by_ledger(bench.ledger) == PRICE
-    bench.run(7200, step=300)
+    bench.run(7200, step=1200)
     assert bench.state("cat") == "delivered"
     assert committed_by_ledger(bench.ledger) == 2 * PRICE
     bench.check_books()
