@@ -288,7 +288,7 @@ def test_a_look_that_breaks_stops_no_other(bench: Bench, errors: Errors) -> None
 
 
 def test_a_cost_that_cannot_be_read_again_now_is_read_later(bench: Bench, errors: Errors) -> None:
-    """Only an answer without a cost counts as a look; a task that is gone is such an answer."""
+    """Only an answer without a cost counts as a look; so does a task that is gone for an hour."""
     bench.emulator.script_task(worlds=["cost_never"])
     bench.place("cat")
     bench.settle()
@@ -304,10 +304,31 @@ def test_a_cost_that_cannot_be_read_again_now_is_read_later(bench: Bench, errors
     assert read().recheck_at == bench.now + STEADY.timing.look_maximum_seconds
     assert read().rechecks == before.rechecks
     errors["get_task"] = NotFound("There is no task yet.")
-    for _ in range(3):
+    notices: list[str] = []
+    while not notices:
+        bench.now = read().recheck_at
         notices = recheck_cost(context, read())
     assert "does not state the cost" in notices[0]
     assert (read().recheck_at, read().cost_usd) == (None, None)
+    assert bench.now > before.recheck_at + STEADY.timing.cost_recheck_seconds[-1] + 3600
+
+
+def test_a_task_that_wiro_forgets_as_its_cost_is_read_again_is_looked_at_later(
+    bench: Bench, errors: Errors
+) -> None:
+    """The list hides it, so that nothing else would show the cost that was charged in the end."""
+    bench.emulator.script_task(worlds=["listed_never", "cost_changes"])
+    bench.place("cat")
+    bench.settle()
+    bench.advance(120)
+    before = bench.ledger.list_submissions(order_id=bench.order("cat").id)[0]
+    errors["get_task"] = NotFound("There is no such task.")
+    assert recheck_cost(bench.desk.context, before) == []
+    errors.clear()
+    (forgotten,) = bench.ledger.list_submissions(order_id=before.order_id)
+    assert forgotten.recheck_at is not None
+    assert recheck_cost(bench.desk.context, forgotten) == []
+    bench.check_books()
 
 
 def test_a_lost_task_whose_origin_cannot_be_read_goes_to_the_user(

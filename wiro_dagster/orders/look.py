@@ -11,6 +11,9 @@ from wiro_dagster.ledger.identity import find_marker
 from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.judge import Judgement, is_stated, judge_task, why_stop
 
+_LOOKS_IF_GONE = 5
+"""How often a cost is read again, over an hour or more, if Wiro does not show its task."""
+
 
 def look_at_order(context: OrderContext, order: Order) -> list[str]:
     """Read one order's task and note what that changes. Return notices.
@@ -123,6 +126,9 @@ def recheck_cost(context: OrderContext, record: SubmissionRecord) -> list[str]:
         task = context.client.get_task(str(record.task_id))
     except NotFound:
         task = None
+        # Wiro may forget a task for minutes, and bill it all the same.
+        if recheck_at is None and done < len(schedule) + _LOOKS_IF_GONE:
+            recheck_at = context.now() + context.policy.timing.look_maximum_seconds * 2**done
     except ApiError as error:
         context.note_read_failure(error)
         pause = context.policy.timing.look_maximum_seconds
