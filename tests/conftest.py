@@ -131,6 +131,9 @@ def s3_server() -> Iterator[str]:
     """A server that speaks S3; its URL."""
     from moto.server import ThreadedMotoServer
 
+    from tests.support.aws_models import share_aws_models
+
+    share_aws_models()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -66,7 +66,7 @@ class Studio(Project):
         self.made[partition or asset] = what
         if partition:
             self.instance.add_dynamic_partitions("faces", [partition])
-        job = self.definitions.resolve_implicit_global_asset_job_def()
+        job = self.load().resolve_implicit_global_asset_job_def()
         keys = [dg.AssetKey.from_user_string(asset)]
         chosen = {"partition_key": partition} if partition else {}
         assert job.execute_in_process(

@@ -26,7 +26,7 @@ SLEEPING_CAT = {**CAT, "prompt": "A cat asleep"}
 def stale_reasons(project: Project, key: dg.AssetKey, partition: str | None) -> list[str]:
     """Why Dagster takes a partition for out of date; empty where it is up to date."""
     instance = project.instance
-    graph = project.definitions.resolve_asset_graph()
+    graph = project.load().resolve_asset_graph()
     resolver = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
     return [
         f"{cause.reason}: {cause.dependency.asset_key.to_user_string() if cause.dependency else ''}"

@@ -34,10 +34,14 @@ def settle(project: Project) -> list[dg.RunRequest]:
 def launch(project: Project, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
     """What the daemon does with a request."""
     assert request.job_name is not None
-    return project.definitions.resolve_job_def(request.job_name).execute_in_process(
-        instance=project.instance,
-        tags=dict(request.tags),
-        raise_on_error=False,
+    return (
+        project.load()
+        .resolve_job_def(request.job_name)
+        .execute_in_process(
+            instance=project.instance,
+            tags=dict(request.tags),
+            raise_on_error=False,
+        )
     )
 
 
@@ -103,7 +107,7 @@ def test_a_failure_that_was_ordered_again_is_no_longer_reported(project: Project
 def test_the_job_never_orders_whoever_launches_it(project: Project) -> None:
     """A click on it, for a partition that was never ordered, spends nothing."""
     project.write_prompts(CAT)
-    job = project.definitions.resolve_job_def("report_failed_videos")
+    job = project.load().resolve_job_def("report_failed_videos")
     assert job.execute_in_process(instance=project.instance, partition_key="cat").success
     assert project.ledger.list_orders() == []
     assert project.emulator.billable_tasks() == 0

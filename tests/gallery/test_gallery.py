@@ -46,7 +46,7 @@ class Elements(HTMLParser):
 
 def materialize_gallery(project: Project) -> dict[str, Any]:
     """The metadata of the gallery."""
-    job = project.definitions.resolve_implicit_global_asset_job_def()
+    job = project.load().resolve_implicit_global_asset_job_def()
     key = dg.AssetKey([*project.collection.video_key.path[:-1], "video_gallery"])
     assert job.execute_in_process(asset_selection=[key], instance=project.instance).success
     (record, *_) = project.instance.fetch_materializations(key, limit=5).records
