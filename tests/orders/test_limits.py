@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import wait
+from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +18,10 @@ from tests.system.campaigns.bench import STEADY, Bench
 from tests.system.campaigns.workshop import ACCOUNT, PRICE, tick
 from wiro_dagster.emulator import Emulator
 from wiro_dagster.ledger.budget import BudgetLimits
+from wiro_dagster.orders.answers import AnswerSpool
+from wiro_dagster.orders.lease import LeaseKeeper
+from wiro_dagster.orders.steps import Steps
+from wiro_dagster.orders.work import Work
 from wiro_dagster.orders.worker_pool import WorkerPool
 
 
@@ -63,6 +69,20 @@ def test_a_tick_ends_only_when_all_orders_are_sent(open_bench: Any) -> None:
     place_many(bench, 20)
     bench.tick()
     assert bench.calls("Run") == 20
+
+
+def test_one_look_between_ticks_sends_more_than_there_are_threads(bench: Bench) -> None:
+    """The orders of a large run do not wait for as many looks, or for the next tick."""
+    with (
+        closing(LeaseKeeper(bench.ledger, 60.0)) as leases,
+        closing(
+            Work(Steps(bench.desk.context, leases), AnswerSpool(None), time.monotonic, WorkerPool)
+        ) as work,
+    ):
+        place_many(bench, 20)
+        work.look((), submits=True)
+        assert bench.calls("Run") == 20
+        assert work.take_submitted() == 20
 
 
 def place_many(bench: Bench, count: int) -> None:

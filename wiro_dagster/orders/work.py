@@ -34,6 +34,9 @@ _LINGER_SECONDS = 5.0
 _STAY_PAUSE_SECONDS = 0.25
 """How often a tick that stays for a task looks whether it is due."""
 
+_SEND_SECONDS = 2.0
+"""How long one look between two ticks goes on sending orders: a tick may have begun meanwhile."""
+
 _LOOK_SECONDS = 10.0
 """How long one look between two ticks may take."""
 
@@ -67,7 +70,7 @@ class Work:
 
         self._watch: Watch | None = None
         self._claimed_at = self._found_none_at = -math.inf
-        self._submitted = 0
+        self._between = TickReport()
 
     def recover(self, collections: Sequence[str], deadline: float) -> None:
         """Look up what became of runs whose answers were lost."""
@@ -130,17 +133,18 @@ class Work:
             collections: whose files to fetch.
             submits: whether anything may be sent.
         """
-        report = TickReport()
-        if submits:
-            self.purchases.start(report)
-            self._submitted += report.submitted
+        report = self._between
+        if submits and self.purchases.start(report):
+            # As in a tick: with a look for each few orders, the last ones would wait for long.
+            until = self._monotonic() + _SEND_SECONDS
+            self.run(collections, report, until, submits=True, deliver=None, stay_until=-math.inf)
         self._sweep(report, self._monotonic() + _LOOK_SECONDS)
         self._download(collections, report)
         return bool(self._list_unfinished())
 
     def take_submitted(self) -> int:
         """Return how many orders were sent between ticks since the last call."""
-        count, self._submitted = self._submitted, 0
+        count, self._between.submitted = self._between.submitted, 0
         return count
 
     def take_notices(self) -> list[str]:
