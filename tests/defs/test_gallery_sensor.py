@@ -9,6 +9,7 @@ import pytest
 from tests.defs.test_automation import stale_reasons
 from tests.support.project import Project
 from wiro_dagster.defs import gallery_sensor
+from wiro_dagster.defs.asset_files import find_asset_version
 
 CAT = {"id": "cat", "prompt": "A cat on a windowsill"}
 NOTHING = "No new videos."
@@ -38,6 +39,27 @@ def test_gallery_and_costs_are_renewed_when_a_video_has_come(project: Project) -
     assert costs.metadata["wiro/spent_usd"].value == float(project.emulator.spent_usd())
     assert tick(project, renewed.cursor).skip_message == NOTHING
     assert stale_reasons(project, keys[0], None) == stale_reasons(project, keys[1], None) == []
+
+
+def test_at_rest_the_event_log_is_looked_at_once(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing can have come, until something is written to the ledger."""
+    looks: list[int] = []
+
+    def look(*given: Any) -> str:
+        looks.append(1)
+        return find_asset_version(*given)
+
+    monkeypatch.setattr(gallery_sensor, "find_asset_version", look)
+    project.write_prompts(CAT)
+    for _ in range(3):
+        project.tick()
+    assert [tick(project).skip_message for _ in range(3)] == [NOTHING] * 3
+    assert len(looks) == 1
+    project.order("cat")
+    project.settle()
+    assert tick(project).asset_events
 
 
 def test_a_large_gallery_is_left_to_a_run(

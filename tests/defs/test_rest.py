@@ -44,6 +44,16 @@ def test_an_idle_collection_rests_until_something_is_written(project: Project) -
     tick_until_rest(project)
 
 
+def test_what_a_tick_notes_about_itself_ends_no_rest(project: Project) -> None:
+    """Now and then it writes that it works for its collection."""
+    tick_until_rest(project)
+    project.collection.cache.drop(("rest", project.collection.ledger_name))
+    with dg.build_sensor_context(resources=project.load().resources) as context:
+        open_desk(project.collection, context.resources)._held._held_at = None
+    project.tick()
+    assert is_resting(project)
+
+
 def test_a_rest_ends_after_a_while(project: Project) -> None:
     """Some things become due by time alone."""
     now = 1_000.0

@@ -14,6 +14,7 @@ from wiro_dagster.defs.desks import open_desk
 from wiro_dagster.defs.gallery import write_gallery
 from wiro_dagster.defs.lineage import newest_tags
 from wiro_dagster.defs.metadata import version_tags
+from wiro_dagster.defs.rest import find_standing_rest
 from wiro_dagster.defs.tick_resources import TickResources
 from wiro_dagster.orders import OrderDesk
 
@@ -50,9 +51,15 @@ def build_gallery_sensor(
     def video_gallery_sensor(
         context: dg.SensorEvaluationContext,
     ) -> dg.SensorResult | dg.SkipReason:
+        # To open the instance costs more than the look, and at rest there is nothing to see.
+        rest, key = find_standing_rest(collection), ("gallery", collection.ledger_name)
+        seen = (rest, context.cursor)
+        if rest is not None and collection.cache.find(key, tuple) == seen:
+            return dg.SkipReason("No new videos.")
         instance = context.instance
         newest = find_asset_version(instance, _list_inputs(collection))
         if newest == (context.cursor or _NOTHING):
+            collection.cache.put(key, seen)
             return dg.SkipReason("No new videos.")
         if len(instance.get_materialized_partitions(collection.video_key)) > _MOST_VIDEOS:
             keys = [collection.gallery_key, collection.cost_key]

@@ -69,9 +69,15 @@ def find_rest(
         before: what the last tick reported.
         desk: of this tick; `None` if all ticks have the same.
     """
-    rest = collection.cache.find(("rest", collection.ledger_name), Rest)
+    rest = find_standing_rest(collection)
     if rest is None or (desk or rest.desk) is not rest.desk or rest.cursor != before:
         return None
-    if collection.timing.monotonic() >= rest.until or rest.stamp != rest.desk.ledger.find_stamp():
-        return None
     return rest
+
+
+def find_standing_rest(collection: VideoCollection) -> Rest | None:
+    """Return the rest of a collection's orders if nothing has ended it."""
+    rest = collection.cache.find(("rest", collection.ledger_name), Rest)
+    if rest is None or collection.timing.monotonic() >= rest.until:
+        return None
+    return rest if rest.stamp == rest.desk.ledger.find_stamp() else None

@@ -83,6 +83,14 @@ class OrderDesk:
         """Ledger, client, store and rules of the collection, and its account as known now."""
         return self._steps.context
 
+    def hold(self) -> None:
+        """Note that the desk works for its collection, as a tick does too.
+
+        Raises:
+            ConfigurationError: another project works for the collection.
+        """
+        self._held.hold(self.context)
+
     def release_watch(self) -> None:
         """Leave the account's tasks to another desk at once, instead of after a while."""
         self._work.release_watch()
