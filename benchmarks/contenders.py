@@ -165,14 +165,24 @@ class Stack:
 
 
 @contextmanager
-def open_plain_dagster(emulator: Emulator, folder: Path, count: int) -> Iterator[Stack]:
-    """Start the plain Dagster project."""
+def open_plain_dagster(
+    emulator: Emulator, folder: Path, count: int, *, sensors: str = ""
+) -> Iterator[Stack]:
+    """Start the plain Dagster project.
+
+    Args:
+        emulator: that makes the videos.
+        folder: for everything that it writes.
+        count: how many videos it may make.
+        sensors: intervals of sensors that do nothing, comma-separated.
+    """
     workspace = folder / "workspace.yaml"
     workspace.write_text(_WORKSPACE.format(folder=ROOT))
     settings = {
         **emulator_environment(emulator),
         "PLAIN_PROMPTS": str(_write_texts(folder, count)),
         "PLAIN_FOLDER": str(folder / "out"),
+        "PLAIN_SENSORS": sensors,
     }
     with _open_stack(folder, settings, workspace) as stack:
         stack.wait_for_partitions(count)

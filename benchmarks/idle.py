@@ -2,56 +2,91 @@
 
     python -m benchmarks.idle --seconds 60 --videos 20
 
-Measures the plain Dagster project of `benchmarks.plain_dagster`, then the product's ready project
-after it has made some videos. About four minutes.
+Measures the plain Dagster project of `benchmarks.plain_dagster`, the same with three sensors that
+do nothing, as seldom as the product's, and the product's ready project after it has made some
+videos. CPU seconds a minute by process, and their sum beside the plain project's. About six
+minutes. `--sensors 4,30` measures sensors of other intervals instead.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 
-from benchmarks.contenders import end_with_stacks, open_ours, open_plain_dagster
+from benchmarks.contenders import Stack, end_with_stacks, open_ours, open_plain_dagster
 from benchmarks.process_tree import ProcessTree
 from wiro_dagster.emulator import Emulator
 
 _SETTLE_SECONDS = 20.0
+_PLAIN, _SENSORS, _OURS = "Dagster alone", "with empty sensors", "wiro_dagster"
+_INTERVALS = "9,19,59"
+"""Of the product's sensors for orders, prompts and the gallery."""
 
 
-def measure(tree: ProcessTree, seconds: float) -> float:
-    """Return the CPU seconds a minute of a stack that has come to rest."""
+def measure(tree: ProcessTree, seconds: float) -> dict[str, float]:
+    """Return the CPU seconds a minute of a stack that has come to rest, by process."""
     time.sleep(_SETTLE_SECONDS)
-    before, started = tree.cpu_seconds(), time.monotonic()
+    before, started = tree.cpu_seconds_by_role(), time.monotonic()
     time.sleep(seconds)
-    return (tree.cpu_seconds() - before) / (time.monotonic() - started) * 60.0
+    after, minutes = tree.cpu_seconds_by_role(), (time.monotonic() - started) / 60.0
+    return {role: (after[role] - before.get(role, 0.0)) / minutes for role in after}
+
+
+@contextmanager
+def open_stack(
+    name: str, emulator: Emulator, folder: Path, videos: int, sensors: str
+) -> Iterator[Stack]:
+    """Start what is to be measured."""
+    folder.mkdir()
+    if name == _OURS:
+        with open_ours(emulator, folder, videos) as stack:
+            stack.make_all("video_order", videos)
+            yield stack
+        return
+    given = sensors if name == _SENSORS else ""
+    with open_plain_dagster(emulator, folder, videos, sensors=given) as stack:
+        yield stack
 
 
 def main() -> None:
-    """Print both, and their ratio."""
+    """Print a column for each, and their ratios."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=float, default=60.0, help="how long to look")
     parser.add_argument("--videos", type=int, default=20, help="how many were made before")
+    parser.add_argument("--sensors", default=_INTERVALS, help="intervals of the empty sensors")
     options = parser.parse_args()
     end_with_stacks()
+    found: dict[str, dict[str, float]] = {}
     with (
         tempfile.TemporaryDirectory() as folder,
         Emulator.start(task_seconds=1, tiny_videos=True, balance_usd=Decimal(100_000)) as emulator,
     ):
-        plain_folder, our_folder = Path(folder) / "plain", Path(folder) / "ours"
-        plain_folder.mkdir()
-        our_folder.mkdir()
-        with open_plain_dagster(emulator, plain_folder, options.videos) as stack:
-            plain = measure(stack.tree, options.seconds)
-        print(f"plain Dagster: {plain:.2f} CPU s a minute", flush=True)
-        with open_ours(emulator, our_folder, options.videos) as stack:
-            stack.make_all("video_order", options.videos)
-            ours = measure(stack.tree, options.seconds)
-        print(f"wiro_dagster: {ours:.2f} CPU s a minute, {ours / plain:.2f} of plain Dagster")
+        for number, name in enumerate((_PLAIN, _SENSORS, _OURS)):
+            place = Path(folder) / str(number)
+            with open_stack(name, emulator, place, options.videos, options.sensors) as stack:
+                found[name] = measure(stack.tree, options.seconds)
+            load = os.getloadavg()[0]
+            print(f"{name}: {sum(found[name].values()):.2f} (load {load:.1f})", flush=True)
+    print_table(found)
+
+
+def print_table(found: dict[str, dict[str, float]]) -> None:
+    """Print the CPU seconds a minute by process."""
+    print("| CPU s a minute | " + " | ".join(found) + " |\n|---" + "|---" * len(found) + "|")
+    for role in found[_OURS]:
+        cells = (f"{column.get(role, 0.0):.2f}" for column in found.values())
+        print(f"| {role} | " + " | ".join(cells) + " |")
+    sums = [sum(column.values()) for column in found.values()]
+    cells = (f"{each:.2f} ({each / sums[0]:.2f})" for each in sums)
+    print("| all (of Dagster alone) | " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":

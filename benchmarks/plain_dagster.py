@@ -1,7 +1,8 @@
 """What a user would write with Dagster alone: one run over all partitions, threads inside it.
 
 PLAIN_PROMPTS is a file with one prompt a line, PLAIN_FOLDER takes the files. Each video is a
-partition; Dagster materializes them all when the run ends.
+partition; Dagster materializes them all when the run ends. PLAIN_SENSORS lists intervals, in
+seconds, of sensors that do nothing: what such ticks cost by themselves.
 """
 
 import os
@@ -26,4 +27,21 @@ def video(context: dg.AssetExecutionContext) -> None:
         context.log.info("video %s", made)
 
 
-defs = dg.Definitions([video])
+def _build_sensor(number: int, seconds: int) -> dg.SensorDefinition:
+    @dg.sensor(
+        name=f"sensor_{number}",
+        target=[video],
+        minimum_interval_seconds=seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def look() -> dg.SkipReason:
+        return dg.SkipReason("It does nothing.")
+
+    return look
+
+
+_INTERVALS = os.environ.get("PLAIN_SENSORS", "").split(",")
+defs = dg.Definitions(
+    [video],
+    sensors=[_build_sensor(n, int(seconds)) for n, seconds in enumerate(filter(None, _INTERVALS))],
+)

@@ -9,6 +9,12 @@ from pathlib import Path
 
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 _SAMPLE_SECONDS = 2.0
+_ROLES = {
+    "dagster_webserver": "webserver",
+    "dagster._daemon": "daemon",
+    "code-server": "code server's proxy",
+    "api grpc": "code server",
+}
 
 
 class ProcessTree:
@@ -27,6 +33,14 @@ class ProcessTree:
     def cpu_seconds(self) -> float:
         """Return the CPU time of the tree so far, also of those in it that have ended."""
         return sum(map(_read_cpu_seconds, self._list_pids()))
+
+    def cpu_seconds_by_role(self) -> dict[str, float]:
+        """Return the CPU time of the processes that run now, by what they are for."""
+        found: dict[str, float] = {}
+        for pid in self._list_pids():
+            role = _find_role(pid)
+            found[role] = found.get(role, 0.0) + _read_cpu_seconds(pid)
+        return found
 
     def watch_memory(self) -> None:
         """Note from now on how much memory the tree takes."""
@@ -72,6 +86,14 @@ def _read_cpu_seconds(pid: int) -> float:
     fields = _read_stat(pid)
     # Its own time, and that of the children that it has waited for.
     return sum(map(int, fields[11:15])) / _TICKS_A_SECOND if fields else 0.0
+
+
+def _find_role(pid: int) -> str:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return "others"
+    return next((role for part, role in _ROLES.items() if part in command), "others")
 
 
 def _read_memory_bytes(pid: int) -> int:

@@ -36,6 +36,8 @@ _MODELS_SECONDS = 3600.0
 """How soon models are looked at again: they change too, without the prompts."""
 
 _ADD_AT_ONCE = 10_000
+_MOST_REQUESTED = 500
+"""More new partitions are added here: the daemon asks for each, and no other sensor ticks then."""
 
 
 @dataclass(frozen=True)
@@ -140,11 +142,20 @@ def _bring_news(
         pause = _PROBLEMS_SECONDS if prompts.problems or news.failures else _MODELS_SECONDS
     now = replace(now, look_again_at=_in(pause))
     check = prompts_check(prompts, collection.order_key, news.missing)
-    requests = [
-        collection.partitions.build_add_request(news.partitions[start : start + _ADD_AT_ONCE])
-        for start in range(0, len(news.partitions), _ADD_AT_ONCE)
-    ]
+    requests = _add_partitions(context.instance, collection, news.partitions)
     return _conclude(before, now, check, reason=news.summary, requests=requests)
+
+
+def _add_partitions(
+    instance: dg.DagsterInstance, collection: VideoCollection, ids: list[str]
+) -> list[dg.AddDynamicPartitionsRequest]:
+    """Request new partitions, which Dagster shows at the tick; many of them are added at once."""
+    partitions = collection.partitions
+    if len(ids) <= _MOST_REQUESTED:
+        return [partitions.build_add_request(ids)] if ids else []
+    for start in range(0, len(ids), _ADD_AT_ONCE):
+        instance.add_dynamic_partitions(str(partitions.name), ids[start : start + _ADD_AT_ONCE])
+    return []
 
 
 _AUTO_ORDER = {
