@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, wait
 from functools import partial
 
+from wiro_dagster.ledger import FOLLOWED
 from wiro_dagster.orders.answers import AnswerSpool
 from wiro_dagster.orders.collect import collect_order
 from wiro_dagster.orders.purchases import Purchases
@@ -177,9 +178,11 @@ class Work:
         return not any(pool.list_unfinished() for pool in others)
 
     def _is_look_due(self, until: float) -> bool:
-        """Whether a task is due to be looked at before that time."""
+        """Whether a task is due to be looked at before that time, and the collection has some."""
         seconds_left, context = until - self._monotonic(), self._steps.context
         if seconds_left <= 0 or not context.gate.may_read():
+            return False
+        if not set(FOLLOWED).intersection(context.ledger.count_unsettled(context.collection)):
             return False
         next_look_at = context.ledger.find_next_look(context.account)
         return next_look_at is not None and next_look_at - context.now() < seconds_left
