@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import stat
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -79,17 +80,15 @@ class FolderStore:
 
     def find_size(self, key: str) -> int | None:
         """Return the size in bytes; None if the file does not exist."""
-        path = self._path(key)
-        try:
-            size_bytes = path.stat().st_size
-            if not path.is_file():
-                raise StoreError(f"{path} is not a file. Move it out of the video store's way.")
+        size_bytes = self._read_size(key)
+        if size_bytes is not None:
             # Found after a crash, its name may not have reached the disk yet: from here on it has.
-            _flush_folder(path.parent)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise store_error(error, self.root, f"read ({key})") from error
+            try:
+                _flush_folder(self._path(key).parent)
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                raise store_error(error, self.root, f"read ({key})") from error
         return size_bytes
 
     def uri_for(self, key: str) -> str:
@@ -100,7 +99,7 @@ class FolderStore:
     def local_copy(self, key: str) -> Iterator[Path]:
         """Yield the kept file itself: read it, do not write to it."""
         path = self._path(key)
-        if self.find_size(key) is None:
+        if self._read_size(key) is None:
             raise StoreError(f"{path} is gone. Order its prompt again, or restore the file.")
         yield path
 
@@ -142,6 +141,18 @@ class FolderStore:
             raise store_error(error, self.root, "listed (notes)") from error
         names = (note_name(path) for path in paths)
         yield from sorted(name for name in names if name is not None and name.startswith(prefix))
+
+    def _read_size(self, key: str) -> int | None:
+        path = self._path(key)
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise store_error(error, self.root, f"read ({key})") from error
+        if not stat.S_ISREG(found.st_mode):
+            raise StoreError(f"{path} is not a file. Move it out of the video store's way.")
+        return found.st_size
 
     def _move(self, staged: Path, target: Path, name: str) -> None:
         try:
