@@ -13,6 +13,7 @@ import requests
 from hypothesis import HealthCheck, settings
 
 from tests.support.compiled_statements import share_compiled_statements
+from tests.support.ledger_files import new_ledger_url
 from tests.support.postgres import ReusedDatabase, postgres_server
 from tests.support.project import Project
 from wiro_dagster.emulator import Emulator
@@ -113,7 +114,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database in which a ledger can begin, of each kind in turn."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'ledger.db'}"
+        return new_ledger_url(tmp_path / "ledger.db")
     reused: ReusedDatabase = request.getfixturevalue("reused_database")
     return reused.forget()
 

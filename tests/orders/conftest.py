@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.ledger_files import new_ledger_url
 from tests.support.ledger_orders import ACCOUNT
 from tests.system.campaigns.bench import Bench
 from wiro_dagster.api.auth import Credentials
@@ -23,6 +24,11 @@ OpenBench = Callable[..., Bench]
 OpenContext = Callable[[Ledger], OrderContext]
 
 
+def open_file(path: Path) -> str:
+    """Return the URL of a SQLite ledger, which begins there if there is none."""
+    return f"sqlite:///{path}" if path.exists() else new_ledger_url(path)
+
+
 @pytest.fixture
 def open_bench(emulator: Emulator, tmp_path: Path) -> Iterator[OpenBench]:
     """Open benches on tasks of five seconds; each name has a ledger and a store of its own."""
@@ -30,7 +36,7 @@ def open_bench(emulator: Emulator, tmp_path: Path) -> Iterator[OpenBench]:
     with ExitStack() as opened:
 
         def open_one(name: str = "ledger", **options: Any) -> Bench:
-            url = options.pop("ledger_url", f"sqlite:///{tmp_path / name}.db")
+            url = options.pop("ledger_url", None) or open_file(tmp_path / f"{name}.db")
             return opened.enter_context(closing(Bench(emulator, url, tmp_path / name, **options)))
 
         yield open_one

@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
+from tests.support.ledger_files import new_ledger_url
 from tests.support.postgres import ReusedDatabase
 from tests.system.campaigns.bench import STEADY, Bench
 from tests.system.campaigns.workshop import ACCOUNT, Workshop
@@ -165,7 +166,7 @@ class Scene:
 
 
 def play_on_sqlite(emulator: Emulator, folder: Path, fate: Fate, **scene: Any) -> None:
-    Scene(emulator, f"sqlite:///{folder}.db", folder, **scene).play(fate)
+    Scene(emulator, new_ledger_url(folder.with_suffix(".db")), folder, **scene).play(fate)
 
 
 def test_death_at_any_step_neither_pays_twice_nor_loses(emulator: Emulator, tmp_path: Path) -> None:

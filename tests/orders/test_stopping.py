@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.ledger_files import new_ledger_url
 from tests.support.ledger_orders import running
 from tests.system.campaigns.bench import STEADY, Bench
 from wiro_dagster.emulator import Emulator
@@ -19,7 +20,7 @@ from wiro_dagster.orders.judge import ERROR_DEADLINE_SECONDS
 
 @pytest.fixture
 def bench(emulator: Emulator, tmp_path: Path) -> Iterator[Bench]:
-    opened = Bench(emulator, f"sqlite:///{tmp_path / 'ledger.db'}", tmp_path / "videos")
+    opened = Bench(emulator, new_ledger_url(tmp_path / "ledger.db"), tmp_path / "videos")
     yield opened
     opened.close()
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.images import write_image
+from tests.support.ledger_files import new_ledger_url
 from tests.system.campaigns.bench import STEADY, Bench
 from tests.system.campaigns.workshop import make_prompt
 from wiro_dagster.api.types import LocalFile
@@ -22,7 +23,7 @@ LOSSES = ["drop", "reset", "http_500", "http_502", "http_504", "html", "broken_j
 
 @pytest.fixture
 def bench(emulator: Emulator, tmp_path: Path) -> Iterator[Bench]:
-    opened = Bench(emulator, f"sqlite:///{tmp_path / 'ledger.db'}", tmp_path / "videos")
+    opened = Bench(emulator, new_ledger_url(tmp_path / "ledger.db"), tmp_path / "videos")
     yield opened
     opened.close()
 

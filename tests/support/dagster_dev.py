@@ -54,7 +54,7 @@ class DagsterDev:
                 found = look()
                 if found:
                     return found
-            time.sleep(0.5)
+            time.sleep(1.0)  # each look costs the webserver more than a small query
         raise AssertionError(f"{what} did not come. Log:\n{self._log.read_text()[-5000:]}")
 
     def find_in_log(self, pattern: str) -> str | None:

@@ -23,7 +23,7 @@ from tests.support.dagster_dev import IN_PROCESS, DagsterDev, wiro_dev
 from wiro_dagster.emulator import EmulatorControl
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, Page
 
 WINDOW = (1280, 800)
 PICTURE_BYTES = 150_000
@@ -82,16 +82,17 @@ class Studio:
     dev: DagsterDev
     emulator_url: str
     browser: Browser
-    window: BrowserContext
+    page: Page
     pictures: Path | None
 
     @contextmanager
     def open(self, url: str, *, height: int = WINDOW[1]) -> Iterator[Page]:
-        with self.window.new_page() as page:
-            page.set_default_timeout(PATIENCE_SECONDS * 1000)
-            page.set_viewport_size({"width": WINDOW[0], "height": height})
-            page.goto(url)
-            yield page
+        """Go to an address, in one page for all tests: each new one would start a process."""
+        self.page.set_default_timeout(PATIENCE_SECONDS * 1000)
+        self.page.set_viewport_size({"width": WINDOW[0], "height": height})
+        self.page.goto(url)
+        yield self.page
+        self.page.goto("about:blank")  # a page that nobody looks at would go on asking
 
     @contextmanager
     def open_asset(self, name: str, tab: str) -> Iterator[Page]:
@@ -148,7 +149,7 @@ def studio(work: Work) -> Iterator[Studio]:
             what="partitions",
         )
         pictures = Path(wanted) if wanted else None
-        yield Studio(work.dev, work.emulator_url, browser, page.context, pictures)
+        yield Studio(work.dev, work.emulator_url, browser, page, pictures)
 
 
 @pytest.fixture(scope="module")
