@@ -3,7 +3,8 @@
     python -m benchmarks.scale --orders 1000,10000,100000 --databases sqlite,postgres
 
 Each case runs in a process of its own: it fills a ledger, ticks the sensor when nothing is due, and
-sweeps a page of Wiro's list. Then a collection of `--prompts` prompts: the ticks of its prompt
+sweeps a page of Wiro's list. After videos that were delivered before, one more is made, for which
+a process judges all of them once. Then a collection of `--prompts` prompts: the ticks of its prompt
 sensor, and of the order sensor when all its videos wait to be reported, against a tick's limit.
 Last, runs of two sizes that order a part of these: what an order costs must not grow. Times are CPU
 milliseconds of the best of several ticks; memory is the process's most. About six minutes.
@@ -29,6 +30,7 @@ import sqlalchemy as sa
 from tests.support.postgres import chosen_database
 from tests.support.project import Project
 from wiro_dagster import OrderPolicy
+from wiro_dagster.defs.order_cursor import OrderCursor
 from wiro_dagster.defs.order_sensor import tick_seconds
 from wiro_dagster.emulator import Emulator
 from wiro_dagster.ledger.schema import orders, submissions
@@ -75,7 +77,8 @@ def run_case(name: str, count: int, database: str) -> dict[str, float]:
             state="running" if flying else "delivered",
             due_at=later if flying else None,
         )
-        return measure_ticks(project)
+        found = measure_ticks(project)
+        return found if flying else found | measure_delivery(project)
 
 
 def fill(project: Project, count: int, *, state: str, due_at: float | None) -> None:
@@ -116,6 +119,17 @@ def measure_ticks(project: Project) -> dict[str, float]:
         time.sleep(project.policy.timing.sweep_pause_seconds)
         busy.append(_cpu(project.tick))
     return {"idle_ms": idle, "sweep_ms": min(busy), "most_mb": before}
+
+
+def measure_delivery(project: Project) -> dict[str, float]:
+    """Measure the ticks that bring one more video, and judge all of them for the first time."""
+    project.emulator.change_settings(task_seconds=0)
+    project.write_prompts({"id": "last", "prompt": "The last film"})
+    project.order("last")
+    walls = [_wall(project.tick)]
+    while not project.videos("last") or OrderCursor.from_text(project.cursor).unjudged:
+        walls.append(_wall(project.tick))
+    return {"longest_s": max(walls), "ticks": len(walls)}
 
 
 def measure_prompts(project: Project, count: int) -> dict[str, float]:
@@ -196,6 +210,7 @@ def main() -> None:
     print(
         "| database | orders | nothing due, ms | a sweep, ms | memory, MB |\n|---|---|---|---|---|"
     )
+    deliveries: list[str] = []
     for database in options.databases.split(","):
         for name in ("in flight", "delivered"):
             for size in options.orders.split(","):
@@ -205,6 +220,12 @@ def main() -> None:
                     f"| {found['sweep_ms']:.1f} | {found['most_mb']:.0f} |",
                     flush=True,
                 )
+                if "longest_s" in found:
+                    deliveries.append(
+                        f"one more video after {size}, {database}: {found['ticks']:.0f} ticks, the "
+                        f"longest took {found['longest_s']:.1f} s"
+                    )
+    print(*deliveries, sep="\n")
     for name in ("prompts", "reports") if options.prompts else ():
         found = measure_apart(name, options.prompts, "sqlite")
         print(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ import pytest
 import sqlalchemy as sa
 
 from tests.support.media_samples import moving, write_film
-from tests.support.project import Project
+from tests.support.project import QUICK, Project
 from wiro_dagster.catalogue import read_local_file
+from wiro_dagster.defs import video_checks
+from wiro_dagster.defs.process_cache import ProcessCache
 from wiro_dagster.errors import ConfigurationError
 from wiro_dagster.ledger import Order
 from wiro_dagster.ledger.schema import orders
@@ -393,3 +396,29 @@ def test_execute_judges_from_the_ledger(project: Project) -> None:
     made = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
     assert len(made) == 8
     assert [name for name, passed in made.items() if not passed] == ["resolution_as_ordered"]
+
+
+def test_very_many_videos_are_judged_in_several_ticks(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a start all are judged once more; no tick takes longer for it than it may."""
+    now = 0.0
+
+    def monotonic() -> float:
+        nonlocal now
+        now += 1.0
+        return now
+
+    project.write_prompts({"id": "cat", "prompt": "A cat"}, {"id": "dog", "prompt": "A dog"})
+    project.order("cat", "dog")
+    project.settle()
+    monkeypatch.setattr(video_checks, "_READ_AT_ONCE", 1)
+    timing = replace(QUICK, monotonic=monotonic)
+    collection = replace(project.collection, cache=ProcessCache(), timing=timing)
+    deadline = now + 2.0
+    assert not video_checks.judge_videos_until(collection, project.ledger, deadline=deadline)
+    first, *_ = video_checks.build_evaluations(collection, project.ledger)
+    assert first.metadata["wiro/videos"].value == 1
+    assert video_checks.judge_videos_until(collection, project.ledger, deadline=deadline + 2.0)
+    first, *_ = video_checks.build_evaluations(collection, project.ledger)
+    assert first.metadata["wiro/videos"].value == 2

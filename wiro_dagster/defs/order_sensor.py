@@ -32,7 +32,7 @@ from wiro_dagster.defs.order_cursor import OrderCursor
 from wiro_dagster.defs.report import AssetEvent, Reporter
 from wiro_dagster.defs.rest import find_rest, note_rest
 from wiro_dagster.defs.tick_resources import TickResources
-from wiro_dagster.defs.video_checks import evaluate_video_checks
+from wiro_dagster.defs.video_checks import build_evaluations, judge_videos_until
 from wiro_dagster.errors import InputError
 from wiro_dagster.ledger import WITHOUT_VIDEO, Order, OrderState
 from wiro_dagster.ledger.records import MOST_COUNTED
@@ -51,6 +51,7 @@ _HELD_PAUSE_SECONDS = 300.0
 """How often a changed number of held orders leads to an evaluation of `within_budget`."""
 
 _JUDGED_PAUSE_SECONDS = 30.0
+_JUDGING_SECONDS = 5.0
 _ARRIVING: frozenset[OrderState] = frozenset({"settling", "finished", "stored"})
 """While orders are in these states, the checks on the videos are evaluated once a pause."""
 
@@ -243,7 +244,12 @@ def judge_videos(
         collection.cache.put(key, changed)
         return [], replace(before, unjudged=unjudged)
     collection.cache.drop(key)
-    evaluations = evaluate_video_checks(collection, context.ledger, changed=changed)
+    # After a start all videos are judged once more, which many ticks share if there are very many.
+    deadline = collection.timing.monotonic() + _JUDGING_SECONDS
+    ledger = context.ledger
+    if not judge_videos_until(collection, ledger, changed=changed, deadline=deadline):
+        return [], replace(before, unjudged=unjudged)
+    evaluations = build_evaluations(collection, ledger)
     return evaluations, replace(before, judged_at=now, unjudged=0)
 
 

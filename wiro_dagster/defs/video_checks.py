@@ -5,6 +5,7 @@ check once for each partition, and refuses the next one. Each says which partiti
 """
 
 # No `from __future__ import annotations`: Dagster compares the context's annotation with its class.
+import math
 from collections.abc import Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from threading import Lock
@@ -67,8 +68,49 @@ def evaluate_video_checks(
         ledger: has the findings.
         changed: ids of orders whose files have come since the last evaluation.
     """
-    judged = _judge(collection, ledger, changed)
+    judge_videos_until(collection, ledger, changed=changed)
+    return build_evaluations(collection, ledger)
+
+
+def build_evaluations(collection: VideoCollection, ledger: Ledger) -> list[dg.AssetCheckEvaluation]:
+    """Build the evaluation of each check that is not off, over the videos that were judged."""
+    known = _known(collection, ledger)
+    with _judged_lock:
+        standing = ledger.list_owned_ids(collection.ledger_name)
+        judged = [known[order_id] for order_id in standing if order_id in known]
     return [_evaluation(collection, check, judged) for check in collection.checks.active]
+
+
+def judge_videos_until(
+    collection: VideoCollection,
+    ledger: Ledger,
+    *,
+    changed: Collection[int] = (),
+    deadline: float = math.inf,
+) -> bool:
+    """Judge the videos that were not judged yet. Return whether there was time for all of them.
+
+    Verdicts on a video do not change, and a collection may have many thousands: each is judged once
+    in a process, and the next call goes on.
+
+    Args:
+        collection: whose videos.
+        ledger: has the findings.
+        changed: ids of orders whose files have come since the last call.
+        deadline: by the monotonic clock, when to judge no more.
+    """
+    known = _known(collection, ledger)
+    standing = ledger.list_owned_ids(collection.ledger_name)
+    with _judged_lock:
+        for order_id in {*changed, *(known.keys() - set(standing))}:
+            known.pop(order_id, None)
+        missing = [order_id for order_id in standing if order_id not in known]
+        for start in range(0, len(missing), _READ_AT_ONCE):
+            if collection.timing.monotonic() >= deadline:
+                return False
+            few = missing[start : start + _READ_AT_ONCE]
+            known.update(_judge_orders(ledger, few, collection.checks))
+    return True
 
 
 def build_video_checks(collection: VideoCollection) -> list[dg.AssetChecksDefinition]:
@@ -141,27 +183,15 @@ def _describe_unseen(unseen: Mapping[str, str]) -> str:
     return f'\nNot looked at: {len(unseen)}, such as "{partition}": {reason}.'
 
 
-def _judge(collection: VideoCollection, ledger: Ledger, changed: Collection[int]) -> list[_Judged]:
-    standing = ledger.list_owned_ids(collection.ledger_name)
-    # Verdicts on a video do not change, and a collection may have many thousands: each is judged
-    # once in a process.
-    known = collection.cache.get(_cache_key(collection, ledger), dict[int, _Judged])
-    with _judged_lock:
-        missing = [
-            order_id for order_id in standing if order_id not in known or order_id in changed
-        ]
-        known.update(_judge_orders(ledger, missing, collection.checks))
-        for order_id in known.keys() - set(standing):
-            del known[order_id]
-        return [known[order_id] for order_id in standing if order_id in known]
-
-
 def _judge_orders(
     ledger: Ledger, order_ids: list[int], checks: VideoChecks
 ) -> Iterator[tuple[int, _Judged]]:
-    for start in range(0, len(order_ids), _READ_AT_ONCE):
-        for order in ledger.list_orders(ids=order_ids[start : start + _READ_AT_ONCE]):
-            yield order.id, _Judged(order.partition, judge_order(order, checks), find_unseen(order))
+    for order in ledger.list_orders(ids=order_ids):
+        yield order.id, _Judged(order.partition, judge_order(order, checks), find_unseen(order))
+
+
+def _known(collection: VideoCollection, ledger: Ledger) -> dict[int, _Judged]:
+    return collection.cache.get(_cache_key(collection, ledger), dict[int, _Judged])
 
 
 def _cache_key(collection: VideoCollection, ledger: Ledger) -> Hashable:
