@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from decimal import Decimal
 
 import sqlalchemy as sa
@@ -44,9 +45,10 @@ def find_unrestored(shop: Shop, reports: Reports) -> list[str]:
 
     The sensor fills a new ledger from the event log alone, though everything is ordered anew before
     its first tick. Nothing is then shown a second time, and costs
-    that have changed since they were shown are put right by the next audit.
+    that have changed since they were shown are put right by the next audit. What a user had given
+    up may be bought: a backup that is older than their decision still has the order.
     """
-    owned, shown, tasks = _list_owned(shop), reports.count_shown(), shop.service.tasks.count()
+    owned, shown, bought = _list_owned(shop), reports.count_shown(), _count_bought(shop)
     shop.lose_ledger(has_backup=shop.chance.random() < _BACKUP_SHARE)
     shop.place(list(owned))
     until = shop.service.clock.now() + _AUDITED_SECONDS
@@ -63,9 +65,18 @@ def find_unrestored(shop: Shop, reports: Reports) -> list[str]:
             found.append(f"{order.name} is not restored: {behind}")
         elif known.cost_usd != order.cost_usd and (order.claimed_at or 0) > audited_since:
             found.append(f"{order.name} cost {order.cost_usd}, restored is {known.cost_usd}")
-    if shop.service.tasks.count() != tasks:
-        found.append(f"{shop.service.tasks.count() - tasks} videos were bought again")
-    return found + [f"{event} is shown again" for event in reports.count_shown() - shown]
+    again = _count_bought(shop) - bought
+    found += [f"{order.name} was bought again" for order in owned.values() if order.prompt in again]
+    return found + [
+        f"{partition} is shown again, as task {task_id}"
+        for partition, task_id in reports.count_shown() - shown
+        if partition in owned
+    ]
+
+
+def _count_bought(shop: Shop) -> Counter[str]:
+    """Return how many tasks there are of each prompt."""
+    return Counter(str(task.parameters["prompt"]) for task in shop.service.tasks.everything())
 
 
 def _list_owned(shop: Shop) -> dict[str, Order]:
