@@ -115,12 +115,12 @@ def test_an_empty_balance_is_told_once_and_so_is_its_end(project: Project) -> No
 
 def test_a_refused_key_is_told_and_its_orders_go_on_when_it_is_corrected(project: Project) -> None:
     """The first thing that goes wrong in a new project is not shown as an unknown price."""
-    wrong = WrongKeyProject(project.folder, project.emulator, project.instance, policy=IMPATIENT)
+    # The pause outlasts each tick, as the real one of minutes does.
+    policy = replace(FAST, timing=replace(FAST_TIMING, refused_pause_seconds=3.0))
+    wrong = WrongKeyProject(project.folder, project.emulator, project.instance, policy=policy)
     wrong.write_prompts(CAT)
     assert wrong.order("cat").success
-    for _ in range(5):
-        wrong.tick()
-        time.sleep(0.05)
+    wrong.tick()
     (told,) = evaluations(project, "account_open")
     assert not told.passed
     assert "credentials" in str(told.description)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,18 @@ def test_ledgers_open_at_once_on_an_empty_database(empty_url: str) -> None:
     assert len({one.identity().ledger_id for one in opened}) == 1
     for one in opened:
         one.close()
+
+
+def test_a_ledger_opens_while_another_process_creates_it(tmp_path: Path) -> None:
+    """SQLite does not wait by itself for a file that is being written to be switched to WAL."""
+    path = tmp_path / "ledger.db"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with ThreadPoolExecutor(1) as pool:
+            opening = pool.submit(Ledger, f"sqlite:///{path}")
+            assert not wait([opening], timeout=0.1).done
+            other.execute("COMMIT")
+            opening.result().close()
 
 
 def test_two_ledgers_have_different_ids(tmp_path: Path) -> None:

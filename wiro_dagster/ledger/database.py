@@ -25,6 +25,7 @@ from wiro_dagster.ledger.schema import SCHEMA_VERSION, identity, metadata
 T = TypeVar("T")
 
 _FIRST_TABLE_OF_VERSION_2 = "wiro_ledger_version"
+_WAL_PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 
 
 class Database:
@@ -232,8 +233,22 @@ def _prepare_sqlite(engine: Engine) -> None:
     @sa.event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # we, not the driver, say when to begin
-        for pragma in ("busy_timeout = 60000", "journal_mode = WAL", "synchronous = FULL"):
-            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("PRAGMA busy_timeout = 60000")
+        _switch_to_wal(connection)
+        connection.execute("PRAGMA synchronous = FULL")
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """Switch a new file to WAL, which fails at once while another process creates its tables."""
+    for pause_seconds in (*_WAL_PAUSES_SECONDS, None):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if pause_seconds is None:
+                raise
+            time.sleep(pause_seconds)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection, statement: str) -> None:
