@@ -273,7 +273,9 @@ def _worker(
         client_options={
             "cdn_hosts": cdn_hosts,
             "read_attempts": 4,
-            "read_timeout_seconds": 2.0,
+            # By the client's clock, as its deadlines are.
+            "read_timeout_seconds": 2.0 * _HASTE,
+            "submit_timeout_seconds": 60.0 * _HASTE,
             "clock": lambda: time.monotonic() * _HASTE,
             "sleep": lambda seconds: time.sleep(seconds / _HASTE),
         },
