@@ -83,10 +83,19 @@ def test_two_runs_with_one_marker_are_forbidden() -> None:
 
 
 def test_a_task_is_not_stopped_that_no_order_follows() -> None:
-    """Nor before its order knows of it."""
+    """Nor before its order knows of it, nor once its video is owned."""
     assert "which the model forbids" in find_forbidden(CLAIMED, Request(3.0, "stop", None, "t1"))[0]
     early = Request(1.5, "stop", None, "t1")
     assert "which the model forbids" in find_forbidden([*CLAIMED, *ACCEPTED], early)[0]
+    owned = [Event(2.5, 1, "settling"), Event(2.6, 1, "finished")]
+    late = Request(3.0, "stop", None, "t1")
+    assert "which the model forbids" in find_forbidden([*CLAIMED, *ACCEPTED, *owned], late)[0]
+
+
+def test_a_task_whose_end_wiro_takes_back_can_be_stopped() -> None:
+    """Its order has seen an end and goes on settling, while Wiro shows that the task runs."""
+    ended = [*CLAIMED, *ACCEPTED, Event(2.5, 1, "settling")]
+    assert find_forbidden(ended, run(1.5), Request(3.0, "stop", None, "t1")) == []
 
 
 def test_a_second_task_of_an_order_has_an_order_of_its_own() -> None:
