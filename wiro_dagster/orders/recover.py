@@ -38,11 +38,13 @@ class Search:
         unexplained: its tasks that neither a submission nor a marker explains, or that could not
             be looked at closely.
         with_markers: whether lost runs carried a marker.
+        listing_seconds: how long to wait for a task to be listed.
     """
 
     listing: Listing
     unexplained: tuple[Task, ...]
     with_markers: bool
+    listing_seconds: float
 
 
 def recover_orders(context: OrderContext, claimed: Sequence[Order]) -> list[str]:
@@ -123,14 +125,14 @@ def search_list(
             notices += adopt_marked(context, task, origin.marker)
         elif not origin.is_foreign:
             unexplained.append(task)
-    return Search(_doubt_hiding(context, listing), tuple(unexplained), with_markers)
+    seconds = context.listing_seconds()
+    listing = _doubt_hiding(context, listing, made_before=context.now() - seconds)
+    return Search(listing, tuple(unexplained), with_markers, seconds)
 
 
-def _doubt_hiding(context: OrderContext, listing: Listing) -> Listing:
+def _doubt_hiding(context: OrderContext, listing: Listing, *, made_before: float) -> Listing:
     """A list that hides one task may hide another: what it does not show proves nothing."""
-    hidden = context.ledger.find_hidden_task(
-        context.account, claimed_before=context.now() - context.listing_seconds()
-    )
+    hidden = context.ledger.find_hidden_task(context.account, claimed_before=made_before)
     if hidden is None:
         return listing
     doubt = f"it has never shown task {hidden}, which exists"
@@ -161,13 +163,13 @@ def _decide(context: OrderContext, order: Order, search: Search) -> str:
         return f"{order.name}: {reason} {_how_to_decide(order)}"
     looks = order.looks + 1
     waited = context.now() - (order.lost_since or context.now())
-    if looks < LOOKS_NEEDED or waited < context.listing_seconds():
+    if looks < LOOKS_NEEDED or waited < search.listing_seconds:
         reason = f"Its answer was lost, and Wiro lists no task of it ({looks} complete looks)."
-        _look_later(context, order, reason, looks=looks)
+        _look_later(context, order, reason, looks=looks, seconds=search.listing_seconds)
         return f"{order.name}: {reason}"
     if order.posts >= MAXIMUM_POSTS:
         reason = f"It was sent {order.posts} times, and both answers were lost."
-        _look_later(context, order, reason, looks=looks)
+        _look_later(context, order, reason, looks=looks, seconds=search.listing_seconds)
         return f"{order.name}: {reason} {_how_to_decide(order)}"
     state = context.ledger.note_unsent(order, due_at=context.now(), nothing_bought=False)
     return (
@@ -224,16 +226,17 @@ def _wait_for_account(context: OrderContext, order: Order) -> str:
     return f"{order.name}: {reason}"
 
 
-def _look_later(context: OrderContext, order: Order, reason: str, *, looks: int) -> None:
-    """Note a look that decided nothing. The wait counts from the first complete look."""
+def _look_later(
+    context: OrderContext, order: Order, reason: str, *, looks: int, seconds: float = 0.0
+) -> None:
+    """Note a look that decided nothing; the wait of so many seconds counts from a complete look."""
     now = context.now()
     lost_since = order.lost_since if looks and order.looks else now
     pause = max(
         context.policy.timing.recover_pause_seconds,
         min((now - (order.claimed_at or now)) * 0.1, 3600.0),
+        seconds / LOOKS_NEEDED,
     )
-    if looks:
-        pause = max(pause, context.listing_seconds() / LOOKS_NEEDED)
     context.ledger.apply(
         order, "lose", lost_since=lost_since, looks=looks, error=reason, due_at=now + pause
     )

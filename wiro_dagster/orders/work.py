@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, wait
 from functools import partial
@@ -116,7 +115,7 @@ class Work:
                 if deliver is None or not deliver():
                     if not self._is_look_due(stay_until):
                         return
-                    time.sleep(_STAY_PAUSE_SECONDS)
+                    self._steps.context.sleep(_STAY_PAUSE_SECONDS)
                 continue
             if deliver is not None and self._deliveries.free and now - delivered_at >= 1.0:
                 delivered_at = now
