@@ -193,14 +193,19 @@ def test_a_clock_that_is_a_little_wrong_does_not_have_it_bought_again(
     bench.close()
 
 
-def test_a_list_that_lags_behind_is_waited_for(bench: Bench) -> None:
-    """A task that is listed late is adopted late; nothing else is bought meanwhile."""
-    bench.emulator.script_task(listing_delay_seconds=280.0)
+def lose_answer_before_a_younger_task(bench: Bench) -> None:
+    """Have the run of "cat" accepted and its answer lost; then order what shows the list's age."""
     bench.emulator.script_fault("drop", endpoint="Run", moment="after")
     bench.place("cat")
     bench.tick()
     bench.advance(10)
     bench.place("younger")
+
+
+def test_a_list_that_lags_behind_is_waited_for(bench: Bench) -> None:
+    """A task that is listed late is adopted late; nothing else is bought meanwhile."""
+    bench.emulator.script_task(listing_delay_seconds=280.0)
+    lose_answer_before_a_younger_task(bench)
     bench.settle()
     assert (bench.state("cat"), bench.runs()) == ("delivered", 2)
     bench.check_books()
@@ -214,11 +219,7 @@ def test_how_far_the_list_was_behind_is_waited_for_twice(bench: Bench) -> None:
     bench.run(900, step=10)
     assert bench.state("late") == "delivered"
     bench.emulator.script_task(listing_delay_seconds=500.0)
-    bench.emulator.script_fault("drop", endpoint="Run", moment="after")
-    bench.place("cat")
-    bench.tick()
-    bench.advance(10)
-    bench.place("younger")
+    lose_answer_before_a_younger_task(bench)
     bench.run(1800, step=150)
     assert (bench.state("cat"), bench.runs(), bench.calls("Run")) == ("delivered", 4, 4)
     bench.check_books()
@@ -230,11 +231,7 @@ def test_a_list_that_hides_a_task_is_no_proof_of_another(bench: Bench) -> None:
     bench.place("hidden")
     bench.run(STEADY.resubmit_after_seconds, step=20)
     bench.emulator.script_task(listing_delay_seconds=1e9)
-    bench.emulator.script_fault("drop", endpoint="Run", moment="after")
-    bench.place("cat")
-    bench.tick()
-    bench.advance(10)
-    bench.place("younger")
+    lose_answer_before_a_younger_task(bench)
     bench.run(3600, step=400)
     assert (bench.state("cat"), bench.runs()) == ("unknown", 3)
     assert "has never shown task" in str(bench.order("cat").error)
