@@ -37,6 +37,8 @@ QUESTIONS: dict[str, Callable[[Ledger], object]] = {
     "collecting": lambda ledger: ledger.list_waiting_runs(["video"], ["finished", "stored"]),
     "delivered since": lambda ledger: ledger.list_delivered_since("video", NOW - 60),
     "waiters": lambda ledger: ledger.release_waiter("another"),
+    "listed": lambda ledger: ledger.find_submissions(ACCOUNT, task_ids=["another", "third"]),
+    "marked": lambda ledger: ledger.find_marked(ACCOUNT, "another"),
     "claims": lambda ledger: ledger.claim("video", ["stored"], limit=10, lease_seconds=60),
 }
 

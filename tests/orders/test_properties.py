@@ -186,7 +186,8 @@ class LedgerMachine(RuleBasedStateMachine):
         known = self.ledger.find_submissions("account", task_ids=list(self.wiro))
         for task_id in self.wiro.keys() - {record.task_id for record in known}:
             marker = self.wiro[task_id].marker
-            (record,) = self.ledger.find_submissions("account", markers=[marker])
+            record = self.ledger.find_marked("account", marker)
+            assert record is not None
             order = self.ledger.get(record.order_id)
             self.ledger.note_task(order, task_id, due_at=self.clock(), marker=marker)
 

@@ -101,8 +101,8 @@ def explain_strays(context: OrderContext, tasks: Sequence[Task]) -> list[str]:
 
 def adopt_marked(context: OrderContext, task: Task, marker: Marker) -> list[str]:
     """Give a task to the submission whose marker it carries: that is its identity."""
-    found = context.ledger.find_submissions(context.account, markers=[marker.text])
-    if not found:
+    found = context.ledger.find_marked(context.account, marker.text)
+    if found is None:
         reason = (
             f"Task {task.id} carries a marker of this ledger that is not on its books: the ledger "
             "was restored from an older copy. Nothing is bought until it is rebuilt. Run "
@@ -110,7 +110,7 @@ def adopt_marked(context: OrderContext, task: Task, marker: Marker) -> list[str]
         )
         context.ledger.note_witness("task", reason)
         return [reason]
-    order = context.ledger.get(found[0].order_id)
+    order = context.ledger.get(found.order_id)
     outcome = context.ledger.note_task(order, task.id, due_at=context.now(), marker=marker.text)
     match outcome:
         case "noted":
