@@ -42,7 +42,7 @@ def is_fresh(project: Project, partition: str) -> bool:
 def watch(project: Project, cursor: str | None = None, ticks: int = 3) -> str | None:
     """Ticks the prompt sensor as the daemon does, and gives its cursor."""
     for _ in range(ticks):
-        result = project.tick_sensor(project.collection.prefixed("prompt_file_sensor"), cursor)
+        result = look(project, cursor)
         if isinstance(result, dg.SkipReason):
             continue
         for request in result.dynamic_partitions_requests or []:
@@ -51,6 +51,11 @@ def watch(project: Project, cursor: str | None = None, ticks: int = 3) -> str | 
             )
         cursor = result.cursor
     return cursor
+
+
+def look(project: Project, cursor: str | None = None) -> Any:
+    """One tick of the prompt sensor, without what the daemon does of its result."""
+    return project.tick_sensor(project.collection.prefixed("prompt_file_sensor"), cursor)
 
 
 def prompts_ordered(project: Project) -> list[str]:

@@ -49,13 +49,13 @@ ALERT = replace(FAST, model_max_age_seconds=0.2)
 
 
 class TableProject(Project):
-    """A project whose prompts are a table that an asset makes, and are ordered by themselves."""
+    """A project whose prompts are a table that an asset makes."""
 
     @property
     def collection(self) -> VideoCollection:
         source = AssetPrompts(dg.AssetKey("texts"))
         return VideoCollection(
-            prompt_source=source, policy=self.policy, auto_order="new", cache=self.cache
+            prompt_source=source, policy=self.policy, cache=self.cache, **self.collection_options
         )
 
     @property
@@ -120,7 +120,7 @@ def test_a_change_that_breaks_prompts_is_told_and_refused(
         models.write_text(json.dumps(changed))
         changing.restart()
 
-        instance.add_dynamic_partitions("prompts", ["long", "short"])
+        table.collection_options = {"auto_order": "new"}
         check = table.look()
         assert not check.passed
         told = str(check.metadata["wiro/model_changes"].value)

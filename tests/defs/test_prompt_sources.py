@@ -17,7 +17,7 @@ from tests.support.project import Project
 from wiro_dagster import AssetPrompts, S3Prompts, VideoCollection, build_prompt_source
 from wiro_dagster.catalogue import Catalogue
 from wiro_dagster.catalogue.bounds import MAX_TEXT_BYTES
-from wiro_dagster.defs import prompt_sensor
+from wiro_dagster.defs import bringing_in
 from wiro_dagster.defs.desks import load_prompts
 from wiro_dagster.defs.missing import Missing
 from wiro_dagster.defs.order_checks import prompts_check
@@ -311,8 +311,8 @@ def test_many_new_partitions_are_there_before_the_tick_ends(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The daemon would ask Dagster for each, and hold up the sensors of others for minutes."""
-    monkeypatch.setattr(prompt_sensor, "_MOST_REQUESTED", 2)
-    monkeypatch.setattr(prompt_sensor, "_ADD_AT_ONCE", 2)
+    monkeypatch.setattr(bringing_in, "_MOST_REQUESTED", 2)
+    monkeypatch.setattr(bringing_in, "_ADD_AT_ONCE", 2)
     names = ["cat", "dog", "bird"]
     prompts = [{"id": name, "prompt": f"A {name}"} for name in names]
     text = {"defaults": {"model": "minimax/hailuo-2-3"}, "prompts": prompts}

@@ -141,9 +141,12 @@ class Project:
         self, *prompts: dict[str, Any], defaults: dict[str, Any] | None = None
     ) -> None:
         """Writes the prompt file and brings it in as the sensor and the daemon do."""
+        self.write_file(*prompts, defaults=defaults)
+        self.bring_prompts_in()
+
+    def write_file(self, *prompts: dict[str, Any], defaults: dict[str, Any] | None = None) -> None:
         text = {"defaults": defaults or {"model": "minimax/hailuo-2-3"}, "prompts": list(prompts)}
         self.prompt_file.write_text(yaml.safe_dump(text))
-        self.bring_prompts_in()
 
     def bring_prompts_in(self) -> Any:
         result = self.tick_sensor(self.collection.prefixed("prompt_file_sensor"), None)

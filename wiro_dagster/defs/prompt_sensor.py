@@ -1,4 +1,4 @@
-"""The sensor that brings prompts in: partitions, observations, and orders if that is set."""
+"""The sensor that looks for new and changed prompts, and what it keeps between its ticks."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from typing import Any
 import dagster as dg
 
 from wiro_dagster.catalogue import LocalFileInput
-from wiro_dagster.catalogue.suggestions import counted
 from wiro_dagster.defs.asset_files import find_asset_version
+from wiro_dagster.defs.bringing_in import bring_in
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.desks import load_prompts
-from wiro_dagster.defs.missing import Missing, add_up_missing, list_wanted
 from wiro_dagster.defs.order_checks import prompts_check, unreadable_check
 from wiro_dagster.defs.order_sensor import tick_seconds
 from wiro_dagster.defs.prompt_sources import FilePrompts, asset_loader
 from wiro_dagster.defs.report import Reporter
 from wiro_dagster.defs.tick_resources import TickResources
 from wiro_dagster.errors import InputError
-from wiro_dagster.prompts import Prompt, PromptFile, list_files
+from wiro_dagster.prompts import Prompt, list_files
 
 _LOOK_SECONDS = 19
 """How often the source is looked at. Each tick costs the daemon more than it costs us."""
@@ -34,10 +33,6 @@ _PROBLEMS_SECONDS = 60.0
 
 _MODELS_SECONDS = 3600.0
 """How soon models are looked at again: they change too, without the prompts."""
-
-_ADD_AT_ONCE = 10_000
-_MOST_REQUESTED = 500
-"""More new partitions are added here: the daemon asks for each, and no other sensor ticks then."""
 
 
 @dataclass(frozen=True)
@@ -135,27 +130,15 @@ def _bring_news(
         context.log.info(note)
     for change in prompts.changes:
         context.log.warning(str(change))
-    news = _bring_in(context, Reporter.in_sensor(context, collection, resources), prompts, deadline)
+    reporter = Reporter.in_sensor(context, collection, resources)
+    news = bring_in(reporter, prompts, deadline=deadline, log=context.log)
     if news.left:
         pause = 0.0
     else:
         pause = _PROBLEMS_SECONDS if prompts.problems or news.failures else _MODELS_SECONDS
     now = replace(now, look_again_at=_in(pause))
     check = prompts_check(prompts, collection.order_key, news.missing)
-    requests = _add_partitions(context.instance, collection, news.partitions)
-    return _conclude(before, now, check, reason=news.summary, requests=requests)
-
-
-def _add_partitions(
-    instance: dg.DagsterInstance, collection: VideoCollection, ids: list[str]
-) -> list[dg.AddDynamicPartitionsRequest]:
-    """Request new partitions, which Dagster shows at the tick; many of them are added at once."""
-    partitions = collection.partitions
-    if len(ids) <= _MOST_REQUESTED:
-        return [partitions.build_add_request(ids)] if ids else []
-    for start in range(0, len(ids), _ADD_AT_ONCE):
-        instance.add_dynamic_partitions(str(partitions.name), ids[start : start + _ADD_AT_ONCE])
-    return []
+    return _conclude(before, now, check, reason=news.summary, requests=news.requests)
 
 
 _AUTO_ORDER = {
@@ -163,56 +146,6 @@ _AUTO_ORDER = {
     "new": "It orders the videos of prompts that were never ordered.",
     "new_and_changed": "It orders the videos of prompts that are new or have changed.",
 }
-
-
-@dataclass(frozen=True)
-class _News:
-    """What a tick found.
-
-    Args:
-        partitions: ids of prompts that are new.
-        failures: why prompts could not be ordered.
-        left: how much there was no time for, or that must wait for its partition.
-        summary: one line.
-        missing: the videos that were never ordered.
-    """
-
-    partitions: list[str]
-    failures: dict[str, str]
-    left: int
-    summary: str
-    missing: Missing
-
-
-def _bring_in(
-    context: dg.SensorEvaluationContext,
-    reporter: Reporter,
-    prompts: PromptFile,
-    deadline: float,
-) -> _News:
-    collection, instance, every = reporter.collection, reporter.instance, prompts.prompts
-    known = set(collection.partitions.get_partition_keys(dynamic_partitions_store=instance))
-    new = [prompt_id for prompt_id in every if prompt_id not in known]
-    gone = len(known - prompts.ids)
-    summary = (
-        f"{counted(len(every), 'prompt')}, {len(new)} new; "
-        f"{counted(len(prompts.problems), 'problem')}; partitions without a prompt: {gone}."
-    )
-    # Reported at once, not with the tick's result: what is ordered next refers to it.
-    left = reporter.observe_prompts(every.values(), deadline=deadline)
-    failures: dict[str, str] = {}
-    if collection.auto_order != "never" and not left:
-        in_place = [prompt for prompt_id, prompt in every.items() if prompt_id in known]
-        wanted = list_wanted(reporter.desk.ledger, collection, in_place)
-        placed = reporter.place_and_record(wanted, present=prompts.ids, deadline=deadline)
-        failures, left = placed.failures, placed.left + len(new)
-        summary += f" Ordered: {len(placed.placements)}."
-        for prompt_id, reason in failures.items():
-            context.log.error(f'"{prompt_id}" was not ordered: {reason}')
-    missing = add_up_missing(reporter.desk, collection, every.values())
-    summary += f" {missing.describe()}"
-    context.log.info(summary)
-    return _News(new, failures, left, summary, missing)
 
 
 def _look(

@@ -87,25 +87,32 @@ class Reporter:
         _make_events_cheap(collection)
         return cls(collection, desk, instance, instance.report_runless_asset_event)
 
-    def observe_prompts(self, prompts: Iterable[Prompt], *, deadline: float = math.inf) -> int:
-        """Record each prompt whose text, model or inputs differ from its last observation.
+    def observe_prompts(self, prompts: Iterable[Prompt]) -> None:
+        """Record each prompt that differs from its last observation; see `observe`."""
+        self.observe(self.list_changed(prompts))
+
+    def list_changed(self, prompts: Iterable[Prompt]) -> list[Prompt]:
+        """Return the prompts whose text, model or inputs differ from their last observation."""
+        now = {prompt.id: prompt for prompt in prompts}
+        versions = find_observed_versions(self.instance, self.collection.prompt_key, now)
+        return [p for p in now.values() if versions.get(p.id) != p.fingerprint]
+
+    def observe(self, prompts: Sequence[Prompt], *, deadline: float = math.inf) -> int:
+        """Record prompts as they are now.
 
         The observation is what Dagster judges staleness by. The materialization beside it fills the
         partition, with the price.
 
         Args:
-            prompts: as they are now.
+            prompts: that have changed.
             deadline: by the monotonic clock, when to start no more.
 
         Returns:
             How many prompts are still to be observed.
         """
-        now = {prompt.id: prompt for prompt in prompts}
-        versions = find_observed_versions(self.instance, self.collection.prompt_key, now)
-        changed = [p for p in now.values() if versions.get(p.id) != p.fingerprint]
-        for count, prompt in enumerate(changed):
+        for count, prompt in enumerate(prompts):
             if self.collection.timing.monotonic() > deadline:
-                return len(changed) - count
+                return len(prompts) - count
             event: dict[str, Any] = {
                 "asset_key": self.collection.prompt_key,
                 "partition": prompt.id,
