@@ -9,8 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import dagster as dg
@@ -26,7 +26,7 @@ VIDEO, PROMPT = dg.AssetKey("video"), dg.AssetKey("prompt")
 _LONGEST_SECONDS = 1_800.0
 _WORKSPACE = """load_from:
   - python_module:
-      module_name: benchmarks.plain_dagster
+      module_name: benchmarks.{module}
       location_name: wiro
       working_directory: {folder}
 """
@@ -46,6 +46,7 @@ class Outcome:
         detections: from each task's end to its detection, sorted; empty if nobody noted them.
         arrivals: from each task's end to its video being there for all to see, sorted.
         megabytes: the most memory at once.
+        waiting: until the first order, if the sensor places them.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Outcome:
     detections: list[float]
     arrivals: list[float]
     megabytes: float
+    waiting: float = 0.0
 
 
 def end_with_stacks() -> None:
@@ -97,9 +99,9 @@ def run_script(emulator: Emulator, folder: Path, count: int) -> Outcome:
 def run_plain_dagster(emulator: Emulator, folder: Path, count: int) -> Outcome:
     """Run the plain Dagster project: webserver, daemon, code server and one run."""
     with open_plain_dagster(emulator, folder, count) as stack:
-        before, started = stack.tree.cpu_seconds(), time.monotonic()
+        stack.start(emulator)
         stack.make_all("video", count)
-        cpu, wall = stack.tree.cpu_seconds() - before, time.monotonic() - started
+        cpu, wall = stack.tree.cpu_seconds() - stack.cpu_before, time.monotonic() - stack.started
         shown = [at for _, at in _list_videos(stack.instance)]
     # Dagster materializes all of them when the run ends, in any order.
     ends = sorted(task["ends_at"] for task in emulator.tasks())
@@ -111,24 +113,40 @@ def run_plain_dagster(emulator: Emulator, folder: Path, count: int) -> Outcome:
 def run_ours(emulator: Emulator, folder: Path, count: int) -> Outcome:
     """Run the product's ready project: webserver, daemon, code server, a run that orders."""
     with open_ours(emulator, folder, count) as stack:
-        calls, before, started = (
-            _count_calls(emulator),
-            stack.tree.cpu_seconds(),
-            time.monotonic(),
-        )
+        stack.start(emulator)
         stack.make_all("video_order", count)
-        cpu, wall = stack.tree.cpu_seconds() - before, time.monotonic() - started
-        shown = dict(_list_videos(stack.instance))
-    ledger = Ledger(_ledger_url(folder))
-    seen = {str(order.task_id): order.ended_at or 0.0 for order in ledger.list_orders()}
-    ledger.close()
+        return _measure_ours("wiro_dagster", emulator, folder, stack)
+
+
+def run_automatic(emulator: Emulator, folder: Path, count: int) -> Outcome:
+    """Run a project with `auto_order`, whose prompts come when it is up: there is no run."""
+    prompts = folder / "prompts.yaml"
+    prompts.write_text("prompts: []\n")
+    with open_automatic(emulator, folder) as stack:
+        new = _write_prompts(folder / "new.yaml", count)
+        started_at = time.time()
+        stack.start(emulator)
+        new.rename(prompts)
+        stack.wait_for_videos(count)
+        found = _measure_ours("ordered by the sensor", emulator, folder, stack)
+    with closing(Ledger(_ledger_url(folder))) as ledger:
+        first = min(order.created_at for order in ledger.list_orders())
+    return replace(found, waiting=first - started_at)
+
+
+def _measure_ours(name: str, emulator: Emulator, folder: Path, stack: Stack) -> Outcome:
+    """Measure what has happened since the stack's `start`. All videos are there."""
+    cpu, wall = stack.tree.cpu_seconds() - stack.cpu_before, time.monotonic() - stack.started
+    shown = dict(_list_videos(stack.instance))
+    with closing(Ledger(_ledger_url(folder))) as ledger:
+        seen = {str(order.task_id): order.ended_at or 0.0 for order in ledger.list_orders()}
     return Outcome(
-        "wiro_dagster",
-        count,
+        name,
+        len(shown),
         stack.preparing,
         cpu,
         wall,
-        _count_calls(emulator) - calls,
+        _count_calls(emulator) - stack.calls_before,
         _delays(emulator, seen),
         _delays(emulator, shown),
         stack.tree.most_megabytes(),
@@ -144,16 +162,31 @@ class Stack:
         tree: their processes.
         instance: has the event log.
         preparing: CPU time from the loaded code location to the partitions.
+        started: when the batch began, by the monotonic clock.
+        cpu_before: CPU time until then.
+        calls_before: of the API until then.
     """
 
     dev: DagsterDev
     tree: ProcessTree
     instance: dg.DagsterInstance
     preparing: float = 0.0
+    started: float = 0.0
+    cpu_before: float = 0.0
+    calls_before: int = 0
+
+    def start(self, emulator: Emulator) -> None:
+        """Note where everything stands as the batch begins."""
+        self.calls_before = _count_calls(emulator)
+        self.cpu_before, self.started = self.tree.cpu_seconds(), time.monotonic()
 
     def make_all(self, asset: str, count: int) -> None:
         """Materialize an asset for all partitions in one run, and wait for all videos."""
         self.dev.launch_run(asset, self.dev.partition_keys("video"))
+        self.wait_for_videos(count)
+
+    def wait_for_videos(self, count: int) -> None:
+        """Wait until so many videos are there."""
         _wait(lambda: len(self.instance.get_materialized_partitions(VIDEO)) == count)
 
     def wait_for_partitions(self, count: int) -> None:
@@ -177,7 +210,7 @@ def open_plain_dagster(
         sensors: intervals of sensors that do nothing, comma-separated.
     """
     workspace = folder / "workspace.yaml"
-    workspace.write_text(_WORKSPACE.format(folder=ROOT))
+    workspace.write_text(_WORKSPACE.format(folder=ROOT, module="plain_dagster"))
     settings = {
         **emulator_environment(emulator),
         "PLAIN_PROMPTS": str(_write_texts(folder, count)),
@@ -192,12 +225,9 @@ def open_plain_dagster(
 @contextmanager
 def open_ours(emulator: Emulator, folder: Path, count: int) -> Iterator[Stack]:
     """Start the product's ready project, and wait until its prompts are known."""
-    prompts = [{"id": f"v{n:05}", "prompt": text} for n, text in enumerate(_texts(count))]
-    given = {"defaults": {"model": "minimax/hailuo-2-3"}, "prompts": prompts}
-    (folder / "prompts.yaml").write_text(yaml.safe_dump(given))
     settings = {
         **emulator_environment(emulator),
-        "WIRO_PROMPT_FILE": str(folder / "prompts.yaml"),
+        "WIRO_PROMPT_FILE": str(_write_prompts(folder / "prompts.yaml", count)),
         "WIRO_VIDEO_STORE": str(folder / "out"),
         "WIRO_LEDGER_URL": _ledger_url(folder),
         "WIRO_DAILY_BUDGET_USD": "none",
@@ -208,6 +238,18 @@ def open_ours(emulator: Emulator, folder: Path, count: int) -> Iterator[Stack]:
         loaded = stack.tree.cpu_seconds() - stack.preparing
         _wait(lambda: len(stack.instance.get_materialized_partitions(PROMPT)) == count)
         stack.preparing = stack.tree.cpu_seconds() - loaded
+        yield stack
+
+
+@contextmanager
+def open_automatic(emulator: Emulator, folder: Path) -> Iterator[Stack]:
+    """Start a project with `auto_order`, and wait until its sensor has looked at the prompts."""
+    workspace = folder / "workspace.yaml"
+    workspace.write_text(_WORKSPACE.format(folder=ROOT, module="auto_project"))
+    settings = {**emulator_environment(emulator), "AUTO_FOLDER": str(folder)}
+    with _open_stack(folder, settings, workspace) as stack:
+        _wait((folder / "ledger.db").exists)
+        stack.wait_for_partitions(0)
         yield stack
 
 
@@ -248,6 +290,13 @@ def _list_videos(instance: dg.DagsterInstance) -> Iterator[tuple[str, float]]:
         if not page.has_more:
             return
         cursor = page.cursor
+
+
+def _write_prompts(path: Path, count: int) -> Path:
+    prompts = [{"id": f"v{n:05}", "prompt": text} for n, text in enumerate(_texts(count))]
+    given = {"defaults": {"model": "minimax/hailuo-2-3"}, "prompts": prompts}
+    path.write_text(yaml.safe_dump(given))
+    return path
 
 
 def _texts(count: int) -> list[str]:

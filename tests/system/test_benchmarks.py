@@ -9,7 +9,7 @@ import pytest
 
 import benchmarks
 
-_NEEDS_SETTINGS = {"plain_dagster"}
+_NEEDS_SETTINGS = {"auto_project", "plain_dagster"}
 _NAMES = {path.stem for path in Path(str(benchmarks.__file__)).parent.glob("[a-z]*.py")}
 
 
