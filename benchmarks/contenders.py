@@ -223,13 +223,22 @@ def open_plain_dagster(
 
 
 @contextmanager
-def open_ours(emulator: Emulator, folder: Path, count: int) -> Iterator[Stack]:
-    """Start the product's ready project, and wait until its prompts are known."""
+def open_ours(
+    emulator: Emulator, folder: Path, count: int, *, ledger_url: str | None = None
+) -> Iterator[Stack]:
+    """Start the product's ready project, and wait until its prompts are known.
+
+    Args:
+        emulator: that makes the videos.
+        folder: for everything that it writes.
+        count: of prompts.
+        ledger_url: where its ledger is; `None` = a SQLite file in the folder.
+    """
     settings = {
         **emulator_environment(emulator),
         "WIRO_PROMPT_FILE": str(_write_prompts(folder / "prompts.yaml", count)),
         "WIRO_VIDEO_STORE": str(folder / "out"),
-        "WIRO_LEDGER_URL": _ledger_url(folder),
+        "WIRO_LEDGER_URL": ledger_url or _ledger_url(folder),
         "WIRO_DAILY_BUDGET_USD": "none",
     }
     with _open_stack(folder, settings, ROOT / "workspace.yaml") as stack:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 
+from tests.support.postgres import ReusedDatabase
 from tests.support.project import QUICK, Project
 from wiro_dagster import LedgerResource, build_video_definitions
 from wiro_dagster.defs.desks import open_desk
 from wiro_dagster.defs.order_cursor import OrderCursor
 from wiro_dagster.defs.rest import find_rest
+from wiro_dagster.ledger.schema import strays
 
 CAT = {"id": "cat", "prompt": "A cat on a windowsill"}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def on_each(project: Project, request: pytest.FixtureRequest) -> Iterator[Project]:
+    """A project whose ledger is on each kind of database in turn."""
+    if request.param == "postgresql":
+        reused: ReusedDatabase = request.getfixturevalue("reused_database")
+        project.ledger_url = reused.forget()
+    yield project
+    project.cache.close()
 
 
 def is_resting(project: Project) -> bool:
@@ -32,8 +46,9 @@ def tick_until_rest(project: Project) -> None:
     pytest.fail("It does not come to rest.")
 
 
-def test_an_idle_collection_rests_until_something_is_written(project: Project) -> None:
+def test_an_idle_collection_rests_until_something_is_written(on_each: Project) -> None:
     """A new order ends the rest at once, whichever process places it."""
+    project = on_each
     project.write_prompts(CAT)
     tick_until_rest(project)
     assert project.tick().skip_message == "No orders are under way."
@@ -44,8 +59,34 @@ def test_an_idle_collection_rests_until_something_is_written(project: Project) -
     tick_until_rest(project)
 
 
-def test_what_a_tick_notes_about_itself_ends_no_rest(project: Project) -> None:
+def test_a_write_that_is_under_way_ends_a_rest(
+    project: Project, reused_database: ReusedDatabase
+) -> None:
+    """PostgreSQL shows it once it has ended; until then, and then, a tick looks for itself."""
+    project.ledger_url = reused_database.forget()
+    tick_until_rest(project)
+    with project.ledger.writing() as other:
+        other.execute(sa.insert(strays).values(account="another", task_id="1", seen_at=1.0))
+        assert not is_resting(project)
+        project.tick()
+        assert not is_resting(project)
+    assert not is_resting(project)
+
+
+def test_a_rest_ends_if_the_database_was_away(
+    project: Project, reused_database: ReusedDatabase
+) -> None:
+    """It may be another one by now, or an older copy."""
+    project.ledger_url = reused_database.forget()
+    tick_until_rest(project)
+    reused_database.end_connections()
+    assert not is_resting(project)
+    tick_until_rest(project)
+
+
+def test_what_a_tick_notes_about_itself_ends_no_rest(on_each: Project) -> None:
     """Now and then it writes that it works for its collection."""
+    project = on_each
     tick_until_rest(project)
     project.collection.cache.drop(("rest", project.collection.ledger_name))
     with dg.build_sensor_context(resources=project.load().resources) as context:
@@ -63,8 +104,9 @@ def test_a_rest_ends_after_a_while(project: Project) -> None:
     assert not is_resting(project)
 
 
-def test_a_tick_at_rest_opens_no_resources(project: Project) -> None:
+def test_a_tick_at_rest_opens_no_resources(on_each: Project) -> None:
     """Given to the definitions, they are opened once there is something to do."""
+    project = on_each
     opened: list[str] = []
 
     def open_ledger() -> LedgerResource:

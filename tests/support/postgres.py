@@ -119,9 +119,14 @@ class ReusedDatabase:
         used = [name for name, size in sizes.items() if size]
         return self._clear(f"TRUNCATE {', '.join(used)} RESTART IDENTITY" if used else "SELECT 1")
 
-    def _clear(self, *statements: str) -> str:
+    def end_connections(self) -> None:
+        """End all connections of others, as a server does that is restarted."""
         with self.engine.connect() as connection:
             connection.execute(sa.text(_END_OTHERS))
+
+    def _clear(self, *statements: str) -> str:
+        self.end_connections()
+        with self.engine.connect() as connection:
             connection.execute(sa.text(";".join(statements)))
         # What a process keeps of a ledger goes by its URL, so each test has one of its own.
         return f"{self.url}&application_name={uuid.uuid4().hex}"

@@ -21,6 +21,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from wiro_dagster.errors import ConfigurationError, LedgerError
 from wiro_dagster.ledger.grouped_writes import GroupedWrites
 from wiro_dagster.ledger.schema import SCHEMA_VERSION, identity, metadata
+from wiro_dagster.ledger.write_count import WriteCount
 
 T = TypeVar("T")
 
@@ -49,6 +50,7 @@ class Database:
         self._is_real_time = is_real_time
         self.engine = open_engine(url, now=clock())
         self._file = _find_file(self.engine.url)
+        self._write_count = None if self._file is not None else WriteCount(self.engine.url)
         # SQLite makes waiting writers sleep; threads of one process need not.
         self._turn_to_write = threading.RLock()
         self._grouped = GroupedWrites(self.writing)
@@ -76,18 +78,21 @@ class Database:
         return shown - (left_at + self.clock()) / 2
 
     def find_stamp(self) -> Hashable | None:
-        """Return what changes with every write of any process; `None` if the database has no such.
+        """Return what changes with every write of any process; `None` if it cannot be said now.
 
-        It costs far less than a query: SQLite's files say when they were written.
+        It costs far less than to look at the orders: SQLite's files say when they were written,
+        and PostgreSQL counts what is written.
         """
-        if self._file is None:
-            return None
+        if self._write_count is not None:
+            return self._write_count.find()
         path = str(self.engine.url.database)
         return tuple(_state_of(Path(f"{path}{suffix}")) for suffix in ("", "-wal"))
 
     def close(self) -> None:
         """Close the connections to the database."""
         self.engine.dispose()
+        if self._write_count is not None:
+            self._write_count.close()
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Dialect
 
 from wiro_dagster.ledger.transitions import STATES
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 
 _PICO = Decimal(10) ** 12
 
@@ -201,6 +201,14 @@ orders = sa.Table(
     sa.Index("wiro_orders_wish", "collection", "fingerprint"),
     sa.Index("wiro_orders_account", "account", "state", "due_at"),
     sa.Index("wiro_orders_turn", "account", "state", "turn_at", "due_at"),
+    # How long a model's tasks took lately: also of a model that hardly any of very many orders has.
+    sa.Index(
+        "wiro_orders_pace",
+        "model_slug",
+        "id",
+        sqlite_where=sa.text("ended_at > submitted_at"),
+        postgresql_where=sa.text("ended_at > submitted_at"),
+    ),
     # What a tick asks when nothing is due must cost the same with very many orders.
     sa.Index("wiro_orders_moved", "collection", "state", "moved_at"),
     sa.Index(

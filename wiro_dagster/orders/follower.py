@@ -31,10 +31,10 @@ _LONGEST_PAUSE_SECONDS = 30.0
 """The shortest and the longest pause between looks if nothing hints at an end."""
 
 _NEWS_SECONDS = 1.0
-"""How often it is checked whether a process has written to the ledger; that costs no query."""
+"""How often it is checked whether a process has written to the ledger; that costs little."""
 
 _QUERY_SECONDS = 3.0
-"""The same if only a query could tell."""
+"""The same if only the orders themselves can tell, for example while somebody writes."""
 
 _AFTER_FAILURE_SECONDS = 5.0
 _FORGET_SECONDS = 60.0
