@@ -147,9 +147,11 @@ def _check_runs(
         if claim is None or claim[0].at > run.at:
             yield f"a Run came in at {run.at:.3f} whose POST was not claimed"
             continue
-        sight = courses[claim[1]].at(run.at)
+        # Once it has left, nothing can hold it back: it may come in at any time.
+        verb, at = ("came in", run.at) if run.left_at is None else ("left", run.left_at)
+        sight = courses[claim[1]].at(at)
         if sight not in know().sends:
-            yield f"a Run came in while its order {claim[1]} was {sight}, which the model forbids"
+            yield f"a Run {verb} while its order {claim[1]} was {sight}, which the model forbids"
     for mark, count in Counter(run.callback_digest for run in runs).items():
         if count > 1:
             name = claims[str(mark)][1] if str(mark) in claims else "unknown"

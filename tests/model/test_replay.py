@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 import sqlalchemy as sa
 
@@ -70,6 +71,15 @@ def test_a_run_without_a_claim_is_forbidden(ledger: Ledger) -> None:
     record(ledger)
     order = submitting(ledger)
     assert find_forbidden(read_events(ledger), run(ledger_now(ledger), str(order.marker))) == []
+
+
+def test_a_run_may_come_in_late_that_left_in_time() -> None:
+    """A slow network is not in our hands: the fence is judged by when the run left."""
+    lost = [*CLAIMED, Event(2.0, 1, "unknown")]
+    late = run(2.5)
+    assert "came in while its order 1 was" in find_forbidden(lost, late)[0]
+    assert find_forbidden(lost, replace(late, left_at=1.5)) == []
+    assert "left while its order 1 was" in find_forbidden(lost, replace(late, left_at=2.1))[0]
 
 
 def ledger_now(ledger: Ledger) -> float:

@@ -4,7 +4,8 @@
 
 Several processes share one ledger; each places most of the orders, so that they race, and ticks.
 Every fault of the emulator happens at one rate, every world of a task at another, and the worlds of
-the whole service take turns of two seconds. Exit status 1 if anything is off.
+the whole service take turns of two seconds. With `--freezes`, processes and emulator stand still
+now and then, for longer than a lease lasts. Exit status 1 if anything is off.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from multiprocessing.synchronize import Event
@@ -25,7 +27,9 @@ import sqlalchemy as sa
 
 from tests.model.record import record
 from tests.support.postgres import chosen_database
+from tests.system.campaigns.departures import Departures
 from tests.system.campaigns.figures import Figures, compare
+from tests.system.campaigns.freezes import Freezes
 from tests.system.campaigns.operator import Operator
 from tests.system.campaigns.timing import CAMPAIGN_TIMING
 from tests.system.campaigns.weather import Weather
@@ -90,6 +94,7 @@ class Chaos:
         ledger_url: an empty database; `None` for a SQLite file of its own.
         processes: how many share the ledger.
         limit_seconds: when to call it off.
+        freezes: whether processes stand still now and then.
     """
 
     orders: int
@@ -99,6 +104,7 @@ class Chaos:
     ledger_url: str | None = None
     processes: int = 3
     limit_seconds: float = 3600.0
+    freezes: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,10 +158,20 @@ def run_chaos(chaos: Chaos) -> ChaosFigures:
         emulator.clear_faults()
         operator = Operator(ledger, emulator)
         _calm_down(chaos, emulator, url, folder, operator, ledger, started)
-        figures = compare(emulator, ledger, folder / "videos", prompts=chaos.orders + 1)
+        figures = compare(
+            emulator,
+            ledger,
+            folder / "videos",
+            prompts=chaos.orders + 1,
+            departures=_departures(folder).read(),
+        )
         ledger.close()
     seconds = time.monotonic() - started
     return ChaosFigures(figures, budget, max(peak), dict(operator.decisions), seconds)
+
+
+def _departures(folder: Path) -> Departures:
+    return Departures(folder / "departures")
 
 
 def _calm_down(
@@ -179,6 +195,7 @@ def _calm_down(
         folder / "videos",
         policy=POLICY,
         client_options={"cdn_hosts": [emulator.cdn_host, emulator.second_cdn_host]},
+        departures=_departures(folder),
     ).open_desk()
     operator.recover()
     place(desk, "one more")
@@ -227,6 +244,10 @@ def _work(
         worker.start()
     peak = [Decimal(0)]
     last_moves, moved_at = dict[str, int](), time.monotonic()
+    stack = ExitStack()
+    if chaos.freezes:
+        pids = [emulator.process.pid, *(worker.pid for worker in workers if worker.pid)]
+        stack.enter_context(Freezes(pids, chaos.seed))
     try:
         while time.monotonic() - started < chaos.limit_seconds:
             time.sleep(0.5)
@@ -241,6 +262,7 @@ def _work(
             if not all(worker.is_alive() for worker in workers):
                 break
     finally:
+        stack.close()
         enough.set()
         for worker in workers:
             worker.join(_PARTING_SECONDS)
@@ -279,6 +301,7 @@ def _worker(
             "clock": lambda: time.monotonic() * _HASTE,
             "sleep": lambda seconds: time.sleep(seconds / _HASTE),
         },
+        departures=_departures(folder),
     ).open_desk()
     waiting = list(range(chaos.orders))
     random.Random(f"{chaos.seed} {number}").shuffle(waiting)
@@ -329,18 +352,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--worlds", type=float, default=0.05, help="of each world of a task")
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--processes", type=int, default=3)
+    parser.add_argument("--freezes", action="store_true", help="let processes stand still")
     parser.add_argument("--postgres", action="store_true", help="the ledger; default: SQLite")
     options = parser.parse_args(arguments)
     is_right = True
     for seed in map(int, options.seeds.split(",")):
         with chosen_database(is_postgres=options.postgres) as url:
             found = run_chaos(
-                Chaos(options.orders, options.rate, seed, options.worlds, url, options.processes)
+                Chaos(
+                    options.orders,
+                    options.rate,
+                    seed,
+                    options.worlds,
+                    url,
+                    options.processes,
+                    freezes=options.freezes,
+                )
             )
         database = "PostgreSQL" if options.postgres else "SQLite"
         print(
             f"chaos, seed {seed}, every fault at {options.rate:.0%}, "
-            f"every world at {options.worlds:.0%}, {database}\n{found}\n",
+            f"every world at {options.worlds:.0%}, {database}"
+            f"{', processes that stand still' if options.freezes else ''}\n{found}\n",
             flush=True,
         )
         is_right &= found.is_right

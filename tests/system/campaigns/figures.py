@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -122,6 +122,7 @@ def compare(
     *,
     prompts: int,
     replaced: tuple[float, Sequence[Event]] | None = None,
+    departures: Mapping[str, float] | None = None,
 ) -> Figures:
     """Hold our books and files against the emulator's.
 
@@ -131,6 +132,7 @@ def compare(
         folder: of the store.
         prompts: how many videos were ordered.
         replaced: when the ledger was put back from a backup, and what it had recorded until then.
+        departures: when Runs left, by the digest of their callback URL.
     """
     orders = ledger.list_orders()
     listed = list_own_tasks(emulator)
@@ -143,7 +145,7 @@ def compare(
     told, costs_told = list_told(ledger, listed), list_costs_told(ledger, listed)
     waiting = {str(order.task_id) for order in orders if order.due_at and not is_silent(order)}
     errors = list_book_errors(ledger, emulator)
-    events, requests = read_events(ledger), read_requests(emulator)
+    events, requests = read_events(ledger), read_requests(emulator, departures)
     return Figures(
         prompts=prompts,
         reordered=len(_list_asked(orders)) - prompts,

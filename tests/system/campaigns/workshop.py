@@ -13,6 +13,7 @@ from urllib.request import ProxyHandler, build_opener
 
 import sqlalchemy as sa
 
+from tests.system.campaigns.departures import Departures, NotingClient
 from tests.system.campaigns.own_tasks import is_denied, list_own_tasks
 from wiro_dagster.api.auth import Credentials
 from wiro_dagster.api.client import WiroClient
@@ -60,6 +61,7 @@ class Workshop:
         options: more fields of the `OrderContext`.
         client_options: more arguments of the `WiroClient`.
         desk_options: more arguments of the `OrderDesk`.
+        departures: takes note of each run that leaves; `None` = nobody does.
     """
 
     emulator: EmulatorControl
@@ -74,15 +76,16 @@ class Workshop:
     client_options: dict[str, Any] = field(default_factory=dict)
     desk_options: dict[str, Any] = field(default_factory=dict)
     api_key: str = EMULATOR_API_KEY
+    departures: Departures | None = None
 
     def open_client(self) -> WiroClient:
         """A client with short patience."""
         given = {"connect_timeout_seconds": 2.0, "read_timeout_seconds": 20.0, "read_attempts": 2}
-        return WiroClient(
-            Credentials(self.api_key, EMULATOR_API_SECRET),
-            base_url=self.base_url,
-            **({"cdn_hosts": [self.cdn_host]} | given | self.client_options),
-        )
+        options = {"cdn_hosts": [self.cdn_host]} | given | self.client_options
+        credentials = Credentials(self.api_key, EMULATOR_API_SECRET)
+        if self.departures is not None:
+            return NotingClient(self.departures, credentials, base_url=self.base_url, **options)
+        return WiroClient(credentials, base_url=self.base_url, **options)
 
     def open_ledger(self) -> Ledger:
         """The ledger, with this workshop's time."""
