@@ -15,7 +15,7 @@ from PIL import Image
 from tests.support.media_samples import write_film, write_sound
 from tests.support.store_sources import Answer, MemorySource
 from wiro_dagster.errors import DownloadError, MediaError, StoreError
-from wiro_dagster.media import MediaFacts, inspect
+from wiro_dagster.media import Inspection, MediaFacts, inspect
 from wiro_dagster.store import FolderStore, StoredFile, store_download, store_text
 
 URL = "https://cdn.wiro.ai/x/0.mp4"
@@ -191,6 +191,35 @@ def test_bytes_that_differ_each_time_are_never_believed(store: FolderStore, film
     assert (store.root / "sunrise-1.mp4").stat().st_size == 1500
 
 
+@pytest.mark.parametrize("is_confirmed", [False, True])
+def test_a_doubtful_file_never_replaces_the_one_that_came_meanwhile(
+    store: FolderStore, film: bytes, is_confirmed: bool
+) -> None:
+    """A process that stood still goes on when another one has long stored the video."""
+    damaged = film[:400] + bytes(600) + film[1000:]
+    if is_confirmed:
+        with pytest.raises(DownloadError, match="fetched again"):
+            _fetch(store, Answer(damaged), size_bytes=len(film))
+    meanwhile: list[StoredFile] = []
+
+    def look(path: Path, content_type: str | None) -> Inspection:
+        if path.read_bytes() == damaged and not meanwhile:
+            meanwhile.append(_fetch(store, Answer(film), size_bytes=len(film)))
+        return inspect(path, content_type)
+
+    stored = store_download(
+        MemorySource(Answer(damaged)),
+        URL,
+        store,
+        "sunrise-1",
+        content_type="video/mp4",
+        size_bytes=len(film),
+        look=look,
+    )
+    assert stored == meanwhile[0]
+    assert (store.root / stored.key).read_bytes() == film
+
+
 def test_a_download_that_breaks_off_leaves_nothing(store: FolderStore, film: bytes) -> None:
     """The half that came is removed."""
     with pytest.raises(DownloadError, match="broke off"):
@@ -260,6 +289,7 @@ def test_switched_off_decoding_leaves_size_and_hash(store: FolderStore, film: by
     with pytest.raises(DownloadError, match="length was not announced"):
         store_download(source, URL, store, "b", content_type="video/mp4", look=look)
     assert store_download(source, URL, store, "b", content_type="video/mp4", look=look).sha256
+    assert len(source.urls) == 2
 
 
 @pytest.mark.parametrize("is_announced", [True, False])

@@ -69,9 +69,9 @@ def store_download(
         StoreError: the store cannot take it.
     """
     announced_bytes = size_bytes or None
-    kept = _find_sound(store, key_base, content_type, look)
-    if kept is not None and announced_bytes in (None, kept.size_bytes):
-        return kept
+    owned = _find_owned(store, key_base, content_type, announced_bytes, look)
+    if owned is not None:
+        return owned
     try:
         return _download(
             source, url, store, key_base, content_type, announced_bytes, max_bytes, look
@@ -104,8 +104,12 @@ def _download(
         doubt = _find_doubt(staged, arrived, announced_bytes, is_sized=is_sized)
         if doubt is None:
             _commit(store, staged, arrived)
-        else:
-            _settle_doubt(store, staged, arrived, doubt, note=_note_of(key_base))
+            return arrived
+        # If this process stood still, another one may have stored the whole file since.
+        owned = _find_owned(store, key_base, content_type, announced_bytes, look)
+        if owned is not None:
+            return owned
+        _settle_doubt(store, staged, arrived, doubt, note=_note_of(key_base))
     return arrived
 
 
@@ -137,13 +141,17 @@ def store_text(
     return StoredFile(key, uri, len(encoded), sha256, content_type, MediaFacts("file"))
 
 
-def _find_sound(
-    store: VideoStore, key_base: str, content_type: str | None, look: Look
+def _find_owned(
+    store: VideoStore,
+    key_base: str,
+    content_type: str | None,
+    announced_bytes: int | None,
+    look: Look,
 ) -> StoredFile | None:
-    """Return the file of an earlier try that reached the commit, if nothing is wrong."""
+    """Return the file of an earlier try that reached the commit, if there is no doubt about it."""
     suffix = suffix_for(content_type)
     kept_bytes = store.find_size(key_base + suffix) if suffix else None
-    if kept_bytes is None:
+    if kept_bytes is None or announced_bytes not in (None, kept_bytes):
         return None
     key = key_base + suffix
     try:
@@ -152,7 +160,8 @@ def _find_sound(
             seen = look(path, content_type)
     except MediaError:
         return None  # damaged in the store: download it again while it can still be had
-    if seen.problem or is_cut:
+    doubted = store.read_note(_note_of(key_base)) or {}
+    if seen.problem or is_cut or doubted.get("sha256") == sha256:
         return None
     uri, kept_as = store.uri_for(key), kept_type(seen, content_type)
     return StoredFile(key, uri, kept_bytes, sha256, kept_as, seen.facts, None, seen)
