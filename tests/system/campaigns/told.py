@@ -18,8 +18,12 @@ def list_told(ledger: Ledger, tasks: Sequence[Task]) -> set[str]:
         [COLLECTION], {state: now - age for state, age in LIMIT_SECONDS.items()}, limit=100_000
     )
     told = {str(order.task_id) for order in [*ledger.list_failed(COLLECTION), *standing]}
+    # It failed free, was ordered again, and then Wiro charged for it after all.
+    superseded = {order.task_id for order in ledger.list_orders() if order.superseded_by}
     for account in _list_accounts(ledger):
         told |= {stray.task_id for stray in ledger.list_strays(account)}
+        changed = {change.task_id for change in ledger.list_differences(account)}
+        told |= changed & superseded
     return told | _list_lost(ledger, tasks)
 
 
