@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
 import dagster as dg
@@ -14,8 +15,13 @@ from wiro_dagster.ledger import Order
 _DELIVERED_AT_ONCE = 50
 """If the process dies, at most this many videos wait for the end of a lease."""
 
+_SLOW_SECONDS = 0.2
+"""How long a report may take on a busy machine. What is claimed is reported, late or not."""
 
-def deliver_videos(reporter: Reporter, *, run_id: str | None = None) -> list[int]:
+
+def deliver_videos(
+    reporter: Reporter, *, run_id: str | None = None, deadline: float = math.inf
+) -> list[int]:
     """Report some of the videos that are in the store. Return the ids of their orders.
 
     The sensor does so while its tick works on, and not with its result: the daemon would write them
@@ -24,14 +30,17 @@ def deliver_videos(reporter: Reporter, *, run_id: str | None = None) -> list[int
     Args:
         reporter: of the collection.
         run_id: the run that collected them, if one did.
+        deadline: by the monotonic clock, when to be done, more or less.
     """
     collection = reporter.collection
+    seconds_left = deadline - collection.timing.monotonic()
+    fitting = max(1.0, seconds_left / _SLOW_SECONDS)
     claimed = claim_ended(
         reporter,
         collection.ledger_name,
         collection.video_key,
         ["stored"],
-        limit=_DELIVERED_AT_ONCE,
+        limit=int(min(_DELIVERED_AT_ONCE, fitting)),
         run_id=run_id,
     )
     ids = write_videos(reporter, claimed)

@@ -107,7 +107,7 @@ def _move_orders(
     delivered: list[int] = []
 
     def deliver() -> bool:
-        some = deliver_videos(reporter)
+        some = deliver_videos(reporter, deadline=deadline)
         delivered.extend(some)
         return bool(some)
 
