@@ -93,7 +93,7 @@ def _observe_and_order(reporter: Reporter, prompts: PromptFile, deadline: float)
 
     The events are written at once, not with the tick's result: an order refers to its prompt's.
     """
-    every = prompts.prompts.values()
+    every, present = prompts.prompts.values(), prompts.ids
     changed = {prompt.id for prompt in reporter.list_changed(every)}
     wanted = {p.id for p in list_wanted(reporter.desk.ledger, reporter.collection, every)}
     due = [prompt for prompt in every if prompt.id in changed or prompt.id in wanted]
@@ -102,7 +102,7 @@ def _observe_and_order(reporter: Reporter, prompts: PromptFile, deadline: float)
         few = due[start : start + _ORDERED_AT_ONCE]
         placed.left += reporter.observe(_among(few, changed), deadline=deadline)
         to_order = _among(few, wanted)
-        placed.add(reporter.place_and_record(to_order, present=prompts.ids, deadline=deadline))
+        placed.add(reporter.place_and_record(to_order, present=present, deadline=deadline))
     return placed
 
 
