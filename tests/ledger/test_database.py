@@ -29,6 +29,17 @@ def test_a_ledger_of_another_version_is_refused(ledger: Ledger, ledger_url: str)
         Ledger(ledger_url)
 
 
+def test_a_ledger_of_another_version_is_refused_though_it_lacks_a_table(
+    ledger: Ledger, ledger_url: str
+) -> None:
+    """The message is the same: a later version may have tables that an earlier one had not."""
+    with ledger.writing() as connection:
+        connection.execute(sa.text("DROP TABLE wiro_uploads"))
+        connection.execute(sa.update(identity).values(version=8))
+    with pytest.raises(LedgerError, match="schema version 8"):
+        Ledger(ledger_url)
+
+
 def test_an_earlier_ledger_is_refused_and_left_as_it_is(empty_url: str, clock: Clock) -> None:
     """Nothing of it is changed or dropped: the release that wrote it can still read it."""
     engine = sa.create_engine(parse_ledger_url(empty_url))

@@ -22,7 +22,7 @@ _TRIGGER = "wiro_ledger_written"
 _FUNCTION = "wiro_ledger_count_write"
 
 _CREATE_FUNCTION = f"""
-CREATE FUNCTION {_FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION {_FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM nextval((quote_ident(TG_TABLE_SCHEMA) || '.{_SEQUENCE}')::regclass);
     RETURN NULL;
@@ -54,7 +54,7 @@ def _count_writes(
     """Let the tables that were just made count their writes."""
     if connection.dialect.name != "postgresql" or not tables:
         return
-    connection.exec_driver_sql(f"CREATE SEQUENCE {_SEQUENCE}")
+    connection.exec_driver_sql(f"CREATE SEQUENCE IF NOT EXISTS {_SEQUENCE}")
     connection.exec_driver_sql(_CREATE_FUNCTION)
     for table in tables:
         connection.exec_driver_sql(
