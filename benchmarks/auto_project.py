@@ -1,6 +1,7 @@
 """What a user writes whose prompts are ordered automatically: a collection with `auto_order`.
 
-AUTO_FOLDER has everything: prompts, ledger and videos. The account is read as in `definitions.py`.
+AUTO_FOLDER has everything: prompts, ledger and videos. If AUTO_APPROVAL is set, orders wait until
+they are approved. The account is read as in `definitions.py`.
 """
 
 import os
@@ -19,7 +20,11 @@ from wiro_dagster import (
 _FOLDER = Path(os.environ["AUTO_FOLDER"])
 
 defs = build_video_definitions(
-    VideoCollection(prompt_file=_FOLDER / "prompts.yaml", auto_order="new"),
+    VideoCollection(
+        prompt_file=_FOLDER / "prompts.yaml",
+        auto_order="new",
+        needs_approval=bool(os.environ.get("AUTO_APPROVAL")),
+    ),
     resources={
         "wiro": WiroResource(
             api_key=dg.EnvVar("WIRO_API_KEY"),

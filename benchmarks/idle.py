@@ -21,8 +21,8 @@ from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 
-from benchmarks.contenders import Stack, end_with_stacks, open_ours, open_plain_dagster
 from benchmarks.process_tree import ProcessTree
+from benchmarks.stacks import Stack, end_with_stacks, open_ours, open_plain_dagster
 from tests.support.postgres import chosen_database
 from wiro_dagster.emulator import Emulator
 

@@ -9,10 +9,12 @@ processes; only wiro_dagster verifies what it fetched. The clips are tiny, as ma
 (`--real`) takes the emulator longer than all contenders need. About six minutes for 40 and 400,
 twenty more for 2000.
 
-wiro_dagster orders in two ways. `ours` has brought its prompts in before the clock starts, which is
-printed apart, and orders them in a run. `auto` has `auto_order`: the clock starts when the prompts
-come, as a new prompt file. So its CPU includes bringing them in, and its wall time up to 20 seconds
-until the sensor looks at the file. For `ours`, add what is printed apart.
+wiro_dagster orders in three ways. `ours` has brought its prompts in before the clock starts, and
+orders them in a run. `approved` has `auto_order` and `needs_approval`: orders were placed before
+the clock starts, too, and `wiro-dagster orders approve` lets them go. `auto` has `auto_order`
+alone: the clock starts when the prompts come, as a new prompt file, so its CPU includes bringing
+them in, and its wall time the wait, up to 20 seconds, until the sensor looks at the file. Below the
+table, the CPU of all three includes bringing the prompts in.
 """
 
 from __future__ import annotations
@@ -25,18 +27,20 @@ from pathlib import Path
 
 from benchmarks.contenders import (
     Outcome,
-    end_with_stacks,
+    run_approved,
     run_automatic,
     run_ours,
     run_plain_dagster,
     run_script,
 )
+from benchmarks.stacks import end_with_stacks
 from wiro_dagster.emulator import Emulator
 
 CONTENDERS: dict[str, Callable[[Emulator, Path, int], Outcome]] = {
     "script": run_script,
     "dagster": run_plain_dagster,
     "ours": run_ours,
+    "approved": run_approved,
     "auto": run_automatic,
 }
 _HEAD = (
@@ -79,16 +83,14 @@ def describe(found: Outcome, beside: dict[str, Outcome]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def describe_both_ways(beside: dict[str, Outcome]) -> list[str]:
-    """Return what each of our two ways to order costs with its prompts brought in."""
-    ours, auto = beside.get("ours"), beside.get("auto")
-    lines = []
-    if ours is not None:
-        before, whole = ours.preparing / ours.videos, (ours.preparing + ours.cpu) / ours.videos
-        lines.append(f"ours: prompts brought in, before: {before:.3f} CPU s each; both {whole:.3f}")
-    if auto is not None:
-        lines.append(f"auto: the first order was placed after {auto.waiting:.0f} s")
-    return lines
+def describe_whole(found: Outcome) -> str:
+    """Return what a batch cost with all that came before it, and what it waited for."""
+    each, before = found.cpu / found.videos, found.preparing / found.videos
+    waited = f"; the first order was placed after {found.waiting:.0f} s" if found.waiting else ""
+    return (
+        f"{found.name}: {before + each:.3f} CPU s a video with bringing the prompts in, "
+        f"of which {before:.3f} before the clock started{waited}"
+    )
 
 
 def _percentile(delays: list[float]) -> str:
@@ -114,7 +116,9 @@ def main() -> None:
             found = measure(name, count, task_seconds=options.task_seconds, tiny=not options.real)
             beside[name] = found
             print(describe(found, beside), flush=True)
-        print(*describe_both_ways(beside), sep="\n", flush=True)
+        for name in ("ours", "approved", "auto"):
+            if name in beside:
+                print(describe_whole(beside[name]), flush=True)
 
 
 if __name__ == "__main__":
