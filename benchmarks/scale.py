@@ -91,6 +91,7 @@ def fill(project: Project, count: int, *, state: str, due_at: float | None) -> N
             changes: dict[str, Any] = {"claimed_at": time.time() - 60}
             if table is orders:
                 changes |= {"state": state, "due_at": due_at, "moved_at": time.time()}
+                changes |= {"ended_at": None} if state == "running" else {}
                 changes |= {"observed_at": time.time(), "observed_status": row["task_status"]}
                 changes |= {"observed_percent": row["progress_percent"]}
             for start in range(0, count, _ROWS_AT_ONCE):
@@ -99,8 +100,9 @@ def fill(project: Project, count: int, *, state: str, due_at: float | None) -> N
                     for number in range(start, min(start + _ROWS_AT_ONCE, count))
                 ]
                 connection.execute(sa.insert(table), copies)
-        # As the database does by itself, a minute after very many rows were written.
-        connection.exec_driver_sql("ANALYZE")
+        if connection.dialect.name == "postgresql":
+            # As it does by itself, a minute after very many rows were written.
+            connection.exec_driver_sql("ANALYZE")
 
 
 def measure_ticks(project: Project) -> dict[str, float]:

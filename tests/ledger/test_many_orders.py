@@ -39,7 +39,8 @@ QUESTIONS: dict[str, Callable[[Ledger], object]] = {
     "waiters": lambda ledger: ledger.release_waiter("another"),
     "listed": lambda ledger: ledger.find_submissions(ACCOUNT, task_ids=["another", "third"]),
     "marked": lambda ledger: ledger.find_marked(ACCOUNT, "another"),
-    "usual pace": lambda ledger: ledger.find_usual_seconds("a/model-that-is-new"),
+    "usual pace": lambda ledger: ledger.find_usual_seconds("minimax/hailuo-2-3"),
+    "new model's pace": lambda ledger: ledger.find_usual_seconds("a/model-that-is-new"),
     "claims": lambda ledger: ledger.claim("video", ["stored"], limit=10, lease_seconds=60),
 }
 
@@ -54,6 +55,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
     with opened.writing() as connection:
         row = dict(connection.execute(sa.select(orders)).mappings().one())
         row |= {"state": "running", "due_at": NOW + 100, "observed_at": NOW - 600}
+        row |= {"submitted_at": NOW - 900, "ended_at": NOW - 700}  # seen to end, but was not over
         row |= {"task_status": "task_start", "observed_status": "task_start", "queue_seconds": 0.0}
         del row["id"]
         names = ("live_key", "task_id", "partition")

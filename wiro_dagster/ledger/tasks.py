@@ -13,6 +13,7 @@ from wiro_dagster.ledger.claims import SOON_SECONDS, due_conditions
 from wiro_dagster.ledger.database import Database
 from wiro_dagster.ledger.order import SELECT_ORDERS, Order, order_from_row
 from wiro_dagster.ledger.schema import (
+    HAS_PACE,
     Usd,
     account_keys,
     accounts,
@@ -248,8 +249,7 @@ _FOLLOWED_AND_DUE = [
 _RECENT = (
     sa.select((orders.c.ended_at - orders.c.submitted_at).label("seconds"))
     .where(orders.c.model_slug == sa.bindparam("slug"))
-    .where(orders.c.state.in_(("finished", "stored", "delivered")))
-    .where(orders.c.ended_at > orders.c.submitted_at)
+    .where(HAS_PACE)
     .order_by(orders.c.id.desc())
     .limit(20)
     .subquery()
