@@ -20,7 +20,6 @@ from wiro_dagster.defs.evidence import find_events, hear_event_log
 from wiro_dagster.defs.failures import build_failure_job, request_failure_runs
 from wiro_dagster.defs.order_checks import orders_check
 from wiro_dagster.defs.order_cursor import OrderCursor
-from wiro_dagster.defs.process_cache import freeze_loaded
 from wiro_dagster.defs.report import AssetEvent, Reporter
 from wiro_dagster.defs.rest import find_rest, note_rest
 from wiro_dagster.defs.tick_checks import find_collected, find_news, judge_videos
@@ -99,7 +98,6 @@ def _move_orders(
 ) -> dg.SensorResult:
     """Move the orders on, report what became of them, and return the tick's result."""
     collection, desk = reporter.collection, reporter.desk
-    freeze_loaded()
     desk.hold()  # writes now and then, which is no news
     stamp = desk.ledger.find_stamp()
     # The daemon writes a tick's events before its cursor, so what the cursor names is written.

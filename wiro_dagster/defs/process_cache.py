@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Hashable
-from functools import cache
 from threading import RLock
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -65,13 +63,3 @@ class ProcessCache:
         for value in reversed(values):
             if isinstance(value, _Closable):
                 value.close()
-
-
-@cache
-def freeze_loaded() -> None:
-    """Spare the garbage collector what is loaded by now. Does so once.
-
-    The modules of Dagster and the definitions last as long as the process. To look through them
-    takes the collector 150 ms each time, in which no thread of the process goes on.
-    """
-    gc.freeze()
