@@ -6,16 +6,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from tests.support.ledger_files import new_ledger_url
 from tests.support.ledger_orders import running
 from tests.system.campaigns.bench import STEADY, Bench
+from wiro_dagster.api.client import WiroClient
 from wiro_dagster.emulator import Emulator
 from wiro_dagster.ledger import Ledger
 from wiro_dagster.orders.judge import ERROR_DEADLINE_SECONDS
+from wiro_dagster.orders.look import look_at_order
 
 
 @pytest.fixture
@@ -128,6 +130,25 @@ def test_a_running_task_is_killed(bench: Bench) -> None:
     bench.ledger.request_stop(order_id, state="cancelled", reason="enough")
     (order,) = bench.settle()
     assert (order.state, order.error) == ("cancelled", "enough")
+
+
+def test_a_task_whose_end_another_process_has_seen_is_not_stopped(bench: Bench) -> None:
+    """It ends after it was read, and before it is stopped: its video may be on its way to us."""
+    start(bench, run_seconds=30.0)
+    bench.advance(15)
+    order, client = bench.order("cat"), bench.desk.context.client
+    seen = client.get_task(str(order.task_id))
+    bench.settle()
+
+    class SlowClient:
+        """Goes on long after it has read the task."""
+
+        def __getattr__(self, name: str) -> Any:
+            return (lambda _: seen) if name == "get_task" else getattr(client, name)
+
+    context = replace(bench.desk.context, client=cast(WiroClient, SlowClient()))
+    look_at_order(context, replace(order, stop_reason="enough", stop_state="cancelled"))
+    assert (bench.state("cat"), bench.calls("Task/Kill")) == ("delivered", 0)
 
 
 def test_a_kill_that_loses_the_race_keeps_the_video(bench: Bench) -> None:

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from wiro_dagster.api.types import Task
 from wiro_dagster.errors import ApiError, NotFound, RateLimited, RequestRefused
-from wiro_dagster.ledger import Cost, Order, SubmissionRecord
+from wiro_dagster.ledger import FOLLOWED, Cost, Order, SubmissionRecord
 from wiro_dagster.ledger.identity import find_marker
 from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.judge import Judgement, is_stated, judge_task, why_stop
@@ -44,7 +44,8 @@ def look_at_order(context: OrderContext, order: Order) -> list[str]:
         context.ledger.apply(order, judgement.transition, cost=judgement.cost, **judgement.records)
         return []
     doubt = _find_doubt(context, task)
-    if doubt is None:
+    # Another process may have seen the end since this one read the task.
+    if doubt is None and context.ledger.get(order.id).state in FOLLOWED:
         stop_task(context, task)
     # No answer is trusted: the next looks show whether the task has ended, and how. A task that
     # cannot be stopped is asked less and less often.
