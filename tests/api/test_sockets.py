@@ -151,19 +151,6 @@ def test_a_task_that_ends_with_the_one_before_needs_no_socket(wiro: Wiro) -> Non
         assert wait_until(lambda: wiro.joined == ["first", "third"])
 
 
-def test_the_places_of_many_are_taken_by_a_few_at_once(wiro: Wiro) -> None:
-    """Tasks that end together bring looks enough without as many new sockets."""
-    with listening(wiro.url, most=10, refill_seconds=0.3) as sockets:
-        for number in range(30):
-            sockets.follow(f"task-{number}", f"token-{number}", lambda _: None)
-        assert wait_until(lambda: len(wiro.joined) == 10)
-        for number in range(10):
-            wiro.end(f"token-{number}")
-        assert wait_until(lambda: len(wiro.joined) == 18)
-        assert wait_until(lambda: len(wiro.joined) == 20)
-        assert sockets.count_open() == 10
-
-
 def test_a_lost_connection_is_opened_again(wiro: Wiro) -> None:
     """The end may be the first thing that is heard then."""
     ended: list[str] = []

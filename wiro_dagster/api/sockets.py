@@ -31,8 +31,8 @@ _LASTED_SECONDS = 60.0
 
 _STOP_SECONDS = 5.0
 _REFILL_SECONDS = 0.5
-_REFILLED_AT_ONCE = 8
-"""What ends with a batch is seen by the looks that its first ends bring: it needs no socket."""
+"""What ends with a batch is seen by the look that its first end brings: it needs no socket."""
+
 
 _LAST_WORDS = ("task_postprocess_end", "task_cancel", "terminal")
 """A frame without any of them is not the last one, and need not be parsed."""
@@ -48,7 +48,7 @@ class TaskSockets:
         most: how many sockets may be open at once; further tasks wait for their turn.
         allow_http_hosts: hosts that may be called without TLS, beside this machine.
         pause_seconds: before a lost connection is opened again; it doubles with each loss.
-        refill_seconds: before tasks take the places of those that have ended, a few at once.
+        refill_seconds: before a task takes the place of one that has ended.
 
     Raises:
         ConfigurationError: the URL is malformed, or would send task tokens in the clear.
@@ -76,7 +76,6 @@ class TaskSockets:
         self._thread: threading.Thread | None = None
         self._tls: ssl.SSLContext | None = None
         self._is_closed = False
-        self._is_refill_due = False
 
     def follow(self, task_id: str, token: str, on_end: OnEnd) -> None:
         """Listen for the end of a task, unless it is listened to already.
@@ -93,7 +92,7 @@ class TaskSockets:
             if is_known or len(self._waiting) >= _MOST_WAITING:
                 return
             self._waiting[task_id] = token, on_end
-            self._start().call_soon_threadsafe(self._open_more, 1)
+            self._start().call_soon_threadsafe(self._open_more)
 
     def forget(self, task_id: str) -> None:
         """Stop listening to a task, because its end is known."""
@@ -138,32 +137,18 @@ class TaskSockets:
         await asyncio.gather(*listeners, return_exceptions=True)
         asyncio.get_running_loop().stop()
 
-    def _open_more(self, count: int) -> None:
+    def _open_more(self) -> None:
         with self._lock:
-            room = min(count, self._most - len(self._open), len(self._waiting))
-            for _ in range(room if self._loop is not None else 0):
+            while self._waiting and len(self._open) < self._most and self._loop is not None:
                 task_id, (token, on_end) = self._waiting.popitem(last=False)
                 listening = self._listen(task_id, token, on_end)
-                self._open[task_id] = listener = asyncio.create_task(listening)
+                self._open[task_id] = listener = self._loop.create_task(listening)
                 listener.add_done_callback(partial(self._close_one, task_id))
 
     def _close_one(self, task_id: str, _: asyncio.Task[None]) -> None:
         with self._lock:
             self._open.pop(task_id, None)
-        self._refill_later()
-
-    def _refill_later(self) -> None:
-        if not self._is_refill_due:
-            self._is_refill_due = True
-            asyncio.get_running_loop().call_later(self._refill_seconds, self._refill)
-
-    def _refill(self) -> None:
-        self._is_refill_due = False
-        self._open_more(_REFILLED_AT_ONCE)
-        with self._lock:
-            has_more = bool(self._waiting) and len(self._open) < self._most
-        if has_more and not self._is_closed:
-            self._refill_later()
+        asyncio.get_running_loop().call_later(self._refill_seconds, self._open_more)
 
     async def _listen(self, task_id: str, token: str, on_end: OnEnd) -> None:
         lost, clock = 0, asyncio.get_running_loop().time
