@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from wiro_dagster.errors import (
@@ -16,11 +18,12 @@ from wiro_dagster.errors import (
     StoreError,
 )
 from wiro_dagster.ledger import Order
-from wiro_dagster.media import inspect, inspect_apart
+from wiro_dagster.media import Inspection, inspect, inspect_apart
 from wiro_dagster.orders.collected import note_not_collected, note_stored, renew_outputs
 from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.findings import find_out
 from wiro_dagster.orders.lease import LeaseKeeper
+from wiro_dagster.orders.turns import Turns
 from wiro_dagster.store import (
     FileSource,
     RemoteFile,
@@ -30,6 +33,9 @@ from wiro_dagster.store import (
     store_text,
 )
 from wiro_dagster.store.delivery import Look
+
+_CORES = Turns(os.cpu_count() or 1, longest_seconds=10.0)
+"""Downloads wait for the network, but a file is decoded by a core."""
 
 
 def collect_order(context: OrderContext, leases: LeaseKeeper, order: Order) -> str | None:
@@ -116,7 +122,12 @@ def _choose_look(context: OrderContext, order: Order) -> Look:
     """
     # This try counts among `deaths` until it ends.
     look = inspect_apart if order.attempts or order.deaths > 1 else inspect
-    return partial(look, verify=context.policy.verify)
+    return partial(_look_in_turn, partial(look, verify=context.policy.verify))
+
+
+def _look_in_turn(look: Look, path: Path, content_type: str | None) -> Inspection:
+    with _CORES.take():
+        return look(path, content_type)
 
 
 def _note_findings(
