@@ -29,7 +29,7 @@ def test_no_more_threads_at_once_than_have_a_turn() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert (most, done) == (2, 8)
+    assert (most <= 2, done) == (True, 8)
 
 
 def test_one_that_is_stuck_does_not_stop_the_others() -> None:
