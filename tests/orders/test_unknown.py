@@ -425,6 +425,20 @@ def test_a_stalled_process_that_wakes_up_sends_nothing(bench: Bench) -> None:
     assert bench.calls("Run") == 0
 
 
+def test_a_run_that_comes_in_late_is_adopted_and_not_sent_again(bench: Bench) -> None:
+    """It left in time, and the network held it up until another process had taken the order."""
+    bench.place("cat")
+    sent = claim_for_submission(bench)
+    bench.advance(61)
+    bench.tick()
+    assert bench.state("cat") == "unknown"
+    task_id = send(bench, sent)
+    (order,) = bench.settle()
+    assert (order.state, order.task_id, order.posts) == ("delivered", task_id, 1)
+    assert bench.runs() == 1
+    bench.check_books()
+
+
 def test_a_second_task_is_kept_on_the_books(bench: Bench) -> None:
     """If Wiro makes two tasks after all, both are followed, paid for once each, and stored."""
     bench.place("cat")

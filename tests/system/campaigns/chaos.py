@@ -247,7 +247,7 @@ def _work(
     stack = ExitStack()
     if chaos.freezes:
         pids = [emulator.process.pid, *(worker.pid for worker in workers if worker.pid)]
-        stack.enter_context(Freezes(pids, chaos.seed))
+        stack.enter_context(Freezes(pids, chaos.seed).running())
     try:
         while time.monotonic() - started < chaos.limit_seconds:
             time.sleep(0.5)

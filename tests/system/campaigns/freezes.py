@@ -6,9 +6,8 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
-from types import TracebackType
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 _LENGTHS_SECONDS = (0.5, 3.0, 9.0, 20.0)
 """A lease of a campaign lasts 15 seconds."""
@@ -31,29 +30,22 @@ class Freezes:
         self._pids = pids
         self._random = random.Random(seed)
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._freeze, name="freezes", daemon=True)
-        self.count = 0
 
-    def __enter__(self) -> Freezes:
-        """Begin."""
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Let all of them go on."""
-        self._over.set()
-        self._thread.join()
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Freeze them within the block; at its end all of them go on."""
+        thread = threading.Thread(target=self._freeze, name="freezes", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join()
 
     def _freeze(self) -> None:
         while not self._over.wait(self._random.uniform(0.0, _MOST_PAUSE_SECONDS)):
             some = self._random.sample(self._pids, self._random.randint(1, len(self._pids)))
             self._signal(some, signal.SIGSTOP)
-            self.count += 1
             self._over.wait(self._random.choice(_LENGTHS_SECONDS))
             self._signal(some, signal.SIGCONT)
 
