@@ -51,7 +51,9 @@ class Figures:
         spent_usd: according to the ledger.
         billed_usd: according to the emulator.
         files_compared: stored files whose sha256 was compared with the emulator's file.
-        files_different: those of them that differ, and what they had to come through.
+        files_told: those of them that differ, and of which a check says what is wrong: the same
+            wrong bytes came four times.
+        files_different: those that differ untold, and what they had to come through.
         beyond_usd: what Wiro charged that no quote stated.
         costs_told: tasks whose cost differs from the books, and that the user is told of.
         book_errors: tasks that the books do not hold, or hold at another cost, untold.
@@ -71,6 +73,7 @@ class Figures:
     spent_usd: Decimal
     billed_usd: Decimal
     files_compared: int
+    files_told: int
     files_different: tuple[str, ...]
     beyond_usd: Decimal
     costs_told: int
@@ -107,6 +110,7 @@ class Figures:
             ("charged beyond quotes", f"{self.beyond_usd:f} USD"),
             ("other costs, told", self.costs_told),
             ("files compared by sha256", self.files_compared),
+            ("files that differ, told", self.files_told),
             ("files that differ", "; ".join(self.files_different[:5]) or "none"),
             ("errors in the books", "; ".join(self.book_errors[:5]) or "none"),
             ("steps replayed in the model", self.replayed),
@@ -140,7 +144,7 @@ def compare(
     by_task = {order.task_id: order for order in orders if order.task_id}
     owned = [order for order in orders if order.state == "delivered"]
     others = Counter(str(order.state) for order in orders if order.state != "delivered")
-    compared, different = _compare_files(tasks, owned, folder)
+    compared, files_told, different = _compare_files(tasks, owned, folder)
     lost = {task_id for task_id, task in tasks.items() if _is_lost(task, by_task.get(task_id))}
     told, costs_told = list_told(ledger, listed), list_costs_told(ledger, listed)
     waiting = {str(order.task_id) for order in orders if order.due_at and not is_silent(order)}
@@ -162,6 +166,7 @@ def compare(
         spent_usd=spent_by_ledger(ledger),
         billed_usd=sum((Decimal(task["cost_usd"]) for task in listed), Decimal(0)),
         files_compared=compared,
+        files_told=files_told,
         files_different=different,
         beyond_usd=charged_beyond_quotes(listed, PRICE),
         costs_told=len(errors.keys() & costs_told),
@@ -194,9 +199,13 @@ def _find_forbidden(
 
 def _compare_files(
     tasks: dict[str, Task], owned: Sequence[Order], folder: Path
-) -> tuple[int, tuple[str, ...]]:
-    """Return how many stored files were compared with the emulator's, and which of them differ."""
-    compared, different = 0, []
+) -> tuple[int, int, tuple[str, ...]]:
+    """Compare stored files with the emulator's.
+
+    Returns:
+        How many, how many of them differ and say what is wrong, and which others differ.
+    """
+    compared, told, different = 0, 0, []
     for order in owned:
         unknown = {"id": order.task_id, "origin": "unknown", "outputs": [], "script": {}}
         task = tasks.get(str(order.task_id), unknown)
@@ -206,14 +215,16 @@ def _compare_files(
         except HTTPError:
             continue  # the emulator keeps it no longer
         compared += len(ours)
-        if ours != theirs:
+        if ours != theirs and any(file.get("problem") for file in order.files):
+            told += 1
+        elif ours != theirs:
             sizes = [file.get("size_bytes") for file in order.files]
             meant = [output["size_bytes"] for output in task["outputs"]]
             different.append(
                 f"{_describe_task(task)}: {sizes} bytes instead of {meant}, {len(ours)} files of "
                 f"{len(theirs)}, order {order.id}"
             )
-    return compared, tuple(different)
+    return compared, told, tuple(different)
 
 
 def _describe_task(task: Task) -> str:
