@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -161,6 +162,21 @@ def test_what_is_unlikely_must_come_more_often(store: FolderStore, film: bytes, 
     assert (store.root / stored.key).read_bytes() == body
     assert stored.key == ("sunrise-1.bin" if kind == "unknown" else "sunrise-1.mp4")
     assert (stored.problem is None) is (kind == "short")
+
+
+def test_a_file_that_is_cut_says_so_even_if_all_its_pictures_are_there(
+    store: FolderStore, film: bytes
+) -> None:
+    """It is owned when it has come often enough, and a check reports what is missing."""
+    body = film + struct.pack(">I4s", 2000, b"free") + bytes(500)
+    for _ in range(3):
+        with pytest.raises(DownloadError, match="fetched again"):
+            _fetch(store, Answer(body, len(body)), size_bytes=len(film) + 2000)
+    stored = _fetch(store, Answer(body, len(body)), size_bytes=len(film) + 2000)
+    assert stored.problem is not None
+    assert "1492 more bytes belong to it" in stored.problem
+    assert stored.inspection is not None
+    assert stored.inspection.problem == stored.problem
 
 
 def test_what_came_once_is_owned_when_nothing_comes_any_more(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wiro_dagster.errors import DownloadError, MediaError
@@ -99,9 +99,10 @@ def _download(
             is_sized = announced_bytes is not None or remote.content_length is not None
             received_bytes, sha256 = receive(remote, staged, max_bytes)
         refuse_error_page(staged, actual_type)
-        seen = look(staged, actual_type)
+        missing_bytes = 0 if received_bytes == announced_bytes else count_missing_bytes(staged)
+        seen = _note_missing(look(staged, actual_type), missing_bytes)
         arrived = _describe(store, key_base, actual_type, seen, received_bytes, sha256)
-        doubt = _find_doubt(staged, arrived, announced_bytes, is_sized=is_sized)
+        doubt = _find_doubt(arrived, announced_bytes, missing_bytes, is_sized=is_sized)
         if doubt is None:
             _commit(store, staged, arrived)
             return arrived
@@ -176,7 +177,7 @@ def _find_doubtful(store: VideoStore, key_base: str, look: Look) -> StoredFile |
     try:
         with store.local_copy(key) as path:
             sha256, size_bytes = sha256_of(path), path.stat().st_size
-            seen = look(path, note.get("content_type"))
+            seen = _note_missing(look(path, note.get("content_type")), count_missing_bytes(path))
     except MediaError:
         return None
     return _describe(store, key_base, note.get("content_type"), seen, size_bytes, sha256)
@@ -215,17 +216,23 @@ class _Doubt:
     is_likely: bool = True
 
 
+def _note_missing(seen: Inspection, missing_bytes: int) -> Inspection:
+    """Add what a file lacks by its own account: all its pictures may be there without."""
+    if not missing_bytes or seen.problem is not None:
+        return seen
+    problem = f"It is cut: by its own account, {missing_bytes} more bytes belong to it."
+    return replace(seen, problem=problem)
+
+
 def _find_doubt(
-    staged: Path, arrived: StoredFile, announced_bytes: int | None, *, is_sized: bool
+    arrived: StoredFile, announced_bytes: int | None, missing_bytes: int, *, is_sized: bool
 ) -> _Doubt | None:
     is_media = arrived.media.kind != "file"
     if announced_bytes not in (None, arrived.size_bytes):
         why = f"{arrived.size_bytes} bytes came, Wiro announced {announced_bytes}."
         return _Doubt(why, is_media and arrived.size_bytes > (announced_bytes or 0))
-    missing = 0 if announced_bytes else count_missing_bytes(staged)
-    if missing:
-        why = f"It is cut: by its own account, {missing} more bytes belong to it."
-        return _Doubt(why, is_likely=False)
+    if missing_bytes and arrived.problem is not None:
+        return _Doubt(arrived.problem, is_likely=False)
     unseen = arrived.inspection.unseen if arrived.inspection else None
     if unseen and not is_sized:
         return _Doubt(f"Its length was not announced, and {unseen}.", is_media)
