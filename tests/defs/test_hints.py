@@ -94,17 +94,6 @@ def test_a_tick_stays_for_tasks_that_are_about_to_end(project: Project) -> None:
     assert len(project.videos("cat")) == 1
 
 
-def test_a_tick_that_shows_a_video_stays_for_the_next_one(project: Project) -> None:
-    """A batch ends together: its other videos do not wait for the next tick."""
-    project.collection_options = {"timing": replace(QUICK, stay_seconds=0.5)}
-    project.emulator.script_task(run_seconds=0.3)
-    project.emulator.script_task(run_seconds=1.0)
-    project.write_prompts({"id": "cat", "prompt": "A cat"}, {"id": "dog", "prompt": "A dog"})
-    project.order("cat", "dog")
-    project.tick()
-    assert len(project.videos("cat")) + len(project.videos("dog")) == 2
-
-
 def test_sockets_can_be_switched_off(listening: ListeningProject) -> None:
     """Then the next look comes with a tick."""
     assert WiroResource(api_key="k").sockets is True

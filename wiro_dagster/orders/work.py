@@ -31,9 +31,6 @@ _LOOK_AROUND_SECONDS = 0.5
 _LINGER_SECONDS = 5.0
 """How long a tick waits for a download to end before it leaves it to the background."""
 
-_FURTHER_SECONDS = 2.0
-"""How long a tick stays after a video: a batch ends together, and the next tick is seconds away."""
-
 _STAY_PAUSE_SECONDS = 0.25
 """How often a tick that stays for a task looks whether it is due."""
 
@@ -102,19 +99,9 @@ class Work:
             deadline: after it, nothing new is started or waited for.
             submits: whether anything may be sent.
             deliver: reports some of the videos that are stored, and returns whether there were any.
-            stay_until: how long to wait for looks that fall due until then; if that is to come,
-                each delivery is followed by such a wait, too.
+            stay_until: how long to wait for looks that fall due until then.
         """
         ended_at = delivered_at = self._monotonic()
-        may_stay = stay_until > ended_at
-
-        def deliver_some() -> bool:
-            nonlocal stay_until
-            has_delivered = deliver is not None and deliver()
-            if has_delivered and may_stay:
-                stay_until = max(stay_until, self._monotonic() + _FURTHER_SECONDS)
-            return has_delivered
-
         while self._monotonic() < deadline:
             # Each of these starts what it can, and returns whether it may start more.
             may_go_on = [
@@ -125,14 +112,14 @@ class Work:
             under_way = self._list_unfinished()
             now = self._monotonic()
             if not under_way and not any(may_go_on):
-                if not deliver_some():
+                if deliver is None or not deliver():
                     if not self._is_look_due(stay_until):
                         return
                     self._steps.context.sleep(_STAY_PAUSE_SECONDS)
                 continue
             if deliver is not None and self._deliveries.free and now - delivered_at >= 1.0:
                 delivered_at = now
-                under_way.add(self._deliveries.start(partial(_deliver, deliver_some)))
+                under_way.add(self._deliveries.start(partial(_deliver, deliver)))
             look_around_at = min(deadline, now + _LOOK_AROUND_SECONDS)
             if self._wait(under_way, look_around_at, return_when=FIRST_COMPLETED):
                 ended_at = self._monotonic()
