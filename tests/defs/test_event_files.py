@@ -85,14 +85,6 @@ def test_a_connection_is_used_again(path: Path, kept: KeptConnections) -> None:
     assert kept.count_idle() == 1
 
 
-def test_a_kept_connection_has_the_functions_of_a_new_one(path: Path) -> None:
-    """SQLAlchemy adds them for each engine; those that are there stay as they are."""
-    for _ in range(2):
-        with open_engine(path).connect() as connection:
-            found = connection.execute(sa.text("SELECT name REGEXP '^f', floor(1.5) FROM film"))
-            assert found.all() == [(1, 1)]
-
-
 def test_a_kept_connection_holds_nothing(path: Path) -> None:
     """A result that was not read to its end, and what was not committed, are given up."""
     with open_engine(path).connect() as connection:

@@ -92,13 +92,6 @@ class _Connection(sqlite3.Connection):
         self.give_back: Callable[[], bool] = bool
         self._ends_at = time.monotonic() + _LONGEST_SECONDS
         self._cursors: list[sqlite3.Cursor] = []
-        self._functions: set[str] = set()
-
-    def create_function(self, name: str, *args: Any, **options: Any) -> None:
-        """Add a function of SQLAlchemy's, once: adding it again would spoil kept statements."""
-        if name not in self._functions:
-            self._functions.add(name)
-            super().create_function(name, *args, **options)
 
     def cursor(self, *args: Any) -> Any:
         """Open a cursor, and remember it."""
