@@ -168,6 +168,13 @@ def ordered(studio: Studio) -> Studio:
         page.keyboard.press("Escape")
         page.get_by_role("button", name="Launch backfill").click()
         page.get_by_text("Created backfill").wait_for()
+        # One run after the other: Dagster dates checks by the second, and takes those of one run
+        # for older than what another materialized in the same second.
+        studio.dev.wait_for(
+            lambda: len(studio.dev.materializations("video_order")) == 2,
+            seconds=PATIENCE_SECONDS,
+            what="the first two orders",
+        )
         choose_partition(page, "paper-crane")
         page.get_by_role("button", name="Materialize").first.click()
         page.get_by_role("button", name="Launch 1 run").click()
