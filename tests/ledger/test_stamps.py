@@ -53,6 +53,13 @@ def test_a_write_of_any_process_changes_the_stamp(ledger: Ledger, ledger_url: st
     assert ledger.find_stamp() not in (before, None)
 
 
+def test_a_sqlite_database_that_is_no_plain_file_shows_no_stamp() -> None:
+    """Only PostgreSQL is asked for a count."""
+    opened = Ledger("sqlite:///file:stamps?mode=memory&cache=shared&uri=true")
+    assert opened.find_stamp() is None
+    opened.close()
+
+
 def test_every_table_of_a_ledger_counts_its_writes(on_postgres: Ledger) -> None:
     """A table that is added later must not be left out."""
     counted = "SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'wiro_ledger_written'"

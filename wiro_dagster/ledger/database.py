@@ -50,7 +50,8 @@ class Database:
         self._is_real_time = is_real_time
         self.engine = open_engine(url, now=clock())
         self._file = _find_file(self.engine.url)
-        self._write_count = None if self._file is not None else WriteCount(self.engine.url)
+        is_postgres = self.engine.url.get_backend_name() == "postgresql"
+        self._write_count = WriteCount(self.engine.url) if is_postgres else None
         # SQLite makes waiting writers sleep; threads of one process need not.
         self._turn_to_write = threading.RLock()
         self._grouped = GroupedWrites(self.writing)
@@ -85,6 +86,8 @@ class Database:
         """
         if self._write_count is not None:
             return self._write_count.find()
+        if self._file is None:
+            return None
         path = str(self.engine.url.database)
         return tuple(_state_of(Path(f"{path}{suffix}")) for suffix in ("", "-wal"))
 
