@@ -22,8 +22,8 @@ class OrderCursor:
         approvals: what `orders_approved` reported, as one line.
         judged_at: when the checks on the videos were last evaluated, in unix seconds.
         unjudged: how many videos were reported since.
-        collected_at: when the newest video was delivered that a run had collected, in unix seconds;
-            `None` before the first look.
+        collected_at: until when all videos that were shown outside a tick are counted, in unix
+            seconds; `None` before the first look.
     """
 
     lease: str = ""

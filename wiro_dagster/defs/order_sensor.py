@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from wiro_dagster.catalogue.suggestions import counted
+from wiro_dagster.defs.between_ticks import report_between_ticks
 from wiro_dagster.defs.collecting import build_collector_job, request_collector_runs
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.contained import build_failures, deliver_videos
@@ -22,7 +23,7 @@ from wiro_dagster.defs.order_checks import orders_check
 from wiro_dagster.defs.order_cursor import OrderCursor
 from wiro_dagster.defs.report import AssetEvent, Reporter
 from wiro_dagster.defs.rest import find_rest, note_rest
-from wiro_dagster.defs.tick_checks import find_collected, find_news, judge_videos
+from wiro_dagster.defs.tick_checks import add_shown_elsewhere, find_news, judge_videos
 from wiro_dagster.defs.tick_resources import TickResources
 from wiro_dagster.errors import InputError
 from wiro_dagster.ledger import WITHOUT_VIDEO, Order
@@ -111,6 +112,7 @@ def _move_orders(
         delivered.extend(some)
         return bool(some)
 
+    report_between_ticks(reporter)
     stay_awake(collection, desk)
     report = desk.tick(
         deadline,
@@ -122,15 +124,14 @@ def _move_orders(
     for notice in report.notices:
         context.log.warning(notice)
     ended = claim_ended(reporter, collection.ledger_name, collection.video_key, WITHOUT_VIDEO)
+    delivered, after = add_shown_elsewhere(reporter, before, delivered)
     done = _describe_tick(report, len(delivered), len(ended))
     if done:
         context.log.info(done)
-    checks, after = find_news(desk, collection, before, has_bought=report.submitted > 0)
+    checks, after = find_news(desk, collection, after, has_bought=report.submitted > 0)
     for check in checks:
         if not check.passed:
             context.log.error(check.description)
-    collected, after = find_collected(reporter, after)
-    delivered += [order_id for order_id in collected if order_id not in delivered]
     judged, after = judge_videos(reporter, after, delivered)
     events = [
         *build_events(reporter, ended, has_delivered=bool(delivered)),

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import dagster as dg
 
+from wiro_dagster.defs.between_ticks import find_shown
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.order_checks import (
     LISTED_ORDERS,
@@ -34,23 +35,36 @@ _ARRIVING: frozenset[OrderState] = frozenset({"settling", "finished", "stored"})
 _NAMED_IN_CURSOR = 20
 
 
-def find_collected(reporter: Reporter, before: OrderCursor) -> tuple[list[int], OrderCursor]:
-    """Find the orders whose videos collector runs have delivered since the last tick.
+def add_shown_elsewhere(
+    reporter: Reporter, before: OrderCursor, delivered: Collection[int]
+) -> tuple[list[int], OrderCursor]:
+    """Add the orders whose videos were shown since the last tick: between ticks, or by runs.
 
     Args:
         reporter: of the tick.
         before: what has been reported so far.
+        delivered: ids of orders whose videos were reported in this tick.
 
     Returns:
-        Their ids, and what has been reported once their checks are evaluated.
+        The ids of all of them, and what has been reported once their checks are evaluated.
     """
-    if reporter.collection.collect == "sensor":
-        return [], before
-    after = before.collected_at
-    if after is None:
-        return [], replace(before, collected_at=reporter.desk.context.now())
-    found = reporter.desk.ledger.list_delivered_since(reporter.collection.ledger_name, after)
-    return list(found), replace(before, collected_at=max(found.values(), default=after))
+    collection, ledger = reporter.collection, reporter.desk.ledger
+    now, since = reporter.desk.context.now(), before.collected_at
+    shown = {*delivered, *find_shown(collection).take()}
+    if collection.collect == "runs":
+        found = {} if since is None else ledger.list_delivered_since(collection.ledger_name, since)
+        seen_to = max(found.values(), default=now if since is None else since)
+        return sorted(shown.union(found)), replace(before, collected_at=seen_to)
+    # What an earlier process has shown after its last tick, only the ledger knows.
+    is_first = collection.cache.find(_key_of_first(reporter), bool) is None
+    collection.cache.put(_key_of_first(reporter), value=True)
+    if is_first and since is not None:
+        shown.update(ledger.list_delivered_since(collection.ledger_name, since))
+    return sorted(shown), replace(before, collected_at=now) if shown else before
+
+
+def _key_of_first(reporter: Reporter) -> tuple[str, ...]:
+    return "has ticked", reporter.collection.ledger_name, str(reporter.desk.ledger.engine.url)
 
 
 def judge_videos(

@@ -66,6 +66,7 @@ class OrderDesk:
         self._has_ticked = False
         self._rebuilt_at: float | None = None
         self._collects = True
+        self._deliver: Callable[[], bool] | None = None
         self._ticking: set[int] = set()
         self._follower = Follower(
             context.hints,
@@ -107,6 +108,15 @@ class OrderDesk:
         """
         self._collects = collects
         self._follower.stay_awake(seconds, buying_seconds=buying_seconds)
+
+    def deliver_between_ticks(self, deliver: Callable[[], bool] | None) -> None:
+        """Report videos between ticks as well, for as long as tasks are followed.
+
+        Args:
+            deliver: reports some of the videos that are stored, and returns whether there were any;
+                `None` leaves them to ticks.
+        """
+        self._deliver = deliver
 
     def close(self) -> None:
         """Wait for requests that are under way, and start no new ones."""
@@ -335,4 +345,5 @@ class OrderDesk:
             return False
         # The first tick applies settings, such as that orders need approval.
         submits = buys and self._has_ticked and self._account_is_known
-        return self._work.look(self._held.names if self._collects else (), submits=submits)
+        collections = self._held.names if self._collects else ()
+        return self._work.look(collections, submits=submits, deliver=self._deliver)

@@ -23,8 +23,8 @@ _AGAIN_SECONDS = 0.25
 _GATHER_SECONDS = 0.1
 """How long a hint waits for more of them: a batch ends together."""
 
-_UNDER_WAY_SECONDS = 0.5
-"""How soon the files are fetched that a look has found."""
+_UNDER_WAY_SECONDS = 0.1
+"""How soon work that is under way goes on, after a pause for hints."""
 
 _PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0

@@ -37,8 +37,11 @@ _STAY_PAUSE_SECONDS = 0.25
 _SEND_SECONDS = 2.0
 """How long one look between two ticks goes on sending orders: a tick may have begun meanwhile."""
 
-_LOOK_SECONDS = 10.0
-"""How long one look between two ticks may take."""
+_LOOK_SECONDS = 0.5
+"""The same if nothing is sent: sockets may hint at further ends."""
+
+_DELIVER_SECONDS = 1.0
+"""How often videos are reported while others are still on their way."""
 
 
 class Work:
@@ -69,7 +72,7 @@ class Work:
         """Set if something hinted that there is news: look at tasks now."""
 
         self._watch: Watch | None = None
-        self._claimed_at = self._found_none_at = -math.inf
+        self._claimed_at = self._found_none_at = self._delivered_at = -math.inf
         self._between = TickReport()
 
     def recover(self, collections: Sequence[str], deadline: float) -> None:
@@ -80,6 +83,7 @@ class Work:
         if claimed:
             step = partial(recover_orders, self._steps.context, claimed)
             self._wait([self._steps.start(self._requests, claimed, step)], deadline)
+            self._raise_failure()
 
     def run(
         self,
@@ -90,6 +94,7 @@ class Work:
         submits: bool,
         deliver: Callable[[], bool] | None,
         stay_until: float,
+        raises: bool = True,
     ) -> None:
         """Submit, sweep, download and deliver side by side until nothing is left to do now.
 
@@ -100,8 +105,12 @@ class Work:
             submits: whether anything may be sent.
             deliver: reports some of the videos that are stored, and returns whether there were any.
             stay_until: how long to wait for looks that fall due until then.
+            raises: whether to raise what steps have raised, also since the last call.
+
+        Raises:
+            LedgerError: a step could not use the ledger.
         """
-        ended_at = delivered_at = self._monotonic()
+        ended_at = self._monotonic()
         while self._monotonic() < deadline:
             # Each of these starts what it can, and returns whether it may start more.
             may_go_on = [
@@ -117,29 +126,45 @@ class Work:
                         return
                     self._steps.context.sleep(_STAY_PAUSE_SECONDS)
                 continue
-            if deliver is not None and self._deliveries.free and now - delivered_at >= 1.0:
-                delivered_at = now
+            is_soon = now - self._delivered_at < _DELIVER_SECONDS
+            if deliver is not None and self._deliveries.free and not is_soon:
+                self._delivered_at = now
                 under_way.add(self._deliveries.start(partial(_deliver, deliver)))
             look_around_at = min(deadline, now + _LOOK_AROUND_SECONDS)
-            if self._wait(under_way, look_around_at, return_when=FIRST_COMPLETED):
+            has_ended = self._wait(under_way, look_around_at, return_when=FIRST_COMPLETED)
+            if raises:
+                self._raise_failure()
+            if has_ended:
                 ended_at = self._monotonic()
             elif now - ended_at > _LINGER_SECONDS and self._is_idle_but_for_downloads():
                 return  # slow downloads go on without us
 
-    def look(self, collections: Sequence[str], *, submits: bool = False) -> bool:
-        """Start the looks and downloads that are due. Return whether any are under way.
+    def look(
+        self,
+        collections: Sequence[str],
+        *,
+        submits: bool = False,
+        deliver: Callable[[], bool] | None = None,
+    ) -> bool:
+        """Do for a moment what a tick does. Return whether anything is under way then.
 
         Args:
             collections: whose files to fetch.
             submits: whether anything may be sent.
+            deliver: reports some of the videos that are stored, and returns whether there were any.
         """
-        report = self._between
-        if submits and self.purchases.start(report):
-            # As in a tick: with a look for each few orders, the last ones would wait for long.
-            until = self._monotonic() + _SEND_SECONDS
-            self.run(collections, report, until, submits=True, deliver=None, stay_until=-math.inf)
-        self._sweep(report, self._monotonic() + _LOOK_SECONDS)
-        self._download(collections, report)
+        # As in a tick: with a look for each few orders, the last ones would wait for long.
+        sends = submits and self.purchases.start(self._between)
+        until = self._monotonic() + (_SEND_SECONDS if sends else _LOOK_SECONDS)
+        self.run(
+            collections,
+            self._between,
+            until,
+            submits=sends,
+            deliver=deliver,
+            stay_until=-math.inf,
+            raises=False,  # the next tick does
+        )
         return bool(self._list_unfinished())
 
     def take_submitted(self) -> int:
@@ -230,16 +255,14 @@ class Work:
     def _wait(
         self, steps: Collection[Future[None]], deadline: float, *, return_when: str = ALL_COMPLETED
     ) -> bool:
-        """Wait for steps until the deadline. Return whether any of them has ended.
-
-        Raises:
-            LedgerError: a step could not use the ledger.
-        """
+        """Wait for steps until the deadline. Return whether any of them has ended."""
         done, _ = wait(steps, timeout=self._seconds_until(deadline), return_when=return_when)
+        return bool(done)
+
+    def _raise_failure(self) -> None:
         failures = [failure for pool in self._pools for failure in pool.take_failures()]
         if failures:
             raise failures[0]
-        return bool(done)
 
     def _seconds_until(self, deadline: float) -> float:
         return min(max(0.0, deadline - self._monotonic()), threading.TIMEOUT_MAX)

@@ -1,0 +1,101 @@
+"""What the process of the order sensor reports between two ticks: videos that have come home.
+
+A tick starts every ten seconds at best, and Dagster closes its instance with it. So the process
+opens the instance of DAGSTER_HOME once more for itself, and keeps it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Hashable
+from dataclasses import replace
+
+import dagster as dg
+
+from wiro_dagster.defs.collection import VideoCollection
+from wiro_dagster.defs.contained import deliver_videos
+from wiro_dagster.defs.report import Reporter
+from wiro_dagster.errors import LedgerError
+
+_log = logging.getLogger("wiro_dagster")
+
+
+class Shown:
+    """The orders whose videos were reported between ticks. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._ids: list[int] = []
+
+    def add(self, order_ids: list[int]) -> None:
+        """Note orders whose videos were reported."""
+        self._ids.extend(order_ids)
+
+    def take(self) -> list[int]:
+        """Return the ids since the last call."""
+        count = len(self._ids)
+        taken = self._ids[:count]
+        del self._ids[:count]
+        return taken
+
+
+def report_between_ticks(reporter: Reporter) -> None:
+    """Let the desk report videos also after this tick, if the process can.
+
+    Args:
+        reporter: of the tick.
+    """
+    collection = reporter.collection
+    instance = _find_own_instance(reporter) if collection.timing.awake_seconds > 0 else None
+    if instance is None:
+        reporter.desk.deliver_between_ticks(None)
+        return
+    own = replace(reporter, instance=instance, write=instance.report_runless_asset_event)
+    shown = find_shown(collection)
+
+    def deliver() -> bool:
+        try:
+            order_ids = deliver_videos(own)
+        except LedgerError:
+            raise
+        except Exception:  # the next tick shows them, or says why it cannot
+            _log.warning("Videos could not be shown between ticks.", exc_info=True)
+            return False
+        shown.add(order_ids)
+        return bool(order_ids)
+
+    reporter.desk.deliver_between_ticks(deliver)
+
+
+def find_shown(collection: VideoCollection) -> Shown:
+    """Return what was reported between ticks for a collection."""
+    return collection.cache.get(("shown between ticks", collection.ledger_name), Shown)
+
+
+def _find_own_instance(reporter: Reporter) -> dg.DagsterInstance | None:
+    """Return an instance that outlives the tick, if it is the tick's.
+
+    DAGSTER_HOME of a code location need not be that of the daemon. Two instances are taken for the
+    same if both know the same first order.
+    """
+    own = reporter.collection.cache.get("own instance", _open_own_instance)
+    if own is None:
+        return None
+    key = reporter.collection.order_key
+    first = _find_first(reporter.instance, key)
+    return own if first is not None and first == _find_first(own, key) else None
+
+
+def _open_own_instance() -> dg.DagsterInstance | None:
+    if not os.environ.get("DAGSTER_HOME"):
+        return None
+    try:
+        return dg.DagsterInstance.get()
+    except Exception:  # a home that the daemon does not use need not be a right one
+        return None
+
+
+def _find_first(instance: dg.DagsterInstance, key: dg.AssetKey) -> Hashable | None:
+    for record in instance.fetch_materializations(key, limit=1, ascending=True).records:
+        return record.storage_id, record.timestamp, record.partition_key
+    return None
