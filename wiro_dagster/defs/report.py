@@ -18,7 +18,7 @@ import dagster as dg
 
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.desks import open_desk
-from wiro_dagster.defs.event_files import EventFiles, share_statements
+from wiro_dagster.defs.event_files import keep_connections, share_statements
 from wiro_dagster.defs.event_log import find_order_events
 from wiro_dagster.defs.lineage import (
     find_observed_versions,
@@ -39,6 +39,7 @@ from wiro_dagster.defs.placed import Placed
 from wiro_dagster.defs.prices import find_quote
 from wiro_dagster.errors import InputError, StoreError
 from wiro_dagster.ledger import Order
+from wiro_dagster.ledger.kept_connections import KeptConnections
 from wiro_dagster.orders import OrderDesk
 from wiro_dagster.orders.describe import describe_placement, describe_state, describe_take
 from wiro_dagster.orders.showing import find_link, find_preview
@@ -322,7 +323,8 @@ class Reporter:
 
 def _make_events_cheap(collection: VideoCollection, *, run_id: str = "") -> None:
     home, cache = os.environ.get("DAGSTER_HOME"), collection.cache
-    cache.get("event files", EventFiles).keep_open(home, run_id=run_id)
+    kept = cache.get("event connections", KeptConnections)
+    keep_connections(kept, home, run_id=run_id)
     cache.get(("event statements", home), lambda: share_statements(home))
 
 
