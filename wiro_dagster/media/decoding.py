@@ -7,7 +7,7 @@ long as its own header says. A header alone proves nothing: a cut download has a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from wiro_dagster.media.container import (
@@ -18,7 +18,7 @@ from wiro_dagster.media.container import (
     prepare,
     words_of,
 )
-from wiro_dagster.media.scaling import Shape, shape_of
+from wiro_dagster.media.scaling import Duration, Shape, shape_of
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -61,6 +61,7 @@ class Track:
     shape: Shape | None = None
     """Of the first picture."""
     _first_time: float | None = None
+    _duration: Duration = field(default_factory=Duration)
 
     def note(self, problem: str) -> None:
         """Remember the first problem; those that follow come from it, mostly."""
@@ -77,12 +78,11 @@ class Track:
             self.end_seconds = (frame.time or 0.0) + frame.samples / frame.sample_rate
             return
         self.shape = self.shape or shape_of(frame)
-        if frame.time is None or frame.time_base is None:
+        if frame.time is None:
             return
         if self._first_time is None:
             self._first_time = frame.time
-        shown_for = float((frame.duration or 0) * frame.time_base)
-        self.end_seconds = max(self.end_seconds, frame.time + shown_for)
+        self.end_seconds = max(self.end_seconds, frame.time + self._duration.of(frame))
         self.seconds = self.end_seconds - self._first_time
 
 

@@ -7,7 +7,7 @@ from operator import sub
 from typing import TYPE_CHECKING
 
 from wiro_dagster.media.facts import FrameMeasures
-from wiro_dagster.media.scaling import Scaler
+from wiro_dagster.media.scaling import Duration, Scaler
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -39,6 +39,7 @@ class FrameMeter:
         self._first_black: _Sample | None = None
         self._still = _StillRuns()
         self._scaler = Scaler()
+        self._duration = Duration()
         self._start_seconds: float | None = None
         self._next_seconds = 0.0
 
@@ -47,7 +48,7 @@ class FrameMeter:
         seconds = self._seconds_of(frame)
         number = self.frame_count
         self.frame_count += 1
-        self.end_seconds = seconds + float((frame.duration or 0) * (frame.time_base or 0))
+        self.end_seconds = seconds + self._duration.of(frame)
         if seconds < self._next_seconds:
             return
         self._next_seconds = seconds + 1 / _SAMPLES_PER_SECOND - _TIME_ROUNDING_SECONDS

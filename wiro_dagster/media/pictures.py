@@ -19,6 +19,7 @@ PREVIEW_BYTES = 18_000
 POSTER_BYTES = 12_000
 """A gallery carries one for each video."""
 
+_TIME_BASE = Fraction(1, 1000)
 _MOST_KEPT = 16
 _KEPT_WIDTH = 480
 _MOST_HEIGHT = 640
@@ -199,9 +200,9 @@ def _encode_stills(frames: Sequence[VideoFrame], quality: int) -> Iterator[bytes
     encoder: Any = av.CodecContext.create("libwebp", "w")
     encoder.width, encoder.height = frames[0].width, frames[0].height
     encoder.pix_fmt = frames[0].format.name
-    encoder.time_base = Fraction(1, 1000)
+    encoder.time_base = _TIME_BASE
     encoder.options = {"quality": str(quality), "compression_level": _ENCODER_EFFORT}
     for index, frame in enumerate(frames):
-        frame.pts, frame.time_base = index, Fraction(1, 1000)
+        frame.pts, frame.time_base = index, _TIME_BASE
         yield from (bytes(packet) for packet in encoder.encode(frame))
     yield from (bytes(packet) for packet in encoder.encode(None))

@@ -73,6 +73,21 @@ def _one_thread() -> dict[str, int]:
     return {"threads": 1} if int(av.__version__.partition(".")[0]) >= _FIRST_WITH_THREADS else {}
 
 
+class Duration:
+    """Reads how long frames of one stream are shown. Fractions are slow, so their unit is kept."""
+
+    def __init__(self) -> None:
+        self._unit: Fraction | None = None
+
+    def of(self, frame: VideoFrame) -> float:
+        """Return seconds; 0 if the frame does not say."""
+        ticks = frame.duration or 0
+        if not ticks:
+            return 0.0
+        self._unit = self._unit or frame.time_base
+        return 0.0 if self._unit is None else ticks * self._unit.numerator / self._unit.denominator
+
+
 def display_ratio(frame: VideoFrame) -> float:
     """Return width by height without turning the frame: pixels need not be square."""
     pixel = getattr(frame, "sample_aspect_ratio", None)
