@@ -1,26 +1,36 @@
-"""Look at a file in a process of its own: for files on which a decoder died or hung before.
+"""Look at files in processes of their own: no file can crash, stop or slow down the one that asks.
 
-    seen = inspect_apart(path, "video/mp4", seconds=120, memory_bytes=2 * 1024**3)
+    seen = inspect_apart(path, "video/mp4")
 
-The process has a limit of time and memory. If it dies, `problem` says so.
+A decoder works for as long as files come. What it does would cost several times as much in a
+process whose other threads are busy: for each frame it gives Python's lock away and waits for it.
 """
 
 from __future__ import annotations
 
+import atexit
+import faulthandler
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wiro_dagster.media.facts import Inspection
 from wiro_dagster.media.inspection import Verify, inspect
 
 _SECONDS = 120.0
-_MEMORY_BYTES = 2 * 1024**3
-_LAST_WORDS = 200
+_MOST = os.cpu_count() or 1
+_GATHER_SECONDS = 0.1
+"""How long to wait for a decoder that is busy before another one is started."""
+
+_IDLE_SECONDS = 60.0
+_EXIT_CODE_OF_TIMER = 1
 
 
 def inspect_apart(
@@ -29,16 +39,19 @@ def inspect_apart(
     *,
     verify: Verify = "frames",
     seconds: float = _SECONDS,
-    memory_bytes: int = _MEMORY_BYTES,
+    memory_bytes: int | None = None,
 ) -> Inspection:
-    """Do what `inspect` does, in a child process with limits; for its arguments see there.
+    """Do what `inspect` does, in another process; for its arguments see there.
+
+    If that process dies, `problem` says so.
 
     Args:
         path: the file.
         content_type: what it was announced as.
         verify: "bytes" decodes nothing.
-        seconds: how long the process may run; also the most CPU time it may take.
-        memory_bytes: the most address space it may take (not on Windows).
+        seconds: how long it may take.
+        memory_bytes: the most address space that the process may have; `None` for any (and on
+            Windows).
 
     Raises:
         OSError: the file cannot be read.
@@ -46,48 +59,208 @@ def inspect_apart(
     bare = inspect(path, content_type, verify="bytes")
     if bare.unseen is None or verify == "bytes":
         return bare
-    request = json.dumps([str(path.absolute()), content_type, seconds, memory_bytes])
-    # From the folder that holds the package, so that the child finds the same one.
-    folder = Path(__file__).parents[2]
-    command = [sys.executable, "-m", "wiro_dagster.media.apart", request]
-    try:
-        child = subprocess.run(
-            command, cwd=folder, capture_output=True, timeout=seconds, check=False
+    work = FileWork(str(path.absolute()), content_type, seconds, memory_bytes)
+    found = _DECODERS.look(work)
+    return found if isinstance(found, Inspection) else replace(bare, unseen=None, problem=found)
+
+
+@dataclass(frozen=True)
+class FileWork:
+    """A file to be looked at; see `inspect_apart`."""
+
+    path: str
+    content_type: str | None
+    seconds: float
+    memory_bytes: int | None
+
+
+class Decoder:
+    """A process that looks at one file after the other.
+
+    Args:
+        idle_seconds: when it ends by itself, if it has nothing to do.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+
+    def __init__(self, idle_seconds: float) -> None:
+        self.is_fresh = True
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "wiro_dagster.media.apart", str(idle_seconds)],
+            # From the folder that holds the package, so that the child finds the same one.
+            cwd=Path(__file__).parents[2],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
-    except subprocess.TimeoutExpired:
-        problem = f"Decoding takes longer than {seconds:g} s and was stopped."
-        return replace(bare, unseen=None, problem=problem)
-    if child.returncode == 0:
-        with suppress(ValueError, KeyError, TypeError):
-            return Inspection.from_json(json.loads(child.stdout))
-    return replace(bare, unseen=None, problem=_last_words(child))
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it may be asked."""
+        return self._process.poll() is None
+
+    def look(self, work: FileWork) -> Inspection | str:
+        """Return what it sees in a file, or why it has died of it.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        self.is_fresh, started = False, time.monotonic()
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with suppress(OSError, ValueError):
+            self._process.stdin.write(json.dumps(vars(work)).encode() + b"\n")
+            self._process.stdin.flush()
+            answer = json.loads(self._process.stdout.readline())
+            if "error" in answer:
+                raise _UnreadableError(*answer["error"])
+            return Inspection.from_json(answer["seen"])
+        self.end()
+        exit_code, passed_seconds = self._process.returncode, time.monotonic() - started
+        if exit_code == _EXIT_CODE_OF_TIMER and passed_seconds >= work.seconds:
+            return f"Decoding takes longer than {work.seconds:g} s and was stopped."
+        return _describe_death(exit_code)
+
+    def end(self) -> None:
+        """Let it end, and wait for that."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            with suppress(OSError):
+                if pipe is not None:
+                    pipe.close()
+        self._process.wait()
 
 
-def _last_words(child: subprocess.CompletedProcess[bytes]) -> str:
-    if child.returncode < 0:
-        with suppress(ValueError):
-            name = signal.Signals(-child.returncode).name
-            return f"The decoder crashes on it ({name})."
-    said = child.stderr.decode(errors="replace").strip().rpartition("\n")[2][:_LAST_WORDS]
-    return f"The decoder fails on it: {said or f'exit code {child.returncode}'}."
+class _UnreadableError(Exception):
+    """An `OSError` in the decoder, which is not one of the pipe to it."""
 
 
-def _limit(seconds: float, memory_bytes: int) -> None:
+class Decoders:
+    """Decoders that are started when there is work, and end when there is none. Thread-safe.
+
+    Args:
+        most: how many may run at once.
+        idle_seconds: when one that has nothing to do ends.
+    """
+
+    def __init__(self, most: int = _MOST, *, idle_seconds: float = _IDLE_SECONDS) -> None:
+        self._most = most
+        self._idle_seconds = idle_seconds
+        self._has_changed = threading.Condition()
+        self._idle: list[Decoder] = []
+        self._count = 0
+        self._process_id = os.getpid()
+
+    def look(self, work: FileWork) -> Inspection | str:
+        """Return what a decoder sees in a file, or why it has died of it.
+
+        Raises:
+            OSError: the file cannot be read, or no decoder can be started.
+        """
+        while True:
+            decoder = self._take()
+            is_fresh = decoder.is_fresh
+            try:
+                found = decoder.look(work)
+            except _UnreadableError as error:
+                raise OSError(*error.args) from error
+            finally:
+                self._give_back(decoder)
+            # One that has seen other files may have died of those, or of having nothing to do.
+            if isinstance(found, Inspection) or is_fresh:
+                return found
+
+    def close(self) -> None:
+        """End the decoders that have nothing to do."""
+        with self._has_changed:
+            idle, self._idle = self._idle, []
+            self._count -= len(idle)
+        for decoder in idle:
+            decoder.end()
+
+    def _take(self) -> Decoder:
+        with self._has_changed:
+            self._forget_those_of_a_parent()
+            self._has_changed.wait_for(lambda: self._idle or not self._count, _GATHER_SECONDS)
+            self._has_changed.wait_for(lambda: self._idle or self._count < self._most)
+            while self._idle:
+                decoder = self._idle.pop()
+                if decoder.is_alive:
+                    return decoder
+                decoder.end()
+                self._count -= 1
+            self._count += 1
+        try:
+            return Decoder(self._idle_seconds)
+        except OSError:
+            self._drop_one()
+            raise
+
+    def _give_back(self, decoder: Decoder) -> None:
+        if not decoder.is_alive:
+            self._drop_one()
+            return
+        with self._has_changed:
+            self._idle.append(decoder)
+            self._has_changed.notify()
+
+    def _drop_one(self) -> None:
+        with self._has_changed:
+            self._count -= 1
+            self._has_changed.notify()
+
+    def _forget_those_of_a_parent(self) -> None:
+        """Leave the decoders of the process that this one was forked from to that."""
+        if self._process_id != os.getpid():
+            self._process_id, self._idle, self._count = os.getpid(), [], 0
+
+
+_DECODERS = Decoders()
+atexit.register(_DECODERS.close)
+
+
+def _describe_death(exit_code: int) -> str:
+    with suppress(ValueError):
+        if exit_code < 0:
+            return f"The decoder crashes on it ({signal.Signals(-exit_code).name})."
+    return f"The decoder fails on it: exit code {exit_code}."
+
+
+# ---- in the process of a decoder ----
+
+
+def _limit(memory_bytes: int | None) -> None:
     try:
         import resource
     except ImportError:
-        return  # Windows: the parent's timeout remains
+        return  # Windows
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes or most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    cpu_seconds = max(1, round(seconds))
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))
+
+
+def _look(work: FileWork) -> dict[str, object]:
+    _limit(work.memory_bytes)
+    try:
+        return {"seen": inspect(Path(work.path), work.content_type).to_json()}
+    except OSError as error:
+        return {"error": [error.errno, error.strerror, work.path]}
 
 
 def _main() -> None:
-    path, content_type, seconds, memory_bytes = json.loads(sys.argv[1])
-    _limit(seconds, memory_bytes)
-    seen = inspect(Path(path), content_type)
-    sys.stdout.write(json.dumps(seen.to_json()))
+    idle_seconds = float(sys.argv[1])
+    # What a library prints must not get between the answers.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    while True:
+        faulthandler.dump_traceback_later(idle_seconds, exit=True)
+        line = sys.stdin.buffer.readline()
+        if not line:
+            return
+        work = FileWork(**json.loads(line))
+        faulthandler.dump_traceback_later(work.seconds, exit=True)
+        answers.write(json.dumps(_look(work)).encode() + b"\n")
+        answers.flush()
 
 
 if __name__ == "__main__":

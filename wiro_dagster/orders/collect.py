@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from wiro_dagster.errors import (
@@ -18,12 +16,11 @@ from wiro_dagster.errors import (
     StoreError,
 )
 from wiro_dagster.ledger import Order
-from wiro_dagster.media import Inspection, inspect, inspect_apart
+from wiro_dagster.media import inspect_apart
 from wiro_dagster.orders.collected import note_not_collected, note_stored, renew_outputs
 from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.findings import find_out
 from wiro_dagster.orders.lease import LeaseKeeper
-from wiro_dagster.orders.turns import Turns
 from wiro_dagster.store import (
     FileSource,
     RemoteFile,
@@ -34,8 +31,8 @@ from wiro_dagster.store import (
 )
 from wiro_dagster.store.delivery import Look
 
-_CORES = Turns(os.cpu_count() or 1, longest_seconds=10.0)
-"""Downloads wait for the network, but a file is decoded by a core."""
+_MEMORY_BYTES = 2 * 1024**3
+"""What a decoder may take for a file that may have cost a process its life."""
 
 
 def collect_order(context: OrderContext, leases: LeaseKeeper, order: Order) -> str | None:
@@ -116,18 +113,14 @@ def _collect_output(
 
 
 def _choose_look(context: OrderContext, order: Order) -> Look:
-    """Look at a file in this process at first, in a child process if an earlier try failed.
-
-    A file can kill the process that decodes it, and everything else that the process was doing.
-    """
+    """Look at a file in another process, with little memory if an earlier try failed."""
     # This try counts among `deaths` until it ends.
-    look = inspect_apart if order.attempts or order.deaths > 1 else inspect
-    return partial(_look_in_turn, partial(look, verify=context.policy.verify))
-
-
-def _look_in_turn(look: Look, path: Path, content_type: str | None) -> Inspection:
-    with _CORES.take():
-        return look(path, content_type)
+    is_suspect = order.attempts > 0 or order.deaths > 1
+    return partial(
+        inspect_apart,
+        verify=context.policy.verify,
+        memory_bytes=_MEMORY_BYTES if is_suspect else None,
+    )
 
 
 def _note_findings(
