@@ -26,7 +26,7 @@ from wiro_dagster.media.inspection import Verify, inspect
 
 _SECONDS = 120.0
 _MOST = os.cpu_count() or 1
-_GATHER_SECONDS = 0.1
+_GATHER_SECONDS = 0.5
 """How long to wait for a decoder that is busy before another one is started."""
 
 _IDLE_SECONDS = 60.0

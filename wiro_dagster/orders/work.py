@@ -22,8 +22,8 @@ _RECOVER_BATCH = 200
 _DOWNLOADS = 8
 """A download mostly waits: for the CDN, and for the disk."""
 
-_CLAIM_AGAIN_SECONDS = 0.1
-"""How soon finished orders are looked for again if there were none, while something goes on."""
+_AGAIN_SECONDS = 0.1
+"""How soon the ledger is asked again what is due if nothing was, while something goes on."""
 
 _LOOK_AROUND_SECONDS = 0.5
 """How often a tick that waits looks for something else to start."""
@@ -73,6 +73,7 @@ class Work:
 
         self._watch: Watch | None = None
         self._claimed_at = self._found_none_at = self._delivered_at = -math.inf
+        self._not_due_at = -math.inf
         self._between = TickReport()
 
     def recover(self, collections: Sequence[str], deadline: float) -> None:
@@ -197,6 +198,9 @@ class Work:
     def _list_unfinished(self) -> set[Future[None]]:
         return {step for pool in self._pools for step in pool.list_unfinished()}
 
+    def _is_busy(self) -> bool:
+        return any(pool.list_unfinished() for pool in self._pools)
+
     def _is_idle_but_for_downloads(self) -> bool:
         others = (pool for pool in self._pools if pool is not self.downloads)
         return not any(pool.list_unfinished() for pool in others)
@@ -214,8 +218,13 @@ class Work:
     def _sweep(self, report: TickReport, deadline: float) -> bool:
         if self._watch is None:
             self._watch = Watch(self._steps.context)
-        watch = self._watch
-        if not self._sweeps.free or not watch.is_due(hurry=self.is_hinted.is_set()):
+        watch, is_hinted, now = self._watch, self.is_hinted.is_set(), self._monotonic()
+        if not self._sweeps.free:
+            return False
+        if not is_hinted and self._is_busy() and now - self._not_due_at < _AGAIN_SECONDS:
+            return True  # what is going on may have sent an order
+        if not watch.is_due(hurry=is_hinted):
+            self._not_due_at = now
             return False
         self.is_hinted.clear()
 
@@ -239,8 +248,7 @@ class Work:
         is_soon = now - self._claimed_at < _LOOK_AROUND_SECONDS
         if free == 0 or (is_soon and 2 * free < self.downloads.size):
             return True  # all of them may be free a moment later, when nothing else goes on
-        is_busy = any(pool.list_unfinished() for pool in self._pools)
-        if is_busy and now - self._found_none_at < _CLAIM_AGAIN_SECONDS:
+        if self._is_busy() and now - self._found_none_at < _AGAIN_SECONDS:
             return True  # what is going on may have finished an order
         self._claimed_at = now
         claimed = steps.claim(collections, ["finished"], free, oldest_task_first=True)
