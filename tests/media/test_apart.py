@@ -93,14 +93,27 @@ def test_a_file_for_which_there_is_not_enough_memory_is_told(film: Path) -> None
 
 def test_a_file_that_kills_its_process_is_told(tmp_path: Path) -> None:
     """By which signal; the process ends as a crash would end it."""
-    film = write_film(tmp_path / "long.mp4", seconds=60.0)
+    seen = look_and_send(signal.SIGSEGV, tmp_path)
+    assert seen.problem == "The decoder crashes on it (SIGSEGV)."
+    assert (seen.facts.kind, seen.preview) == ("video", None)
+
+
+def look_and_send(number: int, folder: Path) -> Inspection:
+    """What is seen in a long film if a signal comes meanwhile."""
+    film = write_film(folder / "long.mp4", seconds=60.0)
     with ThreadPoolExecutor(1) as pool:
         looking = pool.submit(inspect_apart, film, "video/mp4")
         assert wait_until(lambda: list_decoders() != [])
-        os.kill(list_decoders()[0], signal.SIGSEGV)
-        seen = looking.result()
-    assert seen.problem == "The decoder crashes on it (SIGSEGV)."
-    assert (seen.facts.kind, seen.preview) == ("video", None)
+        os.kill(list_decoders()[0], number)
+        return looking.result()
+
+
+def test_a_program_that_is_stopped_says_nothing_about_a_file(tmp_path: Path) -> None:
+    """Ctrl-C in a terminal does not reach the decoder; SIGTERM may."""
+    with pytest.raises(OSError, match="told to stop"):
+        look_and_send(signal.SIGTERM, tmp_path)
+    inspect_apart(tmp_path / "long.mp4", "video/mp4")
+    assert os.getsid(list_decoders()[0]) != os.getsid(0)
 
 
 def test_a_process_that_died_of_something_else_says_nothing_about_a_file(film: Path) -> None:

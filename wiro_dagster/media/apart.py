@@ -54,7 +54,7 @@ def inspect_apart(
             Windows).
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, or the other process was told to stop.
     """
     bare = inspect(path, content_type, verify="bytes")
     if bare.unseen is None or verify == "bytes":
@@ -93,6 +93,8 @@ class Decoder:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            # Ctrl-C goes to all of a terminal's processes. This one ends when nobody can ask it.
+            start_new_session=True,
         )
 
     @property
@@ -104,7 +106,8 @@ class Decoder:
         """Return what it sees in a file, or why it has died of it.
 
         Raises:
-            OSError: the file cannot be read.
+            OSError: it was told to stop.
+            _UnreadableError: the file cannot be read.
         """
         self.is_fresh, started = False, time.monotonic()
         assert self._process.stdin is not None
@@ -120,6 +123,8 @@ class Decoder:
         exit_code, passed_seconds = self._process.returncode, time.monotonic() - started
         if exit_code == _EXIT_CODE_OF_TIMER and passed_seconds >= work.seconds:
             return f"Decoding takes longer than {work.seconds:g} s and was stopped."
+        if exit_code == -signal.SIGTERM:
+            raise OSError("The decoder was told to stop.")  # with the whole program, mostly
         return _describe_death(exit_code)
 
     def end(self) -> None:
@@ -155,7 +160,7 @@ class Decoders:
         """Return what a decoder sees in a file, or why it has died of it.
 
         Raises:
-            OSError: the file cannot be read, or no decoder can be started.
+            OSError: the file cannot be read, or no decoder can work on it now.
         """
         while True:
             decoder = self._take()
