@@ -99,11 +99,10 @@ def without_index(home: Path) -> Iterator[None]:
     for path in index.glob("index.db*"):
         path.rename(aside / path.name)
     yield
-    for path in [*index.glob("index.db*"), *aside.iterdir()]:
-        if path.parent == aside:
-            path.rename(index / path.name)
-        else:
-            path.unlink()
+    for path in index.glob("index.db*"):
+        path.unlink()
+    for path in aside.iterdir():
+        path.rename(index / path.name)
 
 
 def test_a_video_is_in_the_store_before_the_next_tick(listening: ListeningProject) -> None:

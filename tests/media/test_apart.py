@@ -136,6 +136,25 @@ def test_a_process_without_work_ends(film: Path) -> None:
     decoders.close()
 
 
+def test_an_answer_that_nobody_waited_for_is_not_taken_for_another_files(
+    film: Path, tmp_path: Path
+) -> None:
+    """One who is interrupted while a decoder works leaves it to nobody else."""
+    long = write_film(tmp_path / "long.mp4", seconds=60.0)
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(KeyboardInterrupt):
+            inspect_apart(long, "video/mp4")
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+    assert inspect_apart(film, "video/mp4").facts.frame_count == 24
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_decoders_end_with_the_process_that_asked(film: Path) -> None:
     """However that ends."""
     script = (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import deque
 from collections.abc import Hashable
 from dataclasses import replace
 
@@ -17,26 +18,9 @@ from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.contained import deliver_videos
 from wiro_dagster.defs.report import Reporter
 from wiro_dagster.errors import LedgerError
+from wiro_dagster.orders.worker_pool import take_all
 
 _log = logging.getLogger("wiro_dagster")
-
-
-class Shown:
-    """The orders whose videos were reported between ticks. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._ids: list[int] = []
-
-    def add(self, order_ids: list[int]) -> None:
-        """Note orders whose videos were reported."""
-        self._ids.extend(order_ids)
-
-    def take(self) -> list[int]:
-        """Return the ids since the last call."""
-        count = len(self._ids)
-        taken = self._ids[:count]
-        del self._ids[:count]
-        return taken
 
 
 def report_between_ticks(reporter: Reporter) -> None:
@@ -51,7 +35,7 @@ def report_between_ticks(reporter: Reporter) -> None:
         reporter.desk.deliver_between_ticks(None)
         return
     own = replace(reporter, instance=instance, write=instance.report_runless_asset_event)
-    shown = find_shown(collection)
+    shown = _find_shown(collection)
 
     def deliver() -> bool:
         try:
@@ -61,15 +45,19 @@ def report_between_ticks(reporter: Reporter) -> None:
         except Exception:  # the next tick shows them, or says why it cannot
             _log.warning("Videos could not be shown between ticks.", exc_info=True)
             return False
-        shown.add(order_ids)
+        shown.extend(order_ids)
         return bool(order_ids)
 
     reporter.desk.deliver_between_ticks(deliver)
 
 
-def find_shown(collection: VideoCollection) -> Shown:
-    """Return what was reported between ticks for a collection."""
-    return collection.cache.get(("shown between ticks", collection.ledger_name), Shown)
+def take_shown(collection: VideoCollection) -> list[int]:
+    """Return the ids of orders whose videos were reported between ticks, since the last call."""
+    return take_all(_find_shown(collection))
+
+
+def _find_shown(collection: VideoCollection) -> deque[int]:
+    return collection.cache.get(("shown between ticks", collection.ledger_name), deque[int])
 
 
 def _find_own_instance(reporter: Reporter) -> dg.DagsterInstance | None:

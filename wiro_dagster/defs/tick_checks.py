@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import dagster as dg
 
-from wiro_dagster.defs.between_ticks import find_shown
+from wiro_dagster.defs.between_ticks import take_shown
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.order_checks import (
     LISTED_ORDERS,
@@ -50,7 +50,7 @@ def add_shown_elsewhere(
     """
     collection, ledger = reporter.collection, reporter.desk.ledger
     now, since = reporter.desk.context.now(), before.collected_at
-    shown = {*delivered, *find_shown(collection).take()}
+    shown = {*delivered, *take_shown(collection)}
     if collection.collect == "runs":
         found = {} if since is None else ledger.list_delivered_since(collection.ledger_name, since)
         seen_to = max(found.values(), default=now if since is None else since)

@@ -86,6 +86,7 @@ class Decoder:
 
     def __init__(self, idle_seconds: float) -> None:
         self.is_fresh = True
+        self._owes_answer = False
         self._process = subprocess.Popen(
             [sys.executable, "-m", "wiro_dagster.media.apart", str(idle_seconds)],
             # From the folder that holds the package, so that the child finds the same one.
@@ -98,9 +99,9 @@ class Decoder:
         )
 
     @property
-    def is_alive(self) -> bool:
-        """Whether it may be asked."""
-        return self._process.poll() is None
+    def is_free(self) -> bool:
+        """Whether it may be asked: it lives, and owes nobody the answer to an earlier question."""
+        return self._process.poll() is None and not self._owes_answer
 
     def look(self, work: FileWork) -> Inspection | str:
         """Return what it sees in a file, or why it has died of it.
@@ -109,17 +110,18 @@ class Decoder:
             OSError: it was told to stop.
             _UnreadableError: the file cannot be read.
         """
-        self.is_fresh, started = False, time.monotonic()
+        self.is_fresh, self._owes_answer, started = False, True, time.monotonic()
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with suppress(OSError, ValueError):
             self._process.stdin.write(json.dumps(vars(work)).encode() + b"\n")
             self._process.stdin.flush()
             answer = json.loads(self._process.stdout.readline())
+            self._owes_answer = False
             if "error" in answer:
                 raise _UnreadableError(*answer["error"])
             return Inspection.from_json(answer["seen"])
-        self.end()
+        self._finish()
         exit_code, passed_seconds = self._process.returncode, time.monotonic() - started
         if exit_code == _EXIT_CODE_OF_TIMER and passed_seconds >= work.seconds:
             return f"Decoding takes longer than {work.seconds:g} s and was stopped."
@@ -128,7 +130,12 @@ class Decoder:
         return _describe_death(exit_code)
 
     def end(self) -> None:
-        """Let it end, and wait for that."""
+        """Let it end, and wait for that: at once, if nobody waits for its answer any more."""
+        if self._owes_answer:
+            self._process.kill()
+        self._finish()
+
+    def _finish(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
             with suppress(OSError):
                 if pipe is not None:
@@ -190,7 +197,7 @@ class Decoders:
             self._has_changed.wait_for(lambda: self._idle or self._count < self._most)
             while self._idle:
                 decoder = self._idle.pop()
-                if decoder.is_alive:
+                if decoder.is_free:
                     return decoder
                 decoder.end()
                 self._count -= 1
@@ -202,7 +209,8 @@ class Decoders:
             raise
 
     def _give_back(self, decoder: Decoder) -> None:
-        if not decoder.is_alive:
+        if not decoder.is_free:
+            decoder.end()
             self._drop_one()
             return
         with self._has_changed:

@@ -166,7 +166,7 @@ class Work:
             stay_until=-math.inf,
             raises=False,  # the next tick does
         )
-        return bool(self._list_unfinished())
+        return self._is_busy()
 
     def take_submitted(self) -> int:
         """Return how many orders were sent between ticks since the last call."""
@@ -199,7 +199,7 @@ class Work:
         return {step for pool in self._pools for step in pool.list_unfinished()}
 
     def _is_busy(self) -> bool:
-        return any(pool.list_unfinished() for pool in self._pools)
+        return bool(self._list_unfinished())
 
     def _is_idle_but_for_downloads(self) -> bool:
         others = (pool for pool in self._pools if pool is not self.downloads)

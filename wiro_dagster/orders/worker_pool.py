@@ -56,11 +56,11 @@ class WorkerPool:
 
     def take_notices(self) -> list[str]:
         """Return the notices since the last call."""
-        return _take(self._notices)
+        return take_all(self._notices)
 
     def take_failures(self) -> list[BaseException]:
         """Return what steps have raised since the last call."""
-        return _take(self._failures)
+        return take_all(self._failures)
 
     def close(self) -> None:
         """Wait for what is under way, and start nothing new."""
@@ -71,7 +71,7 @@ class WorkerPool:
             self._unfinished.discard(future)
 
 
-def _take(queue: deque[T]) -> list[T]:
+def take_all(queue: deque[T]) -> list[T]:
     """Empty a queue that others may add to."""
     taken = []
     while queue:
