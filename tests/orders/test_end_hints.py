@@ -164,22 +164,48 @@ def test_hints_that_come_together_are_heard_together() -> None:
         assert hints.wait(5.0, gather_seconds=2.0) == {"1", "2"}
 
 
-def test_many_hints_read_the_list_once_a_second(open_patient: OpenPatient) -> None:
-    """However many ends are hinted at; without a hint it is read every three seconds."""
+def test_many_hints_at_one_task_bring_few_looks(open_patient: OpenPatient) -> None:
+    """Between two looks at all that is due, two seconds apart, a hinted task is looked at once."""
     bench = open_patient(None)
     bench.place("cat")
+    bench.place("dog")
     bench.tick()
     reads = []
-    for seconds in (0.0, 0.4, 0.4, 0.4):
+    for seconds, name in ((0.0, "cat"), (0.4, "cat"), (0.4, "cat"), (0.4, "dog"), (1.0, "cat")):
         bench.advance(seconds)
-        bench.ledger.make_due([bench.order("cat").id])
+        bench.ledger.make_due([bench.order(name).id])
         bench.desk.tick(time.monotonic() + 20, hurry=True)
         reads.append(bench.calls("Task/List"))
-    assert reads == [1, 1, 1, 2]
+    assert reads == [1, 2, 2, 3, 4]
     bench.advance(2)
     bench.ledger.make_due([bench.order("cat").id])
     bench.desk.tick(time.monotonic() + 20)
-    assert bench.calls("Task/List") == 2
+    assert bench.calls("Task/List") == 4  # without a hint it is read every three seconds
+
+
+def test_a_hint_soon_after_a_look_reads_the_pages_of_the_hinted_tasks_alone(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    """All tasks are due, on three pages of the list; one that has ended is on one of them."""
+    timing = Timing(first_look_seconds=0.0, sweep_pause_seconds=3.0)
+    emulator.change_settings(task_seconds=TASK_SECONDS)
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    with closing(
+        Bench(emulator, url, tmp_path / "videos", policy=OrderPolicy(timing=timing))
+    ) as bench:
+        for number in range(250):
+            bench.place(f"v{number}")
+            if number % 25 == 24:
+                bench.tick()
+                bench.advance(0.1)
+        bench.advance(3.1)
+        before = bench.calls("Task/List")
+        bench.tick()
+        assert bench.calls("Task/List") == before + 3
+        bench.advance(1.95)
+        bench.ledger.make_due([bench.order("v0").id])
+        bench.desk.tick(time.monotonic() + 20, hurry=True)
+        assert bench.calls("Task/List") == before + 4
 
 
 def test_a_hint_of_a_known_end_costs_no_look(open_patient: OpenPatient) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from wiro_dagster.ledger.claims import SOON_SECONDS, due_conditions
 from wiro_dagster.ledger.database import Database
+from wiro_dagster.ledger.hints import HINTED
 from wiro_dagster.ledger.order import SELECT_ORDERS, Order, order_from_row
 from wiro_dagster.ledger.schema import (
     HAS_PACE,
@@ -99,6 +100,12 @@ class Tasks(Database):
                 rows = connection.execute(query, {**given, "limit": limit - len(found)})
                 found += [order_from_row(row) for row in rows]
         return found
+
+    def list_hinted(self, account: str, *, limit: int) -> list[Order]:
+        """Return running orders at whose task's end something has hinted, at most so many."""
+        given = {"account": account, "limit": limit}
+        with self.reading() as connection:
+            return [order_from_row(row) for row in connection.execute(_HINTED_AT, given)]
 
     def find_orders_of_tasks(self, account: str, task_ids: Collection[str]) -> dict[str, Order]:
         """Return the orders that have these tasks, by task id."""
@@ -246,6 +253,11 @@ _FOLLOWED_AND_DUE = [
     .limit(sa.bindparam("limit", type_=sa.Integer()))
     for are_due in _ARE_DUE
 ]
+_HINTED_AT = (
+    SELECT_ORDERS.where(_OF_ACCOUNT, orders.c.state == "running", orders.c.due_at <= HINTED)
+    .order_by(orders.c.id)
+    .limit(sa.bindparam("limit", type_=sa.Integer()))
+)
 _RECENT = (
     sa.select((orders.c.ended_at - orders.c.submitted_at).label("seconds"))
     .where(orders.c.model_slug == sa.bindparam("slug"))

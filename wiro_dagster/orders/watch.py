@@ -41,8 +41,11 @@ _AUDIT_PART_SECONDS = 60.0
 """How soon the next pages follow: the whole last day is read, however many tasks it had."""
 
 _LONGEST_PAUSE_SECONDS = 60.0
-_HINT_PAUSE_SECONDS = 1.0
-"""The list is read at most this often, however many ends are hinted at."""
+_HINT_PAUSE_SECONDS = 2.0
+"""How soon a hint brings another look at all that is due: not every task has a socket."""
+
+_HINTED_PAUSE_SECONDS = 0.3
+"""How soon a hint brings a look at the hinted tasks alone, which takes few pages of the list."""
 
 _WATCH_SECONDS = 20.0
 """How soon another process takes the watch over from one that stopped ticking."""
@@ -92,7 +95,9 @@ class Watch:
         self._context = context
         self._name = uuid.uuid4().hex
         self._next_sweep_at = 0.0
-        self._swept_at = 0.0
+        self._swept_at = self._looked_at = 0.0
+        self._followed_hints: set[int] = set()
+        self._due_count = 0
         self._allowance = Allowance(_PAGES_A_MINUTE, context.now())
         self._full_sweep_at = 0.0
         self._audited_at = context.now()
@@ -113,6 +118,8 @@ class Watch:
         pause, longest = self._next_sweep_at - now, _LONGEST_PAUSE_SECONDS
         if hurry and pause <= context.policy.timing.sweep_pause_seconds:
             pause = self._swept_at + _HINT_PAUSE_SECONDS - now
+            if 0 < pause <= longest and now - self._looked_at >= _HINTED_PAUSE_SECONDS:
+                return bool(self._list_hinted()) and context.gate.may_read()
         if 0 < pause <= longest:
             return False
         if not self._is_audit_due(now) and not context.ledger.is_watch_due(context.account):
@@ -127,16 +134,14 @@ class Watch:
         """
         context, ledger, now = self._context, self._context.ledger, self._context.now()
         timing = context.policy.timing
-        self._next_sweep_at = now + timing.sweep_pause_seconds
-        self._swept_at = now
+        self._looked_at = now
         if not ledger.hold_watch(
             context.account, self._name, seconds=min(timing.lease_seconds, _WATCH_SECONDS)
         ):
+            self._swept_at, self._next_sweep_at = now, now + timing.sweep_pause_seconds
             return WatchReport()
         is_audit_due = self._is_audit_due(now)
-        # What falls due before the next sweep would wait for the one after, if it missed this one.
-        ahead_seconds = timing.sweep_pause_seconds / 2
-        due = ledger.list_followed(context.account, limit=_DUE_AT_ONCE, ahead_seconds=ahead_seconds)
+        due = self._list_due(now)
         sweep = _Sweep({str(order.task_id): order for order in due})
         try:
             pages = self._read_list(sweep)
@@ -152,13 +157,36 @@ class Watch:
         else:
             if pages:
                 context.gate.end_problem("reads")
-            pause = self._allowance.spend(pages, now, at_least=_PAGES_A_TASK * len(due))
-            self._next_sweep_at = now + max(timing.sweep_pause_seconds, pause)
+            pause = self._allowance.spend(pages, now, at_least=_PAGES_A_TASK * self._due_count)
+            self._next_sweep_at = max(self._next_sweep_at, now + pause)
         run_all(self._closer_looks(sweep))
         run_all(self._cost_rechecks())
         self._put_off(sweep)
         sweep.report.looked = len(sweep.seen) + len(sweep.details)
         return sweep.report
+
+    def _list_due(self, now: float) -> list[Order]:
+        """Return what to look at: all that is due, or soon after that only what was hinted at."""
+        context, pause = self._context, self._context.policy.timing.sweep_pause_seconds
+        is_soon = 0 <= now - self._swept_at < _HINT_PAUSE_SECONDS and now < self._next_sweep_at
+        hinted = self._list_hinted() if is_soon else []
+        if hinted:
+            # Once: an end that the list does not show yet is seen by the next look at all.
+            self._followed_hints.update(order.id for order in hinted)
+            return hinted
+        self._followed_hints.clear()
+        self._swept_at, self._next_sweep_at = now, now + pause
+        # What falls due before the next sweep would wait for the one after, if it missed this one.
+        due = context.ledger.list_followed(
+            context.account, limit=_DUE_AT_ONCE, ahead_seconds=pause / 2
+        )
+        self._due_count = len(due)
+        return due
+
+    def _list_hinted(self) -> list[Order]:
+        """Return orders whose task may have ended, and that were not looked at since the hint."""
+        hinted = self._context.ledger.list_hinted(self._context.account, limit=_DUE_AT_ONCE)
+        return [order for order in hinted if order.id not in self._followed_hints]
 
     def _is_audit_due(self, now: float) -> bool:
         return abs(now - self._audited_at) >= self._context.policy.timing.audit_pause_seconds
