@@ -26,10 +26,10 @@ from benchmarks.stacks import Stack, end_with_stacks, open_ours, open_plain_dags
 from tests.support.postgres import chosen_database
 from wiro_dagster.emulator import Emulator
 
-_SETTLE_SECONDS = 75.0
-"""The gallery is renewed once a minute: a minute after the last video, all has been done."""
+_SETTLE_SECONDS = 150.0
+"""The gallery is renewed once a minute, and two ticks that find nothing to do make a rest."""
 _PLAIN, _SENSORS, _OURS = "Dagster alone", "with empty sensors", "wiro_dagster"
-_INTERVALS = "9,19,59"
+_INTERVALS = "29,29,59"
 """Of the product's sensors for orders, prompts and the gallery."""
 
 

@@ -43,7 +43,7 @@ class Stack:
         tree: their processes.
         instance: has the event log.
         preparing: CPU time from the loaded code location to the partitions.
-        started: when the batch began, by the monotonic clock.
+        started_at: when the batch began, unix seconds.
         cpu_before: CPU time until then.
         calls_before: of the API until then.
     """
@@ -52,14 +52,14 @@ class Stack:
     tree: ProcessTree
     instance: dg.DagsterInstance
     preparing: float = 0.0
-    started: float = 0.0
+    started_at: float = 0.0
     cpu_before: float = 0.0
     calls_before: int = 0
 
     def start(self, emulator: Emulator) -> None:
         """Note where everything stands as the batch begins."""
         self.calls_before = count_calls(emulator)
-        self.cpu_before, self.started = self.tree.cpu_seconds(), time.monotonic()
+        self.cpu_before, self.started_at = self.tree.cpu_seconds(), time.time()
 
     def make_all(self, asset: str, count: int) -> None:
         """Materialize an asset for all partitions in one run, and wait for all videos."""

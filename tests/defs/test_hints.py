@@ -22,7 +22,7 @@ from wiro_dagster.orders.policy import Timing
 PATIENT = OrderPolicy(timing=Timing(first_look_seconds=300.0))
 
 
-AWAKE = replace(QUICK, awake_seconds=60.0, buying_seconds=60.0)
+AWAKE = replace(QUICK, awake_seconds=60.0)
 
 
 class ListeningProject(Project):

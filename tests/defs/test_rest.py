@@ -16,6 +16,7 @@ from wiro_dagster.defs.desks import open_desk
 from wiro_dagster.defs.order_cursor import OrderCursor
 from wiro_dagster.defs.rest import find_rest
 from wiro_dagster.ledger.schema import strays
+from wiro_dagster.orders import OrderDesk
 
 CAT = {"id": "cat", "prompt": "A cat on a windowsill"}
 
@@ -100,7 +101,7 @@ def test_a_rest_ends_after_a_while(project: Project) -> None:
     now = 1_000.0
     project.collection_options = {"timing": replace(QUICK, monotonic=lambda: now)}
     tick_until_rest(project)
-    now += 60.0
+    now += 290.0
     assert not is_resting(project)
 
 
@@ -148,4 +149,26 @@ def test_nobody_rests_while_an_order_is_under_way(project: Project) -> None:
     project.order("cat")
     for _ in range(3):
         project.tick()
+    assert not is_resting(project)
+
+
+def test_that_a_tick_at_rest_says_it_works_hides_no_order(
+    on_each: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It writes that every half a minute: an order that comes at that moment ends the rest."""
+    project = on_each
+    project.write_prompts(CAT)
+    tick_until_rest(project)
+    with dg.build_sensor_context(resources=project.load().resources) as context:
+        desk = open_desk(project.collection, context.resources)
+    hold = type(desk).hold
+
+    def hold_while_another_process_orders(self: OrderDesk) -> None:
+        hold(self)
+        project.order("cat")
+
+    desk._held._held_at = None
+    assert is_resting(project)
+    desk._held._held_at = None
+    monkeypatch.setattr(type(desk), "hold", hold_while_another_process_orders)
     assert not is_resting(project)

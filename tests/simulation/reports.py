@@ -83,9 +83,7 @@ class Reports:
             failures="event",
             cache=self._cache,
             # Its clock stands still during a tick, and a thread between ticks obeys no seed.
-            timing=WaitTiming(
-                monotonic=self._now, awake_seconds=0.0, buying_seconds=0.0, stay_seconds=0.0
-            ),
+            timing=WaitTiming(monotonic=self._now, awake_seconds=0.0, stay_seconds=0.0),
         )
         self._sensor = build_video_order_sensor(self.collection)
 

@@ -39,7 +39,7 @@ FAST_TIMING = Timing(
     recover_first_seconds=0.2,
 )
 FAST = OrderPolicy(timing=FAST_TIMING, resubmit_after_seconds=4.0)
-QUICK = WaitTiming(pause_seconds=0.1, awake_seconds=0.0, buying_seconds=0.0, stay_seconds=0.0)
+QUICK = WaitTiming(pause_seconds=0.1, awake_seconds=0.0, stay_seconds=0.0)
 SETTLE_SECONDS = 120.0
 _NO_SETTINGS = {"instance", "emulator", "cursor", "cache", "loaded"}
 

@@ -260,7 +260,7 @@ class WiroVideoComponent(dg.Component, dg.Model, dg.Resolvable):
     ] = "RUNNING"
     minimum_interval_seconds: Annotated[
         int, described("The shortest time between two ticks of a sensor.")
-    ] = 9
+    ] = 29
 
     dagster_url: Annotated[
         str | None,

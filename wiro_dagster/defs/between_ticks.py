@@ -1,6 +1,6 @@
 """What the process of the order sensor reports between two ticks: videos that have come home.
 
-A tick starts every ten seconds at best, and Dagster closes its instance with it. So the process
+A tick starts every half a minute, and Dagster closes its instance with it. So the process
 opens the instance of DAGSTER_HOME once more for itself, and keeps it.
 """
 

@@ -64,8 +64,9 @@ class VideoCollection:
         op_tags: tags of the steps of `video_order` and `video`, such as resource requests.
         retry_policy: Dagster's retries of these steps after a crash. A retry orders nothing twice.
         default_status: whether the sensors run from the start.
-        minimum_interval_seconds: the shortest time between two ticks of a sensor. Prompts are
-            looked at every 20 seconds at most, and the gallery once a minute.
+        minimum_interval_seconds: the shortest time between two ticks of a sensor. Between them,
+            orders are sent, followed and delivered all the same. Prompts are looked at every 20
+            seconds at most, and the gallery once a minute.
         dagster_url: where Dagster's UI is, such as http://127.0.0.1:3000: the gallery links to the
             videos' partitions there.
         wiro: resource key of the `WiroResource`.
@@ -103,7 +104,7 @@ class VideoCollection:
     op_tags: Mapping[str, Any] = field(default_factory=dict, hash=False)
     retry_policy: dg.RetryPolicy | None = None
     default_status: dg.DefaultSensorStatus = dg.DefaultSensorStatus.RUNNING
-    minimum_interval_seconds: int = 9
+    minimum_interval_seconds: int = 29
     dagster_url: str | None = None
     wiro: str = "wiro"
     ledger: str = "wiro_ledger"

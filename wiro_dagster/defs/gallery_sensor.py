@@ -51,9 +51,9 @@ def build_gallery_sensor(
     def video_gallery_sensor(
         context: dg.SensorEvaluationContext,
     ) -> dg.SensorResult | dg.SkipReason:
-        # To open the instance costs more than the look, and at rest there is nothing to see.
+        # To open the instance costs more than the look, and at rest hardly anything can have come.
         rest, key = find_standing_rest(collection), ("gallery", collection.ledger_name)
-        seen = (rest, context.cursor)
+        seen = (rest and rest.until, context.cursor)
         if rest is not None and collection.cache.find(key, tuple) == seen:
             return dg.SkipReason("No new videos.")
         instance = context.instance

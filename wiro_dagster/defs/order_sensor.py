@@ -35,6 +35,12 @@ _TICK_SHARE = 2 / 3
 _TICK_MAXIMUM_SECONDS = 20.0
 """All sensors of an instance share a thread by default, so a tick must be short."""
 
+_BUYING_PAUSES = 1.5
+"""How late the next tick may be before nothing more is sent: the sensor may have been stopped."""
+
+_DAEMON_SECONDS = 5.0
+"""How often Dagster's daemon looks whether a tick is due."""
+
 _PROGRESS_PER_TICK = 5
 """An event costs the daemon up to 40 ms, and thousands of tasks may be under way."""
 
@@ -156,11 +162,12 @@ def _move_orders(
 
 def stay_awake(collection: VideoCollection, desk: OrderDesk) -> None:
     """Let the process go on between two ticks, as long as ticks come."""
-    timing = collection.timing
+    pause = collection.minimum_interval_seconds + _DAEMON_SECONDS
+    seconds, buying_seconds = collection.timing.awake_seconds, _BUYING_PAUSES * pause
     desk.stay_awake(
-        timing.awake_seconds,
+        max(seconds, buying_seconds) if seconds else 0.0,
         collects=collection.collect == "sensor",
-        buying_seconds=timing.buying_seconds,
+        buying_seconds=buying_seconds,
     )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.order_cursor import OrderCursor
 from wiro_dagster.orders import OrderDesk
 
-_LONGEST_SECONDS = 55.0
+_LONGEST_SECONDS = 285.0
 """How long ticks are skipped at most: audits and costs that were not stated become due by time."""
 
 
@@ -21,7 +21,7 @@ class Rest:
         desk: which moves the orders.
         cursor: of the sensor.
         stamp: of the ledger.
-        until: by the monotonic clock, when to look again in any case.
+        until: by the monotonic clock, when to look again in any case. No two rests share it.
         summary: the tick's text.
     """
 
@@ -72,7 +72,22 @@ def find_rest(
     rest = find_standing_rest(collection)
     if rest is None or (desk or rest.desk) is not rest.desk or rest.cursor != before:
         return None
-    return rest
+    return _hold(collection, rest)
+
+
+def _hold(collection: VideoCollection, rest: Rest) -> Rest | None:
+    """Note now and then that the desk works for its collection, which ends no rest by itself."""
+    rest.desk.hold()
+    stamp = rest.desk.ledger.find_stamp()
+    if stamp == rest.stamp:
+        return rest
+    # Another process may have written as well: asked after the stamp was taken, this tells.
+    has_orders = rest.desk.ledger.count_unsettled(collection.ledger_name)
+    if stamp is None or has_orders or rest.desk.orphans:
+        return None
+    held = replace(rest, stamp=stamp)
+    collection.cache.put(("rest", collection.ledger_name), held)
+    return held
 
 
 def find_standing_rest(collection: VideoCollection) -> Rest | None:

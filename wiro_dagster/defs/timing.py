@@ -18,7 +18,6 @@ class WaitTiming:
             orders alone.
         awake_seconds: how long tasks are followed without a further tick of the sensor, which may
             have been stopped. 0 = nothing happens between ticks.
-        buying_seconds: how long orders are sent without a further tick: two of its pauses.
         stay_seconds: how long a tick stays for tasks that may end in that time. All sensors of an
             instance share a thread by default, so this is short.
         monotonic: the clock of deadlines.
@@ -29,7 +28,6 @@ class WaitTiming:
     tick_seconds: float = 10.0
     heartbeat_seconds: float = 60.0
     awake_seconds: float = 120.0
-    buying_seconds: float = 25.0
     stay_seconds: float = 5.0
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep

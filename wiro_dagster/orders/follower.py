@@ -1,6 +1,6 @@
 """The thread that goes on between two ticks.
 
-A tick of a sensor starts every ten seconds at best, and ends when there is nothing left to do. Its
+A tick of a sensor starts every half a minute, and ends when there is nothing left to do. Its
 process lives on: there this thread waits for what sockets say, for tasks that are due to be read,
 and for what other processes write to the ledger: new orders, and hints of a webhook receiver.
 """
@@ -30,7 +30,7 @@ _PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
 """The shortest and the longest pause between looks if nothing hints at an end."""
 
-_NEWS_SECONDS = 1.0
+_NEWS_SECONDS = 0.5
 """How often it is checked whether a process has written to the ledger; that costs little."""
 
 _QUERY_SECONDS = 3.0
