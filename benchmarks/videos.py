@@ -13,7 +13,7 @@ wiro_dagster orders in three ways. `ours` has brought its prompts in before the 
 orders them in a run. `approved` has `auto_order` and `needs_approval`: orders were placed before
 the clock starts, too, and `wiro-dagster orders approve` lets them go. `auto` has `auto_order`
 alone: the clock starts when the prompts come, as a new prompt file, so its CPU includes bringing
-them in, and its wall time the wait, up to 20 seconds, until the sensor looks at the file. Below the
+them in, and its wall time the wait, up to 30 seconds, until the sensor looks at the file. Below the
 table, the CPU of all three includes bringing the prompts in.
 """
 

@@ -105,6 +105,14 @@ def without_index(home: Path) -> Iterator[None]:
         path.rename(index / path.name)
 
 
+def test_it_goes_on_until_the_next_tick_is_overdue(listening: ListeningProject) -> None:
+    """However rare a user wants the ticks to be."""
+    timing = replace(AWAKE, awake_seconds=0.01)
+    listening.collection_options = {"timing": timing, "minimum_interval_seconds": 600}
+    order_one(listening)
+    assert wait_until(lambda: state(listening) == "stored")
+
+
 def test_a_video_is_in_the_store_before_the_next_tick(listening: ListeningProject) -> None:
     """And the next tick delivers it at once."""
     order_one(listening)
