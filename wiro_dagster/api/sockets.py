@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from wiro_dagster.api.hosts import AllowedHosts, check_service_url
 from wiro_dagster.api.progress import build_silent_logger, find_event
 
-MOST_SOCKETS = 64
+MOST_SOCKETS = 32
 _MOST_WAITING = 10_000
 _OPEN_SECONDS = 10.0
 _LARGEST_FRAME_BYTES = 1024 * 1024
@@ -30,7 +30,7 @@ _LASTED_SECONDS = 60.0
 """A connection that lasted so long was a good one."""
 
 _STOP_SECONDS = 5.0
-_REFILL_SECONDS = 0.5
+_REFILL_SECONDS = 1.0
 """What ends with a batch is seen by the look that its first end brings: it needs no socket."""
 
 
