@@ -84,6 +84,18 @@ def test_orders_between_ticks_are_sent_while_ticks_come(open_patient: OpenPatien
     assert bench.runs() == 2
 
 
+def test_an_order_placed_a_moment_after_a_look_is_sent_by_the_next_one(
+    open_patient: OpenPatient,
+) -> None:
+    """Other writes to the ledger, such as that a desk is at work, come right before orders."""
+    bench = open_patient(EndHints())
+    bench.tick()
+    bench.desk._look_between_ticks(buys=True)
+    bench.place("cat")
+    bench.desk._look_between_ticks(buys=True)
+    assert wait_until(lambda: bench.runs() == 1)
+
+
 def test_a_task_of_an_earlier_process_is_listened_to_as_well(
     open_patient: OpenPatient, sockets: TaskSockets
 ) -> None:

@@ -79,6 +79,10 @@ class Purchases:
                     f"{order.name} cannot be priced: {type(error).__name__}: {error}"
                 )
 
+    def ask_again(self) -> None:
+        """Let the gate be asked at once: orders may have been placed since it admitted nothing."""
+        self._again_at = None
+
     def start(self, report: TickReport) -> bool:
         """Start to send what may be bought now. Return whether there may be more."""
         # A tick may begin while the process looks for orders between two ticks.

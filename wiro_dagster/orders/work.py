@@ -154,6 +154,8 @@ class Work:
             submits: whether anything may be sent.
             deliver: reports some of the videos that are stored, and returns whether there were any.
         """
+        if not self._is_busy():
+            self.purchases.ask_again()  # something was written to the ledger, maybe orders
         # As in a tick: with a look for each few orders, the last ones would wait for long.
         sends = submits and self.purchases.start(self._between)
         until = self._monotonic() + (_SEND_SECONDS if sends else _LOOK_SECONDS)
