@@ -195,6 +195,19 @@ def test_an_event_log_that_fails_between_ticks_stops_nothing_else(
     show_one(listening, "dog")
 
 
+def test_the_very_first_video_is_shown_before_the_next_tick(
+    project: Project, home: dg.DagsterInstance
+) -> None:
+    """The sensor of prompts has seen by then that it is the daemon's instance."""
+    listening = make_listening(project, home)
+    listening.emulator.script_task(run_seconds=1.0)
+    listening.tick()
+    listening.write_prompts({"id": "cat", "prompt": "A cat"})
+    listening.order("cat")
+    assert wait_until(lambda: state(listening) == "delivered")
+    assert len(listening.videos("cat")) == 1
+
+
 def test_an_order_is_sent_before_the_next_tick(project: Project) -> None:
     """Without sockets too, and while the sensor is at rest: its ticks are seldom."""
     project.collection_options = {"timing": AWAKE}

@@ -1,4 +1,4 @@
-"""What the process of the order sensor reports between two ticks: videos that have come home.
+"""What the process of the sensors reports between two ticks: videos that have come home.
 
 A tick starts every half a minute, and Dagster closes its instance with it. So the process
 opens the instance of DAGSTER_HOME once more for itself, and keeps it.
@@ -27,7 +27,7 @@ def report_between_ticks(reporter: Reporter) -> None:
     """Let the desk report videos also after this tick, if the process can.
 
     Args:
-        reporter: of the tick.
+        reporter: of a tick of any sensor that has written to the event log, or may do so.
     """
     collection = reporter.collection
     instance = _find_own_instance(reporter) if collection.timing.awake_seconds > 0 else None
@@ -64,14 +64,16 @@ def _find_own_instance(reporter: Reporter) -> dg.DagsterInstance | None:
     """Return an instance that outlives the tick, if it is the tick's.
 
     DAGSTER_HOME of a code location need not be that of the daemon. Two instances are taken for the
-    same if both know the same first order.
+    same if both know the same first prompt, or the same first order.
     """
     own = reporter.collection.cache.get("own instance", _open_own_instance)
     if own is None:
         return None
-    key = reporter.collection.order_key
-    first = _find_first(reporter.instance, key)
-    return own if first is not None and first == _find_first(own, key) else None
+    for key in (reporter.collection.prompt_key, reporter.collection.order_key):
+        first = _find_first(reporter.instance, key)
+        if first is not None:
+            return own if first == _find_first(own, key) else None
+    return None
 
 
 def _open_own_instance() -> dg.DagsterInstance | None:

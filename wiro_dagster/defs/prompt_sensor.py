@@ -14,6 +14,7 @@ import dagster as dg
 
 from wiro_dagster.catalogue import LocalFileInput
 from wiro_dagster.defs.asset_files import find_asset_version
+from wiro_dagster.defs.between_ticks import report_between_ticks
 from wiro_dagster.defs.bringing_in import bring_in
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.desks import load_prompts
@@ -132,6 +133,7 @@ def _bring_news(
         context.log.warning(str(change))
     reporter = Reporter.in_sensor(context, collection, resources)
     news = bring_in(reporter, prompts, deadline=deadline, log=context.log)
+    report_between_ticks(reporter)  # the first videos may come before a tick of the order sensor
     if news.left:
         pause = 0.0
     else:
