@@ -17,7 +17,8 @@ class WaitTiming:
         heartbeat_seconds: how long after a waiting run's last sign of life the sensor leaves its
             orders alone.
         awake_seconds: how long tasks are followed without a further tick of the sensor, which may
-            have been stopped. 0 = nothing happens between ticks.
+            have been stopped; until the next one is overdue in any case. 0 = nothing happens
+            between ticks.
         stay_seconds: how long a tick stays for tasks that may end in that time. All sensors of an
             instance share a thread by default, so this is short.
         monotonic: the clock of deadlines.
