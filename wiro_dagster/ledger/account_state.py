@@ -31,6 +31,8 @@ _PROBLEM = sa.select(accounts.c.account).where(
     _IS_MINE, accounts.c.problem.in_(sa.bindparam("problems", expanding=True))
 )
 _UNMARKED = sa.select(accounts.c.unmarked).where(_IS_MINE)
+_ACCOUNT = sa.select(accounts).where(_IS_MINE)
+_TAKE_TURN = sa.update(accounts).where(_IS_MINE).values(turn=accounts.c.turn + 1)
 
 
 class AccountState:
@@ -139,10 +141,11 @@ class AccountState:
             self._set(connection, unmarked=reason)
 
     def _lock(self, connection: Connection) -> sa.engine.Row[Any]:
-        ensure_account(connection, self._account)
-        mine = accounts.c.account == self._account
-        connection.execute(sa.update(accounts).where(mine).values(turn=accounts.c.turn + 1))
-        return connection.execute(sa.select(accounts).where(mine)).one()
+        given = {"name": self._account}
+        if connection.execute(_TAKE_TURN, given).rowcount == 0:
+            ensure_account(connection, self._account)
+            connection.execute(_TAKE_TURN, given)
+        return connection.execute(_ACCOUNT, given).one()
 
     def _close(
         self, connection: Connection, gate: sa.engine.Row[Any], until: float, reason: str

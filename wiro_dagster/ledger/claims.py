@@ -87,14 +87,9 @@ class Claims(Database):
         with self.writing() as connection:
             found = connection.execute(due, given).all()
             ids = _choose(connection, found, now)
-            connection.execute(
-                sa.update(orders)
-                .where(orders.c.id.in_(ids))
-                .values(lease=lease, due_at=now + lease_seconds, deaths=orders.c.deaths + 1)
-            )
-            rows = connection.execute(
-                sa.select(*ORDER_COLUMNS).where(orders.c.lease == lease).order_by(orders.c.id)
-            )
+            taken = {"ids": ids, "new_lease": lease, "until": now + lease_seconds}
+            connection.execute(_TAKE, taken)
+            rows = connection.execute(_TAKEN, {"new_lease": lease})
             return [order_from_row(row) for row in rows]
 
     def count_unwaited(
@@ -275,9 +270,15 @@ _UPDATE_CLAIMED = sa.update(orders).where(_IS_CLAIMED)
 _UPDATE_UNCLAIMED = sa.update(orders).where(
     _IS_UNMOVED, orders.c.task_id.is_not_distinct_from(_was(orders.c.task_id))
 )
-_FIND_CLAIMED = sa.select(orders.c.id).where(
-    _IS_CLAIMED, orders.c.due_at >= sa.bindparam("until", type_=orders.c.due_at.type)
+_UNTIL = sa.bindparam("until", type_=orders.c.due_at.type)
+_FIND_CLAIMED = sa.select(orders.c.id).where(_IS_CLAIMED, orders.c.due_at >= _UNTIL)
+_NEW_LEASE = sa.bindparam("new_lease", type_=orders.c.lease.type)
+_TAKE = (
+    sa.update(orders)
+    .where(orders.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .values(lease=_NEW_LEASE, due_at=_UNTIL, deaths=orders.c.deaths + 1)
 )
+_TAKEN = sa.select(*ORDER_COLUMNS).where(orders.c.lease == _NEW_LEASE).order_by(orders.c.id)
 
 
 def _choose(connection: Connection, found: Sequence[Any], now: float) -> list[int]:

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -56,6 +57,44 @@ class Admission:
     held: int = 0
 
 
+@dataclass(frozen=True)
+class _Line:
+    """The queries that find the orders before the gate, in their turns.
+
+    Args:
+        first: whether any order is due.
+        due: the collection's orders that are due.
+        held: those that the budget holds back until its next look.
+        others: what is due in other collections. One that its own collection holds back is left
+            out: that collection's own budget may hold it.
+    """
+
+    first: sa.Select[Any]
+    due: sa.Select[Any]
+    held: sa.Select[Any]
+    others: sa.Select[Any]
+
+    def up(self, connection: Connection, given: Mapping[str, Any]) -> list[sa.engine.Row[Any]]:
+        """Return the orders that are due, and what is to be submitted before the last of them.
+
+        That is what the budget holds back until its next look, and what is due in collections that
+        are at work. Each part has its own limit, so that the cost does not grow with what waits.
+
+        Args:
+            connection: of the transaction that claims them.
+            given: the account, the collection, and what else the queries ask for.
+        """
+        found = list(connection.execute(self.due, given).all())
+        if not found:
+            return []
+        given = {**given, "before": found[-1].turn_at, "since": given["now"] - ALIVE_SECONDS}
+        found += connection.execute(self.held, given).all()
+        names = list(connection.execute(_AT_WORK, given).scalars())
+        if names:
+            found += connection.execute(self.others, {**given, "names": names}).all()
+        return sorted(found, key=lambda row: (row.turn_at, row.id))
+
+
 class Gate(AccountOrders):
     """Admission for one account, shared through the ledger by every process that uses it."""
 
@@ -88,17 +127,20 @@ class Gate(AccountOrders):
             needs_approval: leave out orders without approval that were never sent.
         """
         now = self._ledger.clock()
-        due = is_due(orders.c.due_at, now, far_seconds=SOON_SECONDS)
-        waits = (orders.c.account == self._account) & (orders.c.state == "ordered")
-        mine = waits & (orders.c.collection == collection)
-        if quoted_after is not None:
-            mine &= orders.c.ceiling_usd.is_(None) | (orders.c.quoted_at >= quoted_after)
-        if only is not None:
-            mine &= orders.c.id.in_(only)
-        if needs_approval:
-            mine &= orders.c.approved_at.is_not(None) | (orders.c.posts > 0)
+        line = _build_line(
+            asks_price=quoted_after is not None,
+            asks_id=only is not None,
+            asks_approval=needs_approval,
+        )
+        given = {
+            "account": self._account,
+            "collection": collection,
+            "now": now,
+            "quoted_after": quoted_after,
+            "only": list(only or ()),
+        }
         with self._ledger.reading() as connection:
-            if connection.execute(sa.select(orders.c.id).where(mine, due).limit(1)).first() is None:
+            if connection.execute(line.first, given).first() is None:
                 return Admission()
         with self._ledger.writing() as connection:
             gate = self._lock(connection)
@@ -112,7 +154,7 @@ class Gate(AccountOrders):
                 # After a pause one goes first: it shows whether what stopped the others has passed.
                 limit = 1
                 self._set(connection, closed_until=None)
-            queue = self._line_up(connection, collection, mine, waits, due, now)
+            queue = line.up(connection, given)
             admitted, held = self._judge(
                 connection, collection, limits, queue, limit=limit, slots=slots
             )
@@ -120,59 +162,6 @@ class Gate(AccountOrders):
             claimed = self._claim(connection, admitted, now, lease_seconds, limits)
             held_count = sum(map(len, held.values()))
             return Admission(orders=claimed, held=held_count)
-
-    def _line_up(
-        self,
-        connection: Connection,
-        collection: str,
-        mine: sa.ColumnElement[bool],
-        waits: sa.ColumnElement[bool],
-        due: sa.ColumnElement[bool],
-        now: float,
-    ) -> list[sa.engine.Row[Any]]:
-        """Return the orders that are due, and what is to be submitted before the last of them.
-
-        That is what the budget holds back until its next look, and what is due in collections that
-        are at work. Each part has its own limit, so that the cost does not grow with what waits.
-        """
-        columns = (
-            orders.c.id,
-            orders.c.turn_at,
-            orders.c.collection,
-            orders.c.ceiling_usd,
-            orders.c.earlier_usd,
-            orders.c.limit_usd,
-            due.label("is_due"),
-        )
-
-        def find(*which: sa.ColumnElement[bool]) -> list[sa.engine.Row[Any]]:
-            query = (
-                sa.select(*columns)
-                .where(*which)
-                .order_by(orders.c.turn_at, orders.c.id)
-                .limit(_JUDGED_AT_ONCE)
-                # Locked: an order that is dropped at this moment must not be bought after all. One
-                # that another process has locked waits for the next look: no deadlock is possible.
-                .with_for_update(skip_locked=True)
-            )
-            return list(connection.execute(query).all())
-
-        found = find(mine, due)
-        if not found:
-            return []
-        first = orders.c.turn_at < found[-1].turn_at
-        found += find(mine, ~due, orders.c.held_since.is_not(None), first)
-        at_work = sa.select(collections.c.collection).where(
-            collections.c.collection != collection,
-            collections.c.account == self._account,
-            collections.c.ticked_at >= now - ALIVE_SECONDS,
-        )
-        names = list(connection.execute(at_work).scalars())
-        if names:
-            # One that its own collection holds back may be held by that collection's own budget.
-            is_free = orders.c.held_since.is_(None)
-            found += find(waits, orders.c.collection.in_(names), due, is_free, first)
-        return sorted(found, key=lambda row: (row.turn_at, row.id))
 
     def _judge(
         self,
@@ -229,7 +218,7 @@ class Gate(AccountOrders):
     @staticmethod
     def _why_closed(connection: Connection, account: sa.engine.Row[Any], now: float) -> str | None:
         """Return why nothing may be bought now, budget and slots aside."""
-        behind = connection.execute(sa.select(identity.c.behind)).scalar()
+        behind = connection.execute(_BEHIND).scalar()
         if behind is not None:
             return str(behind)
         if account.problem in _LASTING:
@@ -248,10 +237,7 @@ class Gate(AccountOrders):
     ) -> tuple[Order, ...]:
         lease = uuid.uuid4().hex
         claimed = []
-        rows = connection.execute(
-            sa.select(*ORDER_COLUMNS).where(orders.c.id.in_(ids)).order_by(orders.c.id)
-        ).all()
-        for row in rows:
+        for row in connection.execute(_ADMITTED, {"ids": ids}).all():
             order = order_from_row(row)
             changes: dict[str, Any] = {
                 "due_at": now + lease_seconds,
@@ -276,3 +262,71 @@ class Gate(AccountOrders):
                 )
             )
         return tuple(open_submissions(connection, claimed, now=now))
+
+
+@cache
+def _build_line(*, asks_price: bool, asks_id: bool, asks_approval: bool) -> _Line:
+    """Build the queries for the orders before the gate, once for a process.
+
+    Args:
+        asks_price: whether orders with a quote before `quoted_after` are left out.
+        asks_id: whether all orders but `only` are.
+        asks_approval: whether those without approval are, that were never sent.
+    """
+    due = is_due(
+        orders.c.due_at,
+        sa.bindparam("now", type_=orders.c.due_at.type),
+        far_seconds=SOON_SECONDS,
+    )
+    waits = (orders.c.account == sa.bindparam("account")) & (orders.c.state == "ordered")
+    mine = waits & (orders.c.collection == sa.bindparam("collection"))
+    if asks_price:
+        is_fresh = orders.c.quoted_at >= sa.bindparam("quoted_after")
+        mine &= orders.c.ceiling_usd.is_(None) | is_fresh
+    if asks_id:
+        mine &= orders.c.id.in_(sa.bindparam("only", expanding=True))
+    if asks_approval:
+        mine &= orders.c.approved_at.is_not(None) | (orders.c.posts > 0)
+    is_before = orders.c.turn_at < sa.bindparam("before")
+    is_of_others = orders.c.collection.in_(sa.bindparam("names", expanding=True))
+    is_free = orders.c.held_since.is_(None)
+    columns = (
+        orders.c.id,
+        orders.c.turn_at,
+        orders.c.collection,
+        orders.c.ceiling_usd,
+        orders.c.earlier_usd,
+        orders.c.limit_usd,
+        due.label("is_due"),
+    )
+
+    def find(*which: sa.ColumnElement[bool]) -> sa.Select[Any]:
+        return (
+            sa.select(*columns)
+            .where(*which)
+            .order_by(orders.c.turn_at, orders.c.id)
+            .limit(_JUDGED_AT_ONCE)
+            # Locked: an order that is dropped at this moment must not be bought after all. One
+            # that another process has locked waits for the next look: no deadlock is possible.
+            .with_for_update(skip_locked=True)
+        )
+
+    return _Line(
+        first=sa.select(orders.c.id).where(mine, due).limit(1),
+        due=find(mine, due),
+        held=find(mine, ~due, ~is_free, is_before),
+        others=find(waits, is_of_others, due, is_free, is_before),
+    )
+
+
+_AT_WORK = sa.select(collections.c.collection).where(
+    collections.c.collection != sa.bindparam("collection"),
+    collections.c.account == sa.bindparam("account"),
+    collections.c.ticked_at >= sa.bindparam("since"),
+)
+_ADMITTED = (
+    sa.select(*ORDER_COLUMNS)
+    .where(orders.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(orders.c.id)
+)
+_BEHIND = sa.select(identity.c.behind)

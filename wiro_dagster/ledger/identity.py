@@ -98,6 +98,9 @@ def _sign(body: str, secret: str) -> str:
 
 
 _IDENTITY = sa.select(identity)
+_COUNT_ON = sa.update(identity).values(
+    sequence=identity.c.sequence + sa.bindparam("more", type_=identity.c.sequence.type)
+)
 
 
 class Identities(Database):
@@ -167,6 +170,6 @@ class Identities(Database):
 
 def next_sequence(connection: Connection, count: int = 1) -> tuple[str, str, int]:
     """Count more purchases. Return the ledger's id, its secret and the new sequence."""
-    connection.execute(sa.update(identity).values(sequence=identity.c.sequence + count))
-    row = connection.execute(sa.select(identity)).one()
+    connection.execute(_COUNT_ON, {"more": count})
+    row = connection.execute(_IDENTITY).one()
     return row.ledger_id, row.secret, row.sequence

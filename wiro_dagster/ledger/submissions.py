@@ -46,6 +46,11 @@ _KNOWN_AFTER = (
     .where(submissions.c.claimed_at >= sa.bindparam("after"))
     .order_by(submissions.c.id)
 )
+_COUNT_AFTER = sa.select(sa.func.count()).where(
+    _IS_OF_ACCOUNT,
+    submissions.c.claimed_at > sa.bindparam("after"),
+    submissions.c.task_id.is_not(None),
+)
 _KNOWN = sa.select(submissions.c.task_id).where(
     _IS_OF_ACCOUNT, submissions.c.task_id.in_(sa.bindparam("tasks", expanding=True))
 )
@@ -264,13 +269,9 @@ class Submissions(StatedCosts):
 
     def count_submitted_after(self, account: str, claimed_at: float) -> int:
         """Return how many tasks of the account were made by later POSTs: a task's rank."""
-        query = sa.select(sa.func.count()).where(
-            submissions.c.account == account,
-            submissions.c.claimed_at > claimed_at,
-            submissions.c.task_id.is_not(None),
-        )
+        given = {"account": account, "after": claimed_at}
         with self.reading() as connection:
-            return int(connection.execute(query).scalar_one())
+            return int(connection.execute(_COUNT_AFTER, given).scalar_one())
 
     def note_listed(self, submission_ids: Collection[int]) -> None:
         """Note that Wiro's list has shown the tasks of these submissions for the first time."""

@@ -43,16 +43,10 @@ class Tasks(Database):
     def hold_watch(self, account: str, watcher: str, *, seconds: float) -> bool:
         """Become or stay the one process that reads the account's list. False if another is."""
         now = self.clock()
+        given = {"name": account, "now": now, "new_watcher": watcher, "until": now + seconds}
         with self.writing() as connection:
             ensure_account(connection, account)
-            is_free = accounts.c.watcher_until.is_(None) | (accounts.c.watcher_until <= now)
-            result = connection.execute(
-                sa.update(accounts)
-                .where(accounts.c.account == account)
-                .where(is_free | (accounts.c.watcher == watcher))
-                .values(watcher=watcher, watcher_until=now + seconds)
-            )
-        return result.rowcount == 1
+            return connection.execute(_HOLD_WATCH, given).rowcount == 1
 
     def release_watch(self, account: str, watcher: str) -> None:
         """Leave the watch to the next process at once, if this one has it."""
@@ -76,11 +70,7 @@ class Tasks(Database):
         """
         with self.reading() as connection:
             found = [
-                connection.execute(
-                    sa.select(sa.func.min(orders.c.due_at)).where(
-                        orders.c.account == account, orders.c.state == state
-                    )
-                ).scalar()
+                connection.execute(_NEXT_LOOK, {"account": account, "state": state}).scalar()
                 for state in FOLLOWED
             ]
         return min((due_at for due_at in found if due_at is not None), default=None)
@@ -223,8 +213,7 @@ class Tasks(Database):
 
 def ensure_account(connection: Connection, account: str) -> None:
     """Make the account's row if it is missing."""
-    mine = accounts.c.account == account
-    if connection.execute(sa.select(accounts.c.account).where(mine)).first() is not None:
+    if connection.execute(_ACCOUNT_ROW, {"name": account}).first() is not None:
         return
     with connection.begin_nested() as savepoint:
         try:
@@ -235,6 +224,24 @@ def ensure_account(connection: Connection, account: str) -> None:
 
 _OF_ACCOUNT = orders.c.account == sa.bindparam("account")
 _NOW = sa.bindparam("now", type_=orders.c.due_at.type)
+_NEXT_LOOK = sa.select(sa.func.min(orders.c.due_at)).where(
+    _OF_ACCOUNT, orders.c.state == sa.bindparam("state")
+)
+_ACCOUNT_ROW = sa.select(accounts.c.account).where(accounts.c.account == sa.bindparam("name"))
+_NEW_WATCHER = sa.bindparam("new_watcher", type_=accounts.c.watcher.type)
+_HOLD_WATCH = (
+    sa.update(accounts)
+    .where(
+        accounts.c.account == sa.bindparam("name"),
+        accounts.c.watcher_until.is_(None)
+        | (accounts.c.watcher_until <= _NOW)
+        | (accounts.c.watcher == _NEW_WATCHER),
+    )
+    .values(
+        watcher=_NEW_WATCHER,
+        watcher_until=sa.bindparam("until", type_=accounts.c.watcher_until.type),
+    )
+)
 # Asked one by one, so that an index answers each: very many tasks may be in flight.
 _ARE_DUE = [
     _OF_ACCOUNT & orders.c.state.in_(FOLLOWED) & condition
