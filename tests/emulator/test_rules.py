@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import itertools
 from pathlib import Path
@@ -243,6 +244,23 @@ def test_a_clock_remembers_every_change() -> None:
     assert kept[-1][1] is None
     readings = [clock.now() for _ in range(5)]
     assert all(one <= other for one, other in itertools.pairwise(readings))
+
+
+def test_a_new_task_wakes_no_listener_of_another_one() -> None:
+    """Each of very many listeners would look at the state for each task that is made."""
+
+    async def wait_both() -> list[bool]:
+        clock = Clock()
+        waits = [asyncio.ensure_future(clock.wait(None, plans=plans)) for plans in (False, True)]
+        await asyncio.sleep(0)
+        clock.wake_planner()
+        await waits[1]
+        woken = [wait.done() for wait in waits]
+        clock.wake_all()
+        await waits[0]
+        return woken
+
+    assert asyncio.run(asyncio.wait_for(wait_both(), 60)) == [False, True]
 
 
 def test_the_readme_names_everything_there_is() -> None:

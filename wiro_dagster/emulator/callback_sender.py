@@ -31,7 +31,8 @@ async def follow_clock(service: Service) -> None:
             under_way.add(sending)
             sending.add_done_callback(under_way.discard)
         moments = (service.tasks.next_end(), service.callbacks.next_due())
-        await service.clock.wait(min((at for at in moments if at is not None), default=None))
+        next_at = min((at for at in moments if at is not None), default=None)
+        await service.clock.wait(next_at, plans=True)
 
 
 async def _send(service: Service, due: DueCallback) -> None:
@@ -47,7 +48,7 @@ async def _send(service: Service, due: DueCallback) -> None:
     _note(service, task, due, status, problem, body)
     if status != _HTTP_OK and due.kind in ("end", "early"):
         service.callbacks.plan_again(due, service.clock.now())
-        service.clock.wake_all()
+        service.clock.wake_planner()
 
 
 def _body(service: Service, task: Task, due: DueCallback) -> dict[str, Any]:

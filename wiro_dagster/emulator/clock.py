@@ -22,6 +22,7 @@ class Clock:
     frozen_at: float | None = None
     remember: Callable[[float, float | None], None] = lambda _offset, _frozen: None
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
+    _planned: asyncio.Event = field(default_factory=asyncio.Event)
 
     def now(self) -> float:
         """Return the emulated time."""
@@ -63,16 +64,31 @@ class Clock:
         """Wake everything that waits on the clock, so that it looks at the state again."""
         woken, self._woken = self._woken, asyncio.Event()
         woken.set()
+        self.wake_planner()
 
-    async def wait(self, until: float | None) -> None:
-        """Wait until the time is reached, or something changed, whichever is first."""
+    def wake_planner(self) -> None:
+        """Wake only what plans: something new is to happen, and nothing else has changed.
+
+        Each listener of a socket waits on the clock, and a new task concerns none of them.
+        """
+        planned, self._planned = self._planned, asyncio.Event()
+        planned.set()
+
+    async def wait(self, until: float | None, *, plans: bool = False) -> None:
+        """Wait until the time is reached, or something changed, whichever is first.
+
+        Args:
+            until: the time; `None` waits for a change alone.
+            plans: whether to hear of new things that are to happen, too.
+        """
         timeout: float | None = None
         if until is not None and self.frozen_at is None:
             timeout = max(0.0, until - self.now())
         elif until is not None and until <= self.now():
             timeout = 0.0
         try:
-            await asyncio.wait_for(self._woken.wait(), timeout)
+            changed = self._planned if plans else self._woken
+            await asyncio.wait_for(changed.wait(), timeout)
         except asyncio.TimeoutError:
             return
 

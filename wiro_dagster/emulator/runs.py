@@ -70,7 +70,7 @@ def run_model(
     with service.state.transaction():
         task = _create(service, model, inputs, callback_url, fields.get("projectid"), now, account)
         add_companions(service, task)
-    service.clock.wake_all()
+    service.clock.wake_planner()
     answer = {"taskid": str(task.number), "socketaccesstoken": task.token}
     for override in task.script.overrides:
         if override.calls == "run":

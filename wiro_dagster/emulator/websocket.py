@@ -89,15 +89,16 @@ class Sockets:
 
     async def _send_events(self, socket: WebSocket, task: Task, gone: asyncio.Task[None]) -> None:
         service, plan, count = self._service, task.script.socket, 0
-        now = service.clock.now()
-        passed = [event for event in list_events(service, task) if event.at <= now]
+        now, events = service.clock.now(), list_events(service, task)
+        passed = [event for event in events if event.at <= now]
         # A late listener sees the last event only.
         sent = {event.key for event in passed[:-1]}
         while not gone.done():
-            now = service.clock.now()
+            now, known = service.clock.now(), task
             service.settle(now)
             task = service.tasks.find(str(task.number)) or task
-            events = list_events(service, task)
+            if task is not known or task.has_ended(now):  # what it shows may have changed
+                events = list_events(service, task)
             for event in events:
                 if event.at > now or event.key in sent:
                     continue
