@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -177,13 +177,13 @@ def test_hints_that_come_together_are_heard_together() -> None:
 
 
 def test_many_hints_at_one_task_bring_few_looks(open_patient: OpenPatient) -> None:
-    """Between two looks at all that is due, two seconds apart, a hinted task is looked at once."""
+    """Between two looks at all that is due, a second apart, a hinted task is looked at once."""
     bench = open_patient(None)
     bench.place("cat")
     bench.place("dog")
     bench.tick()
     reads = []
-    for seconds, name in ((0.0, "cat"), (0.4, "cat"), (0.4, "cat"), (0.4, "dog"), (1.0, "cat")):
+    for seconds, name in ((0.0, "cat"), (0.4, "cat"), (0.4, "cat"), (0.1, "dog"), (0.4, "cat")):
         bench.advance(seconds)
         bench.ledger.make_due([bench.order(name).id])
         bench.desk.tick(time.monotonic() + 20, hurry=True)
@@ -214,10 +214,15 @@ def test_a_hint_soon_after_a_look_reads_the_pages_of_the_hinted_tasks_alone(
         before = bench.calls("Task/List")
         bench.tick()
         assert bench.calls("Task/List") == before + 3
-        bench.advance(1.95)
+        bench.advance(0.95)
         bench.ledger.make_due([bench.order("v0").id])
         bench.desk.tick(time.monotonic() + 20, hurry=True)
         assert bench.calls("Task/List") == before + 4
+        # A second after that look, all of them are looked at: batches end together.
+        bench.advance(0.35)
+        bench.ledger.make_due([bench.order("v200").id])
+        bench.desk.tick(time.monotonic() + 20, hurry=True)
+        assert bench.calls("Task/List") == before + 7
 
 
 def test_a_hint_of_a_known_end_costs_no_look(open_patient: OpenPatient) -> None:
@@ -281,6 +286,25 @@ class AwayLedger(Ledger):
         if self.is_away:
             raise LedgerError("The ledger's database failed.")
         return super().find_next_look(account)
+
+
+class StillLedger(AwayLedger):
+    """A ledger that never shows that somebody has written to it."""
+
+    def find_stamp(self) -> Hashable | None:
+        return "as before"
+
+
+def test_what_a_tick_leaves_under_way_goes_on_at_once(
+    open_patient: OpenPatient, tmp_path: Path
+) -> None:
+    """The follower looks when a tick has ended, and waits for neither a hint nor a write."""
+    ledger = StillLedger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    desk = open_patient(EndHints(), ledger=ledger).desk
+    desk.stay_awake(60)
+    assert wait_until(lambda: ledger.asked == 2)  # now it waits for something to happen
+    desk.tick(time.monotonic() + 20)
+    assert wait_until(lambda: ledger.asked == 3, 10.0)
 
 
 def test_a_ledger_that_is_away_does_not_end_a_follower(

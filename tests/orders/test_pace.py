@@ -14,6 +14,7 @@ from tests.system.campaigns.workshop import Workshop
 from wiro_dagster.api.client import WiroClient
 from wiro_dagster.api.types import Submission
 from wiro_dagster.orders.allowance import Allowance
+from wiro_dagster.orders.work import _deliver
 
 
 @pytest.fixture
@@ -56,13 +57,20 @@ def test_a_slow_run_holds_no_sweep_and_no_download_back(open_bench: OpenBench) -
     bench.place("late")
     clients[0].may_submit.clear()
 
-    def deliver() -> bool:
+    def deliver() -> int:
         if bench.state("early") == "stored":
             clients[0].may_submit.set()
-        return False
+        return 0
 
     bench.desk.tick(time.monotonic() + 60, deliver=deliver)
     assert (bench.state("early"), bench.state("late")) == ("stored", "running")
+
+
+def test_while_many_videos_come_home_one_report_follows_the_other() -> None:
+    """Few of them wait for a second, so that what each report costs is shared."""
+    counts = iter((50, 20, 19, 50))
+    _deliver(lambda: next(counts))
+    assert list(counts) == [50]
 
 
 def test_the_first_end_of_a_batch_says_when_the_others_are_worth_a_look(bench: Bench) -> None:

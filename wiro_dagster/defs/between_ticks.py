@@ -37,16 +37,16 @@ def report_between_ticks(reporter: Reporter) -> None:
     own = replace(reporter, instance=instance, write=instance.report_runless_asset_event)
     shown = _find_shown(collection)
 
-    def deliver() -> bool:
+    def deliver() -> int:
         try:
             order_ids = deliver_videos(own)
         except LedgerError:
             raise
         except Exception:  # the next tick shows them, or says why it cannot
             _log.warning("Videos could not be shown between ticks.", exc_info=True)
-            return False
+            return 0
         shown.extend(order_ids)
-        return bool(order_ids)
+        return len(order_ids)
 
     reporter.desk.deliver_between_ticks(deliver)
 

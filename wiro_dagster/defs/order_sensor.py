@@ -113,10 +113,10 @@ def _move_orders(
     show_missing(reporter)
     delivered: list[int] = []
 
-    def deliver() -> bool:
+    def deliver() -> int:
         some = deliver_videos(reporter, deadline=deadline)
         delivered.extend(some)
-        return bool(some)
+        return len(some)
 
     report_between_ticks(reporter)
     stay_awake(collection, desk)

@@ -66,7 +66,7 @@ class OrderDesk:
         self._has_ticked = False
         self._rebuilt_at: float | None = None
         self._collects = True
-        self._deliver: Callable[[], bool] | None = None
+        self._deliver: Callable[[], int] | None = None
         self._ticking: set[int] = set()
         self._follower = Follower(
             context.hints,
@@ -109,12 +109,12 @@ class OrderDesk:
         self._collects = collects
         self._follower.stay_awake(seconds, buying_seconds=buying_seconds)
 
-    def deliver_between_ticks(self, deliver: Callable[[], bool] | None) -> None:
+    def deliver_between_ticks(self, deliver: Callable[[], int] | None) -> None:
         """Report videos between ticks as well, for as long as tasks are followed.
 
         Args:
-            deliver: reports some of the videos that are stored, and returns whether there were any;
-                `None` leaves them to ticks.
+            deliver: reports some of the videos that are stored, and returns how many; `None`
+                leaves them to ticks.
         """
         self._deliver = deliver
 
@@ -186,7 +186,7 @@ class OrderDesk:
         *,
         hurry: bool = False,
         only: Collection[int] | None = None,
-        deliver: Callable[[], bool] | None = None,
+        deliver: Callable[[], int] | None = None,
         collects: bool = True,
         stay_seconds: float = 0.0,
     ) -> TickReport:
@@ -198,7 +198,7 @@ class OrderDesk:
                 noted when they end.
             hurry: look at tasks now, because something hinted that there is news.
             only: submit no orders but these, by id.
-            deliver: reports some of the videos that are stored, and returns whether there were any.
+            deliver: reports some of the videos that are stored, and returns how many.
             collects: fetch the files of finished tasks; False leaves them to `collect`.
             stay_seconds: how long to wait, from now, for looks that fall due in that time.
         """
@@ -219,7 +219,7 @@ class OrderDesk:
         deadline: float,
         *,
         only: Collection[int] | None,
-        deliver: Callable[[], bool] | None,
+        deliver: Callable[[], int] | None,
         collects: bool,
         stay_seconds: float,
     ) -> TickReport:

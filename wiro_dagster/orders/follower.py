@@ -23,8 +23,8 @@ _AGAIN_SECONDS = 0.25
 _GATHER_SECONDS = 0.1
 """How long a hint waits for more of them: a batch ends together."""
 
-_UNDER_WAY_SECONDS = 0.1
-"""How soon work that is under way goes on, after a pause for hints."""
+_UNDER_WAY_SECONDS = 0.01
+"""How soon work that is under way goes on, after a look at the hints: threads would stand idle."""
 
 _PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -67,6 +67,7 @@ class Follower:
         self._is_hinted = is_hinted
         self._monotonic = monotonic
         self._lock = threading.Lock()
+        self._is_nudged = threading.Event()
         self._awake_until = self._buying_until = 0.0
         self._stamp: Hashable | None = None
         self._forgot_at = monotonic()
@@ -91,7 +92,8 @@ class Follower:
                 self._thread.start()
 
     def nudge(self) -> None:
-        """Check again when the next look is due."""
+        """Look at once: a tick has ended, and may have left something under way."""
+        self._is_nudged.set()
         if self._hints is not None:
             self._hints.nudge()
 
@@ -109,8 +111,11 @@ class Follower:
         while (seconds_left := self._count_seconds_left(hints)) > 0:
             pause = max(look_at - self._monotonic(), 0.0)
             most = _QUERY_SECONDS if self._stamp is None else _NEWS_SECONDS
-            ended = hints.wait(min(pause, seconds_left, most), gather_seconds=_GATHER_SECONDS)
-            if not (ended or self._monotonic() >= look_at or self._is_written()):
+            gather_seconds = 0.0 if is_under_way else _GATHER_SECONDS
+            ended = hints.wait(min(pause, seconds_left, most), gather_seconds=gather_seconds)
+            is_due = self._is_nudged.is_set() or self._monotonic() >= look_at
+            self._is_nudged.clear()
+            if not (ended or is_due or self._is_written()):
                 continue
             try:
                 next_look_at = self._note_ended(ended)

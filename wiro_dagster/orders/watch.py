@@ -41,7 +41,7 @@ _AUDIT_PART_SECONDS = 60.0
 """How soon the next pages follow: the whole last day is read, however many tasks it had."""
 
 _LONGEST_PAUSE_SECONDS = 60.0
-_HINT_PAUSE_SECONDS = 2.0
+_HINT_PAUSE_SECONDS = 1.0
 """How soon a hint brings another look at all that is due: not every task has a socket."""
 
 _HINTED_PAUSE_SECONDS = 0.3
@@ -168,8 +168,9 @@ class Watch:
     def _list_due(self, now: float) -> list[Order]:
         """Return what to look at: all that is due, or soon after that only what was hinted at."""
         context, pause = self._context, self._context.policy.timing.sweep_pause_seconds
-        is_soon = 0 <= now - self._swept_at < _HINT_PAUSE_SECONDS and now < self._next_sweep_at
-        hinted = self._list_hinted() if is_soon else []
+        is_early = now < self._next_sweep_at
+        is_soon = 0 <= now - self._swept_at < _HINT_PAUSE_SECONDS
+        hinted = self._list_hinted() if is_early and is_soon else []
         if hinted:
             # Once: an end that the list does not show yet is seen by the next look at all.
             self._followed_hints.update(order.id for order in hinted)
@@ -177,8 +178,10 @@ class Watch:
         self._followed_hints.clear()
         self._swept_at, self._next_sweep_at = now, now + pause
         # What falls due before the next sweep would wait for the one after, if it missed this one.
+        # After a hint, those that were looked at a moment ago may have ended too: batches do.
+        ahead_seconds = pause if is_early else pause / 2
         due = context.ledger.list_followed(
-            context.account, limit=_DUE_AT_ONCE, ahead_seconds=pause / 2
+            context.account, limit=_DUE_AT_ONCE, ahead_seconds=ahead_seconds
         )
         self._due_count = len(due)
         return due

@@ -43,6 +43,9 @@ _LOOK_SECONDS = 0.5
 _DELIVER_SECONDS = 1.0
 """How often videos are reported while others are still on their way."""
 
+_MANY = 20
+"""If so many are reported at once, the next ones are reported without a pause."""
+
 
 class Work:
     """Takes the steps of a desk's orders, in pools of threads that outlive a tick.
@@ -93,7 +96,7 @@ class Work:
         deadline: float,
         *,
         submits: bool,
-        deliver: Callable[[], bool] | None,
+        deliver: Callable[[], int] | None,
         stay_until: float,
         raises: bool = True,
     ) -> None:
@@ -104,7 +107,7 @@ class Work:
             report: of the tick.
             deadline: after it, nothing new is started or waited for.
             submits: whether anything may be sent.
-            deliver: reports some of the videos that are stored, and returns whether there were any.
+            deliver: reports some of the videos that are stored, and returns how many.
             stay_until: how long to wait for looks that fall due until then.
             raises: whether to raise what steps have raised, also since the last call.
 
@@ -145,14 +148,14 @@ class Work:
         collections: Sequence[str],
         *,
         submits: bool = False,
-        deliver: Callable[[], bool] | None = None,
+        deliver: Callable[[], int] | None = None,
     ) -> bool:
         """Do for a moment what a tick does. Return whether anything is under way then.
 
         Args:
             collections: whose files to fetch.
             submits: whether anything may be sent.
-            deliver: reports some of the videos that are stored, and returns whether there were any.
+            deliver: reports some of the videos that are stored, and returns how many.
         """
         if not self._is_busy():
             self.purchases.ask_again()  # something was written to the ledger, maybe orders
@@ -220,12 +223,12 @@ class Work:
     def _sweep(self, report: TickReport, deadline: float) -> bool:
         if self._watch is None:
             self._watch = Watch(self._steps.context)
-        watch, is_hinted, now = self._watch, self.is_hinted.is_set(), self._monotonic()
+        watch, now = self._watch, self._monotonic()
         if not self._sweeps.free:
             return False
-        if not is_hinted and self._is_busy() and now - self._not_due_at < _AGAIN_SECONDS:
+        if self._is_busy() and now - self._not_due_at < _AGAIN_SECONDS:
             return True  # what is going on may have sent an order
-        if not watch.is_due(hurry=is_hinted):
+        if not watch.is_due(hurry=self.is_hinted.is_set()):
             self._not_due_at = now
             return False
         self.is_hinted.clear()
@@ -278,6 +281,7 @@ class Work:
         return min(max(0.0, deadline - self._monotonic()), threading.TIMEOUT_MAX)
 
 
-def _deliver(deliver: Callable[[], bool]) -> list[str]:
-    deliver()
+def _deliver(deliver: Callable[[], int]) -> list[str]:
+    while deliver() >= _MANY:
+        pass  # more have come home meanwhile
     return []
