@@ -15,15 +15,20 @@ the clock starts, too, and `wiro-dagster orders approve` lets them go. `auto` ha
 alone: the clock starts when the prompts come, as a new prompt file, so its CPU includes bringing
 them in, and its wall time the wait, up to 30 seconds, until the sensor looks at the file. Below the
 table, the CPU of all three includes bringing the prompts in.
+
+Machines that are shared differ from minute to minute: `--turns 5` lets the contenders take turns,
+and shows medians, in brackets the lowest and the highest. Ratios are of outcomes in the same turn.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
+from statistics import median
 
 from benchmarks.contenders import (
     Outcome,
@@ -49,52 +54,66 @@ _HEAD = (
 )
 
 
-def measure(name: str, count: int, *, task_seconds: float, tiny: bool) -> Outcome:
-    """Let one contender make a batch, on an emulator of its own."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Emulator.start(
-            task_seconds=task_seconds, tiny_videos=tiny, balance_usd=Decimal(10_000_000)
-        ) as emulator,
-    ):
-        return CONTENDERS[name](emulator, Path(folder), count)
+def measure(name: str, count: int, *, folder: Path, task_seconds: float, tiny: bool) -> Outcome:
+    """Let one contender make a batch, on an emulator of its own, in a new folder below `folder`."""
+    with Emulator.start(
+        task_seconds=task_seconds, tiny_videos=tiny, balance_usd=Decimal(10_000_000)
+    ) as emulator:
+        return CONTENDERS[name](emulator, Path(tempfile.mkdtemp(dir=folder)), count)
 
 
-def describe(found: Outcome, beside: dict[str, Outcome]) -> str:
-    """Return a row of the table.
+def describe(found: Sequence[Outcome], beside: Mapping[str, Sequence[Outcome]]) -> str:
+    """Return a row of the table: medians, with the lowest and the highest where turns differ.
 
     Args:
-        found: the outcome.
-        beside: the other outcomes of the same size.
+        found: the outcomes of one contender, one for each turn.
+        beside: the outcomes of all contenders, in the same turns.
     """
-    plain, script = beside.get("dagster"), beside.get("script")
     cells = [
-        str(found.videos),
-        found.name,
-        f"{found.cpu / found.videos:.3f}",
-        "" if plain is None else f"{found.cpu / plain.cpu:.2f}",
-        f"{found.wall:.0f}",
-        "" if script is None else f"{found.wall / script.wall:.2f}",
-        f"{found.calls / found.videos:.2f}",
-        _percentile(found.detections),
-        _percentile(found.arrivals),
-        f"{found.megabytes:.0f}",
+        str(found[0].videos),
+        found[0].name,
+        f"{median(outcome.cpu / outcome.videos for outcome in found):.3f}",
+        _spread(_ratios(found, beside.get("dagster", ()), lambda outcome: outcome.cpu)),
+        f"{median(outcome.wall for outcome in found):.0f}",
+        _spread(_ratios(found, beside.get("script", ()), lambda outcome: outcome.wall)),
+        f"{median(outcome.calls / outcome.videos for outcome in found):.2f}",
+        _spread([_percentile(outcome.detections) for outcome in found], digits=1),
+        _spread([_percentile(outcome.arrivals) for outcome in found], digits=1),
+        f"{max(outcome.megabytes for outcome in found):.0f}",
     ]
     return f"| {' | '.join(cells)} |"
 
 
-def describe_whole(found: Outcome) -> str:
-    """Return what a batch cost with all that came before it, and what it waited for."""
-    each, before = found.cpu / found.videos, found.preparing / found.videos
-    waited = f"; the first order was placed after {found.waiting:.0f} s" if found.waiting else ""
+def _ratios(
+    found: Sequence[Outcome], others: Sequence[Outcome], of: Callable[[Outcome], float]
+) -> list[float]:
+    """Return how one contender compares with another one, in each turn."""
+    return [of(mine) / of(other) for mine, other in zip(found, others, strict=False)]
+
+
+def _spread(values: Sequence[float], *, digits: int = 2) -> str:
+    if not values or math.isnan(values[0]):
+        return ""
+    middle, least, most = (
+        f"{value:.{digits}f}" for value in (median(values), min(values), max(values))
+    )
+    return middle if least == most else f"{middle} ({least} to {most})"
+
+
+def describe_whole(found: Sequence[Outcome]) -> str:
+    """Return what a batch cost with all that came before it, and what it waited for: medians."""
+    each = median(outcome.cpu / outcome.videos for outcome in found)
+    before = median(outcome.preparing / outcome.videos for outcome in found)
+    waited = median(outcome.waiting for outcome in found)
+    waits = f"; the first order was placed after {waited:.0f} s" if waited else ""
     return (
-        f"{found.name}: {before + each:.3f} CPU s a video with bringing the prompts in, "
-        f"of which {before:.3f} before the clock started{waited}"
+        f"{found[0].name}: {before + each:.3f} CPU s a video with bringing the prompts in, "
+        f"of which {before:.3f} before the clock started{waits}"
     )
 
 
-def _percentile(delays: list[float]) -> str:
-    return f"{delays[int(0.95 * (len(delays) - 1))]:.1f}" if delays else ""
+def _percentile(delays: list[float]) -> float:
+    return delays[int(0.95 * (len(delays) - 1))] if delays else math.nan
 
 
 def main() -> None:
@@ -107,18 +126,35 @@ def main() -> None:
     parser.add_argument("--task-seconds", type=float, default=22.0, help="how long a task takes")
     parser.add_argument("--real", action="store_true", help="clips as models make them, not 64x36")
     parser.add_argument("--only", default=",".join(CONTENDERS), help="contenders, comma-separated")
+    parser.add_argument(
+        "--turns", type=int, default=1, help="how often each contender comes, one after the other"
+    )
     options = parser.parse_args()
     end_with_stacks()
-    print(_HEAD, flush=True)
-    for count in map(int, options.n.split(",")):
-        beside: dict[str, Outcome] = {}
-        for name in options.only.split(","):
-            found = measure(name, count, task_seconds=options.task_seconds, tiny=not options.real)
-            beside[name] = found
-            print(describe(found, beside), flush=True)
-        for name in ("ours", "approved", "auto"):
-            if name in beside:
-                print(describe_whole(beside[name]), flush=True)
+    tiny, names = not options.real, options.only.split(",")
+    # Removed at the end: on ext4, files cost several times as much while many others that were
+    # removed a moment ago leave their places.
+    with tempfile.TemporaryDirectory() as folder:
+        print(_HEAD, flush=True)
+        for count in map(int, options.n.split(",")):
+            found: dict[str, list[Outcome]] = {name: [] for name in names}
+            for name in names * options.turns:
+                seconds = options.task_seconds
+                found[name].append(
+                    measure(name, count, folder=Path(folder), task_seconds=seconds, tiny=tiny)
+                )
+                print(describe(found[name][-1:], _last(found)), flush=True)
+            if options.turns > 1:
+                print(f"\nMedians of {options.turns} turns:\n\n{_HEAD}")
+                for name in names:
+                    print(describe(found[name], found), flush=True)
+            for name in ("ours", "approved", "auto"):
+                if name in found:
+                    print(describe_whole(found[name]), flush=True)
+
+
+def _last(found: Mapping[str, Sequence[Outcome]]) -> dict[str, Sequence[Outcome]]:
+    return {name: outcomes[-1:] for name, outcomes in found.items()}
 
 
 if __name__ == "__main__":
