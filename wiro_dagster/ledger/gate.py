@@ -74,7 +74,7 @@ class _Line:
     held: sa.Select[Any]
     others: sa.Select[Any]
 
-    def up(self, connection: Connection, given: Mapping[str, Any]) -> list[sa.engine.Row[Any]]:
+    def read(self, connection: Connection, given: Mapping[str, Any]) -> list[sa.engine.Row[Any]]:
         """Return the orders that are due, and what is to be submitted before the last of them.
 
         That is what the budget holds back until its next look, and what is due in collections that
@@ -154,7 +154,7 @@ class Gate(AccountOrders):
                 # After a pause one goes first: it shows whether what stopped the others has passed.
                 limit = 1
                 self._set(connection, closed_until=None)
-            queue = line.up(connection, given)
+            queue = line.read(connection, given)
             admitted, held = self._judge(
                 connection, collection, limits, queue, limit=limit, slots=slots
             )

@@ -106,6 +106,8 @@ class Tasks(Database):
 
     def find_unowned_of_tasks(self, account: str, task_ids: Collection[str]) -> dict[str, Order]:
         """Return those of them whose video is not owned: the others are done with."""
+        if not task_ids:
+            return {}
         given = {"account": account, "tasks": list(task_ids)}
         with self.reading() as connection:
             found = [order_from_row(row) for row in connection.execute(_UNOWNED_OF_TASKS, given)]
