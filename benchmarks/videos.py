@@ -17,7 +17,7 @@ them in, and its wall time the wait, up to 30 seconds, until the sensor looks at
 table, the CPU of all three includes bringing the prompts in.
 
 Machines that are shared differ from minute to minute: `--turns 5` lets the contenders take turns,
-and shows medians, in brackets the lowest and the highest. Ratios are of outcomes in the same turn.
+and shows medians, ratios of medians, and in brackets the lowest and the highest of the turns.
 """
 
 from __future__ import annotations
@@ -73,31 +73,34 @@ def describe(found: Sequence[Outcome], beside: Mapping[str, Sequence[Outcome]]) 
         str(found[0].videos),
         found[0].name,
         f"{median(outcome.cpu / outcome.videos for outcome in found):.3f}",
-        _spread(_ratios(found, beside.get("dagster", ()), lambda outcome: outcome.cpu)),
+        _compare(found, beside.get("dagster", ()), lambda outcome: outcome.cpu),
         f"{median(outcome.wall for outcome in found):.0f}",
-        _spread(_ratios(found, beside.get("script", ()), lambda outcome: outcome.wall)),
+        _compare(found, beside.get("script", ()), lambda outcome: outcome.wall),
         f"{median(outcome.calls / outcome.videos for outcome in found):.2f}",
-        _spread([_percentile(outcome.detections) for outcome in found], digits=1),
-        _spread([_percentile(outcome.arrivals) for outcome in found], digits=1),
+        _spread([_percentile(outcome.detections) for outcome in found]),
+        _spread([_percentile(outcome.arrivals) for outcome in found]),
         f"{max(outcome.megabytes for outcome in found):.0f}",
     ]
     return f"| {' | '.join(cells)} |"
 
 
-def _ratios(
+def _compare(
     found: Sequence[Outcome], others: Sequence[Outcome], of: Callable[[Outcome], float]
-) -> list[float]:
-    """Return how one contender compares with another one, in each turn."""
-    return [of(mine) / of(other) for mine, other in zip(found, others, strict=False)]
-
-
-def _spread(values: Sequence[float], *, digits: int = 2) -> str:
-    if not values or math.isnan(values[0]):
+) -> str:
+    """Return how the medians of two contenders compare, and how far that differs by turn."""
+    if not others:
         return ""
-    middle, least, most = (
-        f"{value:.{digits}f}" for value in (median(values), min(values), max(values))
-    )
-    return middle if least == most else f"{middle} ({least} to {most})"
+    ratios = [of(mine) / of(other) for mine, other in zip(found, others, strict=False)]
+    return _show(median(map(of, found)) / median(map(of, others)), ratios, digits=2)
+
+
+def _spread(values: Sequence[float]) -> str:
+    return "" if math.isnan(values[0]) else _show(median(values), values, digits=1)
+
+
+def _show(middle: float, values: Sequence[float], *, digits: int) -> str:
+    shown, least, most = (f"{number:.{digits}f}" for number in (middle, min(values), max(values)))
+    return shown if least == most else f"{shown} ({least} to {most})"
 
 
 def describe_whole(found: Sequence[Outcome]) -> str:
