@@ -30,7 +30,7 @@ _PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
 """The shortest and the longest pause between looks if nothing hints at an end."""
 
-_NEWS_SECONDS = 0.5
+_NEWS_SECONDS = 0.2
 """How often it is checked whether a process has written to the ledger; that costs little."""
 
 _QUERY_SECONDS = 3.0

@@ -41,7 +41,7 @@ _AUDIT_PART_SECONDS = 60.0
 """How soon the next pages follow: the whole last day is read, however many tasks it had."""
 
 _LONGEST_PAUSE_SECONDS = 60.0
-_HINT_PAUSE_SECONDS = 1.0
+_HINT_PAUSE_SECONDS = 0.75
 """How soon a hint brings another look at all that is due: not every task has a socket."""
 
 _HINTED_PAUSE_SECONDS = 0.3
