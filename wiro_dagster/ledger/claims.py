@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from wiro_dagster.errors import LedgerError
 from wiro_dagster.ledger.database import Database
-from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, live_key, order_from_row
+from wiro_dagster.ledger.order import SELECT_ORDERS, Order, live_key, order_from_row
 from wiro_dagster.ledger.schema import orders
 from wiro_dagster.ledger.task_costs import Cost, may_be_billed, record_cost
 from wiro_dagster.ledger.transitions import TRANSITIONS, OrderState
@@ -278,7 +278,7 @@ _TAKE = (
     .where(orders.c.id.in_(sa.bindparam("ids", expanding=True)))
     .values(lease=_NEW_LEASE, due_at=_UNTIL, deaths=orders.c.deaths + 1)
 )
-_TAKEN = sa.select(*ORDER_COLUMNS).where(orders.c.lease == _NEW_LEASE).order_by(orders.c.id)
+_TAKEN = SELECT_ORDERS.where(orders.c.lease == _NEW_LEASE).order_by(orders.c.id)
 
 
 def _choose(connection: Connection, found: Sequence[Any], now: float) -> list[int]:

@@ -25,7 +25,7 @@ from wiro_dagster.ledger.budget import (
 )
 from wiro_dagster.ledger.claims import SOON_SECONDS, Move, is_due, take_step
 from wiro_dagster.ledger.collections import ALIVE_SECONDS
-from wiro_dagster.ledger.order import ORDER_COLUMNS, Order, order_from_row
+from wiro_dagster.ledger.order import SELECT_ORDERS, Order, order_from_row
 from wiro_dagster.ledger.schema import collections, identity, orders
 from wiro_dagster.ledger.submissions import open_submissions
 
@@ -324,9 +324,7 @@ _AT_WORK = sa.select(collections.c.collection).where(
     collections.c.account == sa.bindparam("account"),
     collections.c.ticked_at >= sa.bindparam("since"),
 )
-_ADMITTED = (
-    sa.select(*ORDER_COLUMNS)
-    .where(orders.c.id.in_(sa.bindparam("ids", expanding=True)))
-    .order_by(orders.c.id)
+_ADMITTED = SELECT_ORDERS.where(orders.c.id.in_(sa.bindparam("ids", expanding=True))).order_by(
+    orders.c.id
 )
 _BEHIND = sa.select(identity.c.behind)

@@ -156,7 +156,7 @@ class Identities(Database):
             sequence: as its witness says; ours never falls behind it again.
         """
         with self.writing() as connection:
-            row = connection.execute(sa.select(identity)).one()
+            row = connection.execute(_IDENTITY).one()
             absorbed = sorted({*row.absorbed, ledger_id} - {row.ledger_id})
             connection.execute(
                 sa.update(identity).values(

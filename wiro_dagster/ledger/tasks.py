@@ -229,12 +229,13 @@ _NOW = sa.bindparam("now", type_=orders.c.due_at.type)
 _NEXT_LOOK = sa.select(sa.func.min(orders.c.due_at)).where(
     _OF_ACCOUNT, orders.c.state == sa.bindparam("state")
 )
-_ACCOUNT_ROW = sa.select(accounts.c.account).where(accounts.c.account == sa.bindparam("name"))
+_IS_NAMED = accounts.c.account == sa.bindparam("name")
+_ACCOUNT_ROW = sa.select(accounts.c.account).where(_IS_NAMED)
 _NEW_WATCHER = sa.bindparam("new_watcher", type_=accounts.c.watcher.type)
 _HOLD_WATCH = (
     sa.update(accounts)
     .where(
-        accounts.c.account == sa.bindparam("name"),
+        _IS_NAMED,
         accounts.c.watcher_until.is_(None)
         | (accounts.c.watcher_until <= _NOW)
         | (accounts.c.watcher == _NEW_WATCHER),

@@ -114,9 +114,9 @@ class Follower:
             gather_seconds = 0.0 if is_under_way else _GATHER_SECONDS
             ended = hints.wait(min(pause, seconds_left, most), gather_seconds=gather_seconds)
             is_due = self._is_nudged.is_set() or self._monotonic() >= look_at
-            self._is_nudged.clear()
             if not (ended or is_due or self._is_written()):
                 continue
+            self._is_nudged.clear()  # the look below answers a nudge that comes until now
             try:
                 next_look_at = self._note_ended(ended)
                 buys = self._monotonic() < self._buying_until
