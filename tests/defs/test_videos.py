@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from tests.support.project import Project
+from tests.support.project import QUICK, Project
 from wiro_dagster import WiroMetadata
 from wiro_dagster.defs.metadata import failure_metadata
 from wiro_dagster.emulator import EMULATOR_API_KEY, EMULATOR_API_SECRET
@@ -88,6 +89,39 @@ def test_many_orders_are_one_run(project: Project) -> None:
     }
     assert len(versions) == 2
     assert len(project.settle()) == 2
+
+
+def test_many_orders_are_sent_before_a_run_writes_their_events(project: Project) -> None:
+    """Both at once would take one machine longer, and Wiro makes the videos meanwhile."""
+    names = [f"film-{number:02}" for number in range(50)]
+    project.write_prompts(*({"id": name, "prompt": name} for name in names))
+    project.bring_prompts_in()
+    project.budget = "100"
+    project.emulator.change_settings(task_seconds=100.0)
+    recorded_before: list[int] = []
+
+    def send_some(_: float) -> None:
+        recorded = project.instance.get_materialized_partitions(dg.AssetKey("video_order"))
+        recorded_before.append(len(recorded))
+        project.tick()
+
+    project.collection_options["timing"] = replace(QUICK, sleep=send_some)
+    assert project.order(names[0], names[-1]).success
+    assert recorded_before
+    assert set(recorded_before) == {0}
+    assert {order.state for order in project.ledger.list_orders()} != {"ordered"}
+
+
+def test_a_run_does_not_wait_for_a_sensor_that_sends_nothing(project: Project) -> None:
+    """It may have been stopped, or the budget be spent."""
+    names = [f"film-{number:02}" for number in range(50)]
+    project.write_prompts(*({"id": name, "prompt": name} for name in names))
+    project.bring_prompts_in()
+    pauses: list[float] = []
+    project.collection_options["timing"] = replace(QUICK, sleep=pauses.append)
+    assert project.order(names[0], names[-1]).success
+    assert 0 < sum(pauses) < 1.0
+    assert {order.state for order in project.ledger.list_orders()} == {"ordered"}
 
 
 def test_a_click_on_a_video_orders_waits_and_delivers(project: Project) -> None:

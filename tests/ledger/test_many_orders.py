@@ -39,8 +39,8 @@ QUESTIONS: dict[str, Callable[[Ledger], object]] = {
     "waiters": lambda ledger: ledger.release_waiter("another"),
     "listed": lambda ledger: ledger.find_submissions(ACCOUNT, task_ids=["another", "third"]),
     "marked": lambda ledger: ledger.find_marked(ACCOUNT, "another"),
-    "usual pace": lambda ledger: ledger.find_usual_seconds("minimax/hailuo-2-3"),
-    "new model's pace": lambda ledger: ledger.find_usual_seconds("a/model-that-is-new"),
+    "usual pace": lambda ledger: ledger.find_quickest_seconds("minimax/hailuo-2-3"),
+    "new model's pace": lambda ledger: ledger.find_quickest_seconds("a/model-that-is-new"),
     "claims": lambda ledger: ledger.claim("video", ["stored"], limit=10, lease_seconds=60),
 }
 

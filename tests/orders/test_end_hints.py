@@ -29,6 +29,20 @@ TASK_SECONDS = 5.0
 OpenPatient = Callable[..., Bench]
 
 
+class CountedHints(EndHints):
+    """Hints that count how often a follower begins, and waits for them."""
+
+    begun = waited = 0
+
+    def switch_on(self) -> None:
+        self.begun += 1
+        super().switch_on()
+
+    def wait(self, seconds: float, *, gather_seconds: float) -> set[str]:
+        self.waited += 1
+        return super().wait(seconds, gather_seconds=gather_seconds)
+
+
 @pytest.fixture
 def open_patient(emulator: Emulator, tmp_path: Path) -> Iterator[OpenPatient]:
     emulator.change_settings(task_seconds=TASK_SECONDS)
@@ -70,7 +84,8 @@ def test_a_socket_brings_a_video_home_between_ticks(
 
 def test_orders_between_ticks_are_sent_while_ticks_come(open_patient: OpenPatient) -> None:
     """Not before the first tick, which applies the settings, and not once the ticks end."""
-    bench = open_patient(EndHints())
+    hints = CountedHints()
+    bench = open_patient(hints)
     bench.place("cat")
     assert not bench.desk._look_between_ticks(buys=True)
     assert bench.runs() == 0
@@ -79,6 +94,8 @@ def test_orders_between_ticks_are_sent_while_ticks_come(open_patient: OpenPatien
     bench.place("dog")
     assert wait_until(lambda: bench.runs() == 2)
     bench.desk.stay_awake(60)
+    before = hints.waited
+    assert wait_until(lambda: hints.waited > before + 1), "a look that began before may send"
     bench.place("bird")
     bench.desk.close()
     assert bench.runs() == 2
@@ -189,7 +206,7 @@ def test_many_hints_at_one_task_bring_few_looks(open_patient: OpenPatient) -> No
         bench.desk.tick(time.monotonic() + 20, hurry=True)
         reads.append(bench.calls("Task/List"))
     assert reads == [1, 2, 2, 3, 4]
-    bench.advance(2)
+    bench.advance(1)
     bench.ledger.make_due([bench.order("cat").id])
     bench.desk.tick(time.monotonic() + 20)
     assert bench.calls("Task/List") == 4  # without a hint it is read every three seconds
@@ -225,6 +242,36 @@ def test_a_hint_soon_after_a_look_reads_the_pages_of_the_hinted_tasks_alone(
         assert bench.calls("Task/List") == before + 7
 
 
+def test_after_a_hint_only_tasks_that_may_have_ended_are_looked_at(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    """The quickest of a model says how long one takes; younger tasks are on other pages."""
+    timing = Timing(first_look_seconds=0.0, sweep_pause_seconds=3.0)
+    emulator.change_settings(task_seconds=20.0)
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    with closing(
+        Bench(emulator, url, tmp_path / "videos", policy=OrderPolicy(timing=timing))
+    ) as bench:
+        for number in range(250):
+            bench.place(f"v{number}")
+            if number % 25 == 24:
+                bench.tick()
+                bench.advance(0.5)
+        bench.advance(15.3)
+        bench.tick()
+        assert bench.state("v0") == "stored"
+        before = bench.calls("Task/List")
+        bench.advance(1.1)  # what is known of a model is a second old at most
+        bench.ledger.make_due([bench.order("v25").id])
+        bench.desk.tick(time.monotonic() + 20, hurry=True)
+        assert bench.state("v49") == "stored", "it was not hinted at"
+        assert bench.calls("Task/List") == before + 1
+        # The next look at all that is due is put off by none of these.
+        bench.advance(2.0)
+        bench.tick()
+        assert bench.calls("Task/List") == before + 1 + 2
+
+
 def test_a_hint_of_a_known_end_costs_no_look(open_patient: OpenPatient) -> None:
     """Sockets may say it once more, and of tasks that nobody here knows."""
     hints = EndHints()
@@ -243,16 +290,6 @@ def test_a_hint_of_a_known_end_costs_no_look(open_patient: OpenPatient) -> None:
 def is_following(desk: OrderDesk) -> bool:
     thread = desk._follower._thread
     return thread is not None and thread.is_alive()
-
-
-class CountedHints(EndHints):
-    """Hints that count how often a follower begins."""
-
-    begun = 0
-
-    def switch_on(self) -> None:
-        self.begun += 1
-        super().switch_on()
 
 
 def test_a_follower_ends_when_no_tick_comes(open_patient: OpenPatient) -> None:

@@ -8,12 +8,15 @@ from concurrent.futures import wait
 from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
 from tests.support.ledger_orders import request
+from tests.support.waiting import wait_until
 from tests.system.campaigns.bench import STEADY, Bench
 from tests.system.campaigns.workshop import ACCOUNT, PRICE, tick
 from wiro_dagster.emulator import Emulator
@@ -22,7 +25,7 @@ from wiro_dagster.orders.answers import AnswerSpool
 from wiro_dagster.orders.lease import LeaseKeeper
 from wiro_dagster.orders.steps import Steps
 from wiro_dagster.orders.work import Work
-from wiro_dagster.orders.worker_pool import WorkerPool
+from wiro_dagster.orders.worker_pool import Intake, WorkerPool
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,42 @@ def test_a_tick_ends_only_when_all_orders_are_sent(open_bench: Any) -> None:
     place_many(bench, 20)
     bench.tick()
     assert bench.calls("Run") == 20
+
+
+def test_steps_that_end_quickly_are_claimed_ahead() -> None:
+    """As many as ended lately in a quarter of a second, but only when none waits any more."""
+    now = 0.0
+    with closing(WorkerPool(4, "test")) as pool:
+        intake = Intake(pool, lambda: now)
+        assert intake.count() == 4
+        for seconds, ended, fitting in ((1.0, 4, 4 + 1), (0.5, 40, 4 + 20), (0.01, 20, 4 + 50)):
+            intake.note_claim()
+            wait([pool.start(lambda: ()) for _ in range(ended)])
+            assert wait_until(lambda ended=ended: pool.free == 4)
+            now += seconds
+            assert intake.count() == fitting
+        may_end = Event()
+        slow = [pool.start(partial(wait_for, may_end)) for _ in range(5)]
+        assert intake.count() == 0
+        may_end.set()
+        wait(slow)
+
+
+def test_steps_that_take_long_are_claimed_for_free_threads_alone() -> None:
+    """An order that waits for a slow one could be taken by another process meanwhile."""
+    now = 0.0
+    with closing(WorkerPool(4, "test")) as pool:
+        intake = Intake(pool, lambda: now)
+        intake.note_claim()
+        wait([pool.start(lambda: ()) for _ in range(4)])
+        assert wait_until(lambda: pool.free == 4)
+        now += 20.0
+        assert intake.count() == 4
+
+
+def wait_for(event: Event) -> tuple[str, ...]:
+    event.wait(60)
+    return ()
 
 
 def test_one_look_between_ticks_sends_more_than_there_are_threads(bench: Bench) -> None:

@@ -25,7 +25,7 @@ from wiro_dagster.defs.prices import (
 from wiro_dagster.defs.prompt_sources import asset_loader
 from wiro_dagster.defs.report import Reporter
 from wiro_dagster.defs.translator import asset_arguments
-from wiro_dagster.defs.waiting import VideoWait
+from wiro_dagster.defs.waiting import VideoWait, let_send
 from wiro_dagster.errors import LedgerError
 from wiro_dagster.ledger import Placement, Proposal
 from wiro_dagster.orders.describe import describe_placement
@@ -98,6 +98,7 @@ def build_video_order_asset(collection: VideoCollection) -> dg.AssetsDefinition:
         else:
             if not placed.failures and has_followers(context):
                 yield dg.MaterializeResult()  # lets the steps after this one run
+            let_send(reporter, placed.orders)
             reporter.record(placed.orders)
         # Dagster skips the steps of checks if this step yields nothing, so they are evaluated here.
         _log_checks(context, reporter, prompts)

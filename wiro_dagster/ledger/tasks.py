@@ -113,10 +113,10 @@ class Tasks(Database):
             found = [order_from_row(row) for row in connection.execute(_UNOWNED_OF_TASKS, given)]
         return {str(order.task_id): order for order in found}
 
-    def find_usual_seconds(self, model_slug: str) -> float | None:
+    def find_quickest_seconds(self, model_slug: str) -> float | None:
         """Return how long the quickest of a model's recent tasks took, from submission to end."""
         with self.reading() as connection:
-            return connection.execute(_USUAL_SECONDS, {"slug": model_slug}).scalar()
+            return connection.execute(_QUICKEST_SECONDS, {"slug": model_slug}).scalar()
 
     def put_off_looks(self, order_ids: Collection[int], *, due_at: float) -> None:
         """Move the next look at these tasks, in one statement."""
@@ -276,7 +276,7 @@ _RECENT = (
     .limit(20)
     .subquery()
 )
-_USUAL_SECONDS = sa.select(sa.func.min(_RECENT.c.seconds))
+_QUICKEST_SECONDS = sa.select(sa.func.min(_RECENT.c.seconds))
 _ORDERS_OF_TASKS = SELECT_ORDERS.where(
     _OF_ACCOUNT, orders.c.task_id.in_(sa.bindparam("tasks", expanding=True))
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
@@ -14,7 +13,7 @@ from wiro_dagster.orders.permission import Permission, record_purchase
 from wiro_dagster.orders.steps import Steps, notices_of
 from wiro_dagster.orders.submit import quote_order, submit_order
 from wiro_dagster.orders.tick_report import TickReport
-from wiro_dagster.orders.worker_pool import WorkerPool
+from wiro_dagster.orders.worker_pool import Intake, WorkerPool
 
 _QUOTE_BATCH = 50
 _QUOTE_SECONDS = 60.0
@@ -48,7 +47,7 @@ class Purchases:
         self._monotonic = monotonic
         self._permission = Permission()
         self._again_at: float | None = None
-        self._admitted_at = -math.inf
+        self._intake = Intake(requests, monotonic)
         self._only: Collection[int] | None = None
         self._turn = threading.Lock()
 
@@ -90,16 +89,17 @@ class Purchases:
             return self._start(report)
 
     def _start(self, report: TickReport) -> bool:
-        free, size, now = self._requests.free, self._requests.size, self._monotonic()
-        # No more than can be sent at once: what waits for a thread waits in the ledger. And no
-        # fewer than half of that, as one admission costs much the same for any number of orders.
-        is_soon = free < size and now - self._admitted_at < _GATHER_SECONDS
-        if is_soon or 2 * free < size:
+        fitting, size = self._intake.count(), self._requests.size
+        # No more than can be sent in a moment: what waits for long waits in the ledger. And no
+        # fewer than half the threads take, as an admission costs much the same for any number.
+        is_soon = fitting < size and self._intake.seconds_since_claim() < _GATHER_SECONDS
+        if is_soon or 2 * fitting < size:
             return True  # all of them may be free a moment later, when nothing else goes on
-        if self._again_at is not None and now < self._again_at:
+        if self._again_at is not None and self._monotonic() < self._again_at:
             return False
-        self._again_at, self._admitted_at = None, now
-        if self._admit(report, free):
+        self._again_at = None
+        self._intake.note_claim()
+        if self._admit(report, fitting):
             return True
         self._again_at = self._monotonic() + _AGAIN_SECONDS
         return False

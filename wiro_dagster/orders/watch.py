@@ -16,6 +16,7 @@ from functools import partial
 from wiro_dagster.api.types import Task
 from wiro_dagster.errors import ApiError, AuthenticationRefused
 from wiro_dagster.ledger import FOLLOWED, Cost, Move, Order, SubmissionRecord
+from wiro_dagster.ledger.hints import HINTED
 from wiro_dagster.orders.allowance import Allowance
 from wiro_dagster.orders.context import OrderContext
 from wiro_dagster.orders.judge import Judgement, is_plain_success, is_stated, why_stop
@@ -42,7 +43,7 @@ _AUDIT_PART_SECONDS = 60.0
 
 _LONGEST_PAUSE_SECONDS = 60.0
 _HINT_PAUSE_SECONDS = 0.75
-"""How soon a hint brings another look at all that is due: not every task has a socket."""
+"""How soon a hint brings another look at all that may have ended: not every task has a socket."""
 
 _HINTED_PAUSE_SECONDS = 0.3
 """How soon a hint brings a look at the hinted tasks alone, which takes few pages of the list."""
@@ -166,7 +167,10 @@ class Watch:
         return sweep.report
 
     def _list_due(self, now: float) -> list[Order]:
-        """Return what to look at: all that is due, or soon after that only what was hinted at."""
+        """Return what to look at: all that is due; after a hint, all that may have ended.
+
+        Soon after such a look, it is only what was hinted at.
+        """
         context, pause = self._context, self._context.policy.timing.sweep_pause_seconds
         is_early = now < self._next_sweep_at
         is_soon = 0 <= now - self._swept_at < _HINT_PAUSE_SECONDS
@@ -176,15 +180,24 @@ class Watch:
             self._followed_hints.update(order.id for order in hinted)
             return hinted
         self._followed_hints.clear()
-        self._swept_at, self._next_sweep_at = now, now + pause
+        self._swept_at = now
         # What falls due before the next sweep would wait for the one after, if it missed this one.
         # After a hint, those that were looked at a moment ago may have ended too: batches do.
         ahead_seconds = pause if is_early else pause / 2
         due = context.ledger.list_followed(
             context.account, limit=_DUE_AT_ONCE, ahead_seconds=ahead_seconds
         )
-        self._due_count = len(due)
+        if is_early:
+            return [order for order in due if self._may_have_ended(order, now)]
+        self._next_sweep_at, self._due_count = now + pause, len(due)
         return due
+
+    def _may_have_ended(self, order: Order, now: float) -> bool:
+        """Whether a hint is reason to look at a task: it is meant, or a quicker one has ended."""
+        if order.due_at == HINTED:
+            return True
+        quickest = self._context.pace.find_quickest(order.model_slug)
+        return quickest is None or now - (order.submitted_at or now) >= quickest
 
     def _list_hinted(self) -> list[Order]:
         """Return orders whose task may have ended, and that were not looked at since the hint."""

@@ -16,7 +16,7 @@ from wiro_dagster.orders.recover import recover_orders
 from wiro_dagster.orders.steps import Steps, notices_of, take_safely
 from wiro_dagster.orders.tick_report import TickReport
 from wiro_dagster.orders.watch import Watch
-from wiro_dagster.orders.worker_pool import WorkerPool
+from wiro_dagster.orders.worker_pool import Intake, WorkerPool
 
 _RECOVER_BATCH = 200
 _DOWNLOADS = 8
@@ -75,8 +75,8 @@ class Work:
         """Set if something hinted that there is news: look at tasks now."""
 
         self._watch: Watch | None = None
-        self._claimed_at = self._found_none_at = self._delivered_at = -math.inf
-        self._not_due_at = -math.inf
+        self._intake = Intake(self.downloads, monotonic)
+        self._found_none_at = self._delivered_at = self._not_due_at = -math.inf
         self._between = TickReport()
 
     def recover(self, collections: Sequence[str], deadline: float) -> None:
@@ -247,16 +247,15 @@ class Work:
         wait(started, timeout=self._seconds_until(deadline))
 
     def _download(self, collections: Sequence[str], report: TickReport) -> bool:
-        steps, free, now = self._steps, self.downloads.free, self._monotonic()
-        # Several are claimed at once, as a claim costs much the same for any number of orders; but
-        # slow downloads must not keep others waiting.
-        is_soon = now - self._claimed_at < _LOOK_AROUND_SECONDS
-        if free == 0 or (is_soon and 2 * free < self.downloads.size):
+        steps, now, fitting = self._steps, self._monotonic(), self._intake.count()
+        # Several are claimed at once, but slow downloads must not keep others waiting.
+        is_soon = self._intake.seconds_since_claim() < _LOOK_AROUND_SECONDS
+        if fitting == 0 or (is_soon and 2 * fitting < self.downloads.size):
             return True  # all of them may be free a moment later, when nothing else goes on
         if self._is_busy() and now - self._found_none_at < _AGAIN_SECONDS:
             return True  # what is going on may have finished an order
-        self._claimed_at = now
-        claimed = steps.claim(collections, ["finished"], free, oldest_task_first=True)
+        self._intake.note_claim()
+        claimed = steps.claim(collections, ["finished"], fitting, oldest_task_first=True)
         if not claimed:
             self._found_none_at = now
         report.collected += len(claimed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -9,6 +10,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
+
+_AHEAD_SECONDS = 0.25
+_LEAST_SECONDS = 0.1
+"""A shorter time says little of how quickly steps end."""
 
 
 class WorkerPool:
@@ -24,6 +29,7 @@ class WorkerPool:
         self._pool = ThreadPoolExecutor(size, thread_name_prefix=name)
         self._lock = threading.Lock()
         self._unfinished: set[Future[None]] = set()
+        self._ended = 0
         self._notices: deque[str] = deque()
         self._failures: deque[BaseException] = deque()
 
@@ -32,6 +38,18 @@ class WorkerPool:
         """How many more steps would start at once."""
         with self._lock:
             return max(0, self.size - len(self._unfinished))
+
+    @property
+    def waiting(self) -> int:
+        """How many steps wait for a thread."""
+        with self._lock:
+            return max(0, len(self._unfinished) - self.size)
+
+    @property
+    def ended(self) -> int:
+        """How many steps have ended so far."""
+        with self._lock:
+            return self._ended
 
     def list_unfinished(self) -> set[Future[None]]:
         """Return all steps that are running or waiting, also those of earlier ticks."""
@@ -69,6 +87,41 @@ class WorkerPool:
     def _finish(self, future: Future[None]) -> None:
         with self._lock:
             self._unfinished.discard(future)
+            self._ended += 1
+
+
+class Intake:
+    """How many more steps a pool can begin soon.
+
+    To claim orders costs much the same for any number of them. So if steps end quickly, more of
+    them are claimed than there are free threads: as many as lately ended in a quarter of a second.
+
+    Args:
+        pool: takes the steps.
+        monotonic: gives seconds.
+    """
+
+    def __init__(self, pool: WorkerPool, monotonic: Callable[[], float]) -> None:
+        self._pool = pool
+        self._monotonic = monotonic
+        self._claimed_at = -math.inf
+        self._ended_before = 0
+
+    def count(self) -> int:
+        """Return how many more steps would begin soon."""
+        if self._pool.waiting:
+            return 0
+        seconds = max(self.seconds_since_claim(), _LEAST_SECONDS)
+        ended = self._pool.ended - self._ended_before
+        return self._pool.free + int(ended / seconds * _AHEAD_SECONDS)
+
+    def seconds_since_claim(self) -> float:
+        """Return how long ago steps were claimed last."""
+        return self._monotonic() - self._claimed_at
+
+    def note_claim(self) -> None:
+        """Note that as many steps are claimed now as `count` said, if there are that many."""
+        self._claimed_at, self._ended_before = self._monotonic(), self._pool.ended
 
 
 def take_all(queue: deque[T]) -> list[T]:
