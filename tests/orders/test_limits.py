@@ -75,12 +75,20 @@ def test_a_tick_ends_only_when_all_orders_are_sent(open_bench: Any) -> None:
 
 
 def test_steps_that_end_quickly_are_claimed_ahead() -> None:
-    """As many as ended lately in a quarter of a second, but only when none waits any more."""
+    """As many as ended lately in a quarter of a second, at most two for each thread.
+
+    And only when none waits any more.
+    """
     now = 0.0
     with closing(WorkerPool(4, "test")) as pool:
         intake = Intake(pool, lambda: now)
         assert intake.count() == 4
-        for seconds, ended, fitting in ((1.0, 4, 4 + 1), (0.5, 40, 4 + 20), (0.01, 20, 4 + 50)):
+        for seconds, ended, fitting in (
+            (1.0, 4, 4 + 1),
+            (0.5, 12, 4 + 6),
+            (0.01, 2, 4 + 5),
+            (0.1, 40, 4 + 8),
+        ):
             intake.note_claim()
             wait([pool.start(lambda: ()) for _ in range(ended)])
             assert wait_until(lambda ended=ended: pool.free == 4)

@@ -12,6 +12,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 _AHEAD_SECONDS = 0.25
+_MOST_AHEAD = 2
 _LEAST_SECONDS = 0.1
 """A shorter time says little of how quickly steps end."""
 
@@ -94,7 +95,8 @@ class Intake:
     """How many more steps a pool can begin soon.
 
     To claim orders costs much the same for any number of them. So if steps end quickly, more of
-    them are claimed than there are free threads: as many as lately ended in a quarter of a second.
+    them are claimed than there are free threads: as many as lately ended in a quarter of a second,
+    and at most two for each thread, as what is claimed waits for its lease if the process dies.
 
     Args:
         pool: takes the steps.
@@ -113,7 +115,8 @@ class Intake:
             return 0
         seconds = max(self.seconds_since_claim(), _LEAST_SECONDS)
         ended = self._pool.ended - self._ended_before
-        return self._pool.free + int(ended / seconds * _AHEAD_SECONDS)
+        ahead = int(ended / seconds * _AHEAD_SECONDS)
+        return self._pool.free + min(ahead, _MOST_AHEAD * self._pool.size)
 
     def seconds_since_claim(self) -> float:
         """Return how long ago steps were claimed last."""
