@@ -91,11 +91,17 @@ def test_many_orders_are_one_run(project: Project) -> None:
     assert len(project.settle()) == 2
 
 
-def test_many_orders_are_sent_before_a_run_writes_their_events(project: Project) -> None:
-    """Both at once would take one machine longer, and Wiro makes the videos meanwhile."""
+def write_fifty(project: Project) -> tuple[str, str]:
+    """Bring 50 prompts in. Return the first and the last id."""
     names = [f"film-{number:02}" for number in range(50)]
     project.write_prompts(*({"id": name, "prompt": name} for name in names))
     project.bring_prompts_in()
+    return names[0], names[-1]
+
+
+def test_many_orders_are_sent_before_a_run_writes_their_events(project: Project) -> None:
+    """Both at once would take one machine longer, and Wiro makes the videos meanwhile."""
+    first, last = write_fifty(project)
     project.budget = "100"
     project.emulator.change_settings(task_seconds=100.0)
     recorded_before: list[int] = []
@@ -106,7 +112,7 @@ def test_many_orders_are_sent_before_a_run_writes_their_events(project: Project)
         project.tick()
 
     project.collection_options["timing"] = replace(QUICK, sleep=send_some)
-    assert project.order(names[0], names[-1]).success
+    assert project.order(first, last).success
     assert recorded_before
     assert set(recorded_before) == {0}
     assert {order.state for order in project.ledger.list_orders()} != {"ordered"}
@@ -114,12 +120,10 @@ def test_many_orders_are_sent_before_a_run_writes_their_events(project: Project)
 
 def test_a_run_does_not_wait_for_a_sensor_that_sends_nothing(project: Project) -> None:
     """It may have been stopped, or the budget be spent."""
-    names = [f"film-{number:02}" for number in range(50)]
-    project.write_prompts(*({"id": name, "prompt": name} for name in names))
-    project.bring_prompts_in()
+    first, last = write_fifty(project)
     pauses: list[float] = []
     project.collection_options["timing"] = replace(QUICK, sleep=pauses.append)
-    assert project.order(names[0], names[-1]).success
+    assert project.order(first, last).success
     assert 0 < sum(pauses) < 1.0
     assert {order.state for order in project.ledger.list_orders()} == {"ordered"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -212,21 +212,28 @@ def test_many_hints_at_one_task_bring_few_looks(open_patient: OpenPatient) -> No
     assert bench.calls("Task/List") == 4  # without a hint it is read every three seconds
 
 
-def test_a_hint_soon_after_a_look_reads_the_pages_of_the_hinted_tasks_alone(
-    emulator: Emulator, tmp_path: Path
-) -> None:
-    """All tasks are due, on three pages of the list; one that has ended is on one of them."""
+@contextmanager
+def send_in_parts(emulator: Emulator, folder: Path, *, pause_seconds: float) -> Iterator[Bench]:
+    """250 tasks, on three pages of the list, sent in ten parts; all are due at once."""
     timing = Timing(first_look_seconds=0.0, sweep_pause_seconds=3.0)
-    emulator.change_settings(task_seconds=TASK_SECONDS)
-    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    url = f"sqlite:///{folder / 'ledger.db'}"
     with closing(
-        Bench(emulator, url, tmp_path / "videos", policy=OrderPolicy(timing=timing))
+        Bench(emulator, url, folder / "videos", policy=OrderPolicy(timing=timing))
     ) as bench:
         for number in range(250):
             bench.place(f"v{number}")
             if number % 25 == 24:
                 bench.tick()
-                bench.advance(0.1)
+                bench.advance(pause_seconds)
+        yield bench
+
+
+def test_a_hint_soon_after_a_look_reads_the_pages_of_the_hinted_tasks_alone(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    """One that has ended is on one of the pages."""
+    emulator.change_settings(task_seconds=TASK_SECONDS)
+    with send_in_parts(emulator, tmp_path, pause_seconds=0.1) as bench:
         bench.advance(3.1)
         before = bench.calls("Task/List")
         bench.tick()
@@ -246,17 +253,8 @@ def test_after_a_hint_only_tasks_that_may_have_ended_are_looked_at(
     emulator: Emulator, tmp_path: Path
 ) -> None:
     """The quickest of a model says how long one takes; younger tasks are on other pages."""
-    timing = Timing(first_look_seconds=0.0, sweep_pause_seconds=3.0)
     emulator.change_settings(task_seconds=20.0)
-    url = f"sqlite:///{tmp_path / 'ledger.db'}"
-    with closing(
-        Bench(emulator, url, tmp_path / "videos", policy=OrderPolicy(timing=timing))
-    ) as bench:
-        for number in range(250):
-            bench.place(f"v{number}")
-            if number % 25 == 24:
-                bench.tick()
-                bench.advance(0.5)
+    with send_in_parts(emulator, tmp_path, pause_seconds=0.5) as bench:
         bench.advance(15.3)
         bench.tick()
         assert bench.state("v0") == "stored"

@@ -1,4 +1,4 @@
-"""A run of `video` that waits for its orders: logs progress, and each video as it arrives."""
+"""Runs that wait: a run of `video` for its videos, one of `video_order` until much is sent."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ _MOST_PAUSES_IN_VAIN = 5
 def let_send(reporter: Reporter, orders: Collection[Order]) -> None:
     """Wait a moment for the sensor's process to send many orders that were just placed.
 
-    Their events cost a core for seconds, which sending them needs more. If nothing is sent, as the
-    sensor is stopped or the budget spent, this waits half a second, and at most five.
+    To write their events takes a core for seconds, and to send them takes longer for as long. If
+    nothing is sent, as the sensor is stopped or the budget spent, this waits half a second. It
+    never waits for more than five.
     """
     if len(orders) < _MANY_ORDERS:
         return

@@ -123,7 +123,7 @@ class Intake:
         return self._monotonic() - self._claimed_at
 
     def note_claim(self) -> None:
-        """Note that as many steps are claimed now as `count` said, if there are that many."""
+        """Note that steps are claimed now."""
         self._claimed_at, self._ended_before = self._monotonic(), self._pool.ended
 
 
