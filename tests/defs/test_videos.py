@@ -268,6 +268,8 @@ def test_a_reported_video_is_fresh_and_goes_stale_with_its_prompt(project: Proje
     upstream = order_event.tags["dagster/data_version"]
     assert video.tags["dagster/input_data_version/video_order"] == upstream
     assert int(video.tags["dagster/input_event_pointer/video_order"]) > 0
+    for tag in ("dagster/input_data_version/prompt", "dagster/input_event_pointer/prompt"):
+        assert video.tags[tag] == order_event.tags[tag]
     assert video.tags["dagster/code_version"] == "1"
 
 

@@ -30,7 +30,7 @@ from wiro_dagster.ledger.budget import BudgetLimits
 from wiro_dagster.orders import OrderContext, OrderDesk, OrderPolicy
 from wiro_dagster.orders.models import Models
 from wiro_dagster.orders.policy import Timing
-from wiro_dagster.orders.worker_pool import WorkerPool
+from wiro_dagster.orders.worker_pool import Ends, WorkerPool
 from wiro_dagster.store import FolderStore
 from wiro_dagster.store.notes import NOTES_FOLDER
 
@@ -56,8 +56,8 @@ class Killed(BaseException):
 class AtOnce(WorkerPool):
     """Takes each step where it is started, so that one seed is one course of events."""
 
-    def __init__(self, size: int, name: str) -> None:
-        super().__init__(max(size, _AT_ONCE) if size > 1 else size, name)
+    def __init__(self, size: int, name: str, ends: Ends) -> None:
+        super().__init__(max(size, _AT_ONCE) if size > 1 else size, name, ends)
 
     def start(self, step: Callable[[], Any]) -> Future[None]:
         """Take a step; a death ends the process and not only the step."""
@@ -68,6 +68,7 @@ class AtOnce(WorkerPool):
             future.set_exception(error)
         else:
             future.set_result(None)
+        self._ends.add()
         return future
 
 

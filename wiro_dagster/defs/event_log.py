@@ -16,22 +16,22 @@ _RECORDS_AT_ONCE = 1000
 
 def find_order_events(
     instance: dg.DagsterInstance, order_key: dg.AssetKey, orders: Collection[Order]
-) -> dict[int, int]:
-    """Return the storage id of each order's `video_order` materialization, by order id.
+) -> dict[int, dg.EventLogRecord]:
+    """Return each order's newest `video_order` materialization, by order id.
 
     The takes of a prompt share it.
     """
     wanted: dict[tuple[str, str], list[int]] = defaultdict(list)
     for order in orders:
         wanted[order.partition, order.prompt_version].append(order.id)
-    found: dict[int, int] = {}
+    found: dict[int, dg.EventLogRecord] = {}
     for record in list_materializations(instance, order_key, {order.partition for order in orders}):
         event = record.asset_materialization
         if event is None or record.partition_key is None:
             continue
         version = (event.tags or {}).get(DATA_VERSION_TAG, "")
         for order_id in wanted.get((record.partition_key, version), ()):
-            found.setdefault(order_id, record.storage_id)
+            found.setdefault(order_id, record)
     return found
 
 

@@ -33,7 +33,11 @@ def order_lineage_tags(
     instance: dg.DagsterInstance, collection: VideoCollection, orders: Collection[Order]
 ) -> dict[int, dict[str, str]]:
     """Return the tags that name what `video_order` was made from, by order id."""
-    tags = _prompt_tags(instance, collection, orders)
+    observed = _find_observations(instance, collection.prompt_key, orders)
+    tags = {
+        order.id: _input_tags(collection.prompt_key, order.prompt_version, observed.get(order.id))
+        for order in orders
+    }
     for asset_key in collection.input_keys:
         newest = find_newest(instance, asset_key, {order.partition for order in orders})
         for order in orders:
@@ -42,33 +46,24 @@ def order_lineage_tags(
 
 
 def video_lineage_tags(
-    instance: dg.DagsterInstance,
-    collection: VideoCollection,
-    orders: Collection[Order],
-    events: Mapping[int, int],
+    collection: VideoCollection, orders: Collection[Order], events: Mapping[int, dg.EventLogRecord]
 ) -> dict[int, dict[str, str]]:
     """Return the tags that name the prompt and order that `video` was made from, by order id.
 
     Args:
-        instance: keeps the event log.
         collection: whose orders.
         orders: whose videos are reported.
-        events: storage ids of the `video_order` materializations, by order id.
+        events: their `video_order` materializations, which name the prompt's observation.
     """
-    prompts = _prompt_tags(instance, collection, orders)
-    return {
-        order.id: prompts[order.id] | _input_tags(collection.order_key, order, events.get(order.id))
-        for order in orders
-    }
-
-
-def _prompt_tags(
-    instance: dg.DagsterInstance, collection: VideoCollection, orders: Collection[Order]
-) -> dict[int, dict[str, str]]:
-    found = _find_observations(instance, collection.prompt_key, orders)
-    return {
-        order.id: _input_tags(collection.prompt_key, order, found.get(order.id)) for order in orders
-    }
+    observed = _INPUT_EVENT + collection.prompt_key.to_user_string()
+    tags: dict[int, dict[str, str]] = {order.id: {} for order in orders}
+    for order in orders:
+        record, version = events.get(order.id), order.prompt_version
+        if record is not None:
+            made_from = _read_tags(record).get(observed)
+            tags[order.id] |= _input_tags(collection.prompt_key, version, made_from)
+            tags[order.id] |= _input_tags(collection.order_key, version, record.storage_id)
+    return tags
 
 
 def newest_tags(instance: dg.DagsterInstance, upstream: dg.AssetKey) -> dict[str, str]:
@@ -78,8 +73,7 @@ def newest_tags(instance: dg.DagsterInstance, upstream: dg.AssetKey) -> dict[str
 
 
 def _asset_tags(upstream: dg.AssetKey, record: dg.EventLogRecord | None) -> dict[str, str]:
-    event = None if record is None else record.asset_materialization
-    tags = {} if event is None else event.tags or {}
+    tags = {} if record is None else _read_tags(record)
     name = upstream.to_user_string()
     return {
         _INPUT_DATA_VERSION + name: tags.get(DATA_VERSION_TAG, _NO_DATA_VERSION),
@@ -87,11 +81,16 @@ def _asset_tags(upstream: dg.AssetKey, record: dg.EventLogRecord | None) -> dict
     }
 
 
-def _input_tags(upstream: dg.AssetKey, order: Order, event: int | None) -> dict[str, str]:
+def _read_tags(record: dg.EventLogRecord) -> Mapping[str, str]:
+    event = record.asset_materialization
+    return {} if event is None else event.tags or {}
+
+
+def _input_tags(upstream: dg.AssetKey, version: str, event: int | str | None) -> dict[str, str]:
     if event is None:
         return {}
     name = upstream.to_user_string()
-    return {_INPUT_DATA_VERSION + name: order.prompt_version, _INPUT_EVENT + name: str(event)}
+    return {_INPUT_DATA_VERSION + name: version, _INPUT_EVENT + name: str(event)}
 
 
 def find_observed_versions(

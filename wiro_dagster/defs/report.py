@@ -204,11 +204,11 @@ class Reporter:
                 )
             )
 
-    def record_missing(self, orders: Collection[Order]) -> dict[int, int]:
+    def record_missing(self, orders: Collection[Order]) -> dict[int, dg.EventLogRecord]:
         """Materialize `video_order` for orders whose process died before it could.
 
         Returns:
-            The storage ids of the materializations, by order id.
+            The materializations, by order id.
         """
         recorded = find_order_events(self.instance, self.collection.order_key, orders)
         missing = [order for order in orders if order.id not in recorded]
@@ -233,7 +233,7 @@ class Reporter:
         that order too.
         """
         events = find_order_events(self.instance, self.collection.order_key, [order])
-        tags = video_lineage_tags(self.instance, self.collection, [order], events)
+        tags = video_lineage_tags(self.collection, [order], events)
         return dg.MaterializeResult(
             metadata=self._video_metadata(order),
             data_version=dg.DataVersion(order.fingerprint),
@@ -246,7 +246,7 @@ class Reporter:
         If a process died before it could materialize `video_order`, that is done here.
         """
         recorded = self.record_missing(orders)
-        tags = video_lineage_tags(self.instance, self.collection, orders, recorded)
+        tags = video_lineage_tags(self.collection, orders, recorded)
         return [
             dg.AssetMaterialization(
                 asset_key=self.collection.video_key,

@@ -28,7 +28,7 @@ _PAUSES = {
     for column in (accounts.c.closed_until, accounts.c.reads_paused_until)
 }
 _PROBLEM = sa.select(accounts.c.account).where(
-    _IS_MINE, accounts.c.problem.in_(sa.bindparam("problems", expanding=True))
+    _IS_MINE, accounts.c.problem == sa.bindparam("problem")
 )
 _UNMARKED = sa.select(accounts.c.unmarked).where(_IS_MINE)
 _ACCOUNT = sa.select(accounts).where(_IS_MINE)
@@ -95,13 +95,13 @@ class AccountState:
                 return AccountProblem("ledger", behind)
             return find_problem(connection, self._account)
 
-    def end_problem(self, *kinds: ProblemKind) -> None:
-        """Note that a problem of these kinds is over: what it would have stopped succeeded."""
+    def end_problem(self, kind: ProblemKind) -> None:
+        """Note that a problem of this kind is over: what it would have stopped succeeded."""
         with self._ledger.reading() as connection:
-            given = {"name": self._account, "problems": kinds}
+            given = {"name": self._account, "problem": kind}
             if connection.execute(_PROBLEM, given).first() is None:
                 return
-        mine = (accounts.c.account == self._account) & accounts.c.problem.in_(kinds)
+        mine = (accounts.c.account == self._account) & (accounts.c.problem == kind)
         with self._ledger.writing() as connection:
             connection.execute(
                 sa.update(accounts).where(mine).values(problem=None, closed_until=None)

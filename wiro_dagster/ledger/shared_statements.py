@@ -6,6 +6,7 @@ connection another cache, here one for all SQLite files in some folders. Other e
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ class SharedStatements:
     """
 
     def __init__(self, folders: Collection[Path]) -> None:
-        self._folders = frozenset(folders)
+        self._folders = frozenset(map(str, folders))
         self._compiled = _Compiled()
         event.listen(Engine, "engine_connect", self._share)
 
@@ -40,8 +41,10 @@ class SharedStatements:
 
     def _share(self, connection: Connection) -> None:
         url = connection.engine.url
-        is_sqlite = url.get_backend_name() == "sqlite" and url.database
-        if is_sqlite and Path(str(url.database)).parent in self._folders:
+        if url.get_backend_name() != "sqlite" or not url.database:
+            return
+        folder = os.path.dirname(url.database)  # noqa: PTH120, for each connection
+        if folder in self._folders:
             connection.execution_options(compiled_cache=self._compiled)
 
 

@@ -41,7 +41,8 @@ def note_stored(context: OrderContext, order: Order, files: Sequence[Mapping[str
         attempts=0,
         due_at=context.now(),
     )
-    context.gate.end_problem("hosts", "store")
+    context.end_problem("hosts")
+    context.end_problem("store")
 
 
 def note_not_collected(context: OrderContext, order: Order, error: Exception) -> str:

@@ -18,6 +18,7 @@ from wiro_dagster.ledger.uploads import LedgerUploads
 from wiro_dagster.orders.end_hints import EndHints
 from wiro_dagster.orders.pace import Pace
 from wiro_dagster.orders.policy import OrderPolicy
+from wiro_dagster.orders.recent import RecentlyRead
 from wiro_dagster.orders.uploads import Uploads
 from wiro_dagster.pricing import Quote
 from wiro_dagster.store import VideoStore
@@ -45,6 +46,9 @@ InputFitter = Callable[[str, str, Mapping[str, Any]], FittedInputs]
 take them, and `ApiError` if Wiro must be asked and cannot be."""
 
 _DAY_SECONDS = 86_400.0
+
+_OVER_SECONDS = 1.0
+"""How long a problem that is over is not looked for again."""
 
 _NOWHERE = "https://wiro-dagster.invalid/"
 """Carries the marker if no receiver is set. Names under `.invalid` never resolve."""
@@ -107,6 +111,10 @@ class OrderContext:
         )
 
     @cached_property
+    def _over(self) -> RecentlyRead[None]:
+        return RecentlyRead(_OVER_SECONDS, self.ledger.clock)
+
+    @cached_property
     def pace(self) -> Pace:
         """When tasks are worth a first look."""
         return Pace(self.ledger, self.policy.timing)
@@ -166,6 +174,10 @@ class OrderContext:
         """Pause submissions until the user corrects the credentials; one tries now and then."""
         until = self.now() + self.policy.timing.refused_pause_seconds
         self.gate.close(until=until, reason=str(error), problem=kind)
+
+    def end_problem(self, kind: ProblemKind) -> None:
+        """Note that a problem of this kind is over; the ledger is asked at most once a second."""
+        self._over.get(kind, lambda _: self.gate.end_problem(kind))
 
     def postpone(self, order: Order, **reason: Any) -> None:
         """Try an order's present step again later, because it failed once more.

@@ -31,7 +31,7 @@ from wiro_dagster.orders.steps import Steps
 from wiro_dagster.orders.submit import note_kept_answers
 from wiro_dagster.orders.tick_report import TickReport
 from wiro_dagster.orders.work import Work
-from wiro_dagster.orders.worker_pool import WorkerPool
+from wiro_dagster.orders.worker_pool import Ends, WorkerPool
 from wiro_dagster.prompts import Prompt
 
 _REBUILD_SECONDS = 300.0
@@ -46,7 +46,8 @@ class OrderDesk:
     Args:
         context: ledger, client, store and rules of the collection.
         monotonic: gives seconds for deadlines.
-        open_pool: opens a pool of threads, given its size and their name.
+        open_pool: opens a pool of threads, given its size, their name, and what counts the steps
+            that end.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class OrderDesk:
         context: OrderContext,
         *,
         monotonic: Callable[[], float] = time.monotonic,
-        open_pool: Callable[[int, str], WorkerPool] = WorkerPool,
+        open_pool: Callable[[int, str, Ends], WorkerPool] = WorkerPool,
     ) -> None:
         self._leases = LeaseKeeper(context.ledger, context.policy.timing.lease_seconds)
         self._answers = AnswerSpool(context.answers_folder)

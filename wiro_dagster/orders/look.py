@@ -36,7 +36,7 @@ def look_at_order(context: OrderContext, order: Order) -> list[str]:
             order, "observe", due_at=due_at, attempts=order.attempts + 1, hold=str(error)
         )
         return []
-    context.gate.end_problem("reads")
+    context.end_problem("reads")
     now, wiro_now, policy = context.now(), context.wiro_now(), context.policy
     judgement = judge(context, order, task, now=now)
     reason = order.stop_reason or why_stop(order, task, wiro_now=wiro_now, policy=policy)

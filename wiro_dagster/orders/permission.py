@@ -93,7 +93,7 @@ def record_purchase(context: OrderContext, orders: Sequence[Order]) -> str | Non
         for order in orders:
             context.ledger.note_unsent(order, due_at=now, hold=reason)
         return reason
-    context.gate.end_problem("evidence")
+    context.end_problem("evidence")
     return None
 
 

@@ -157,7 +157,7 @@ class Watch:
                 return sweep.report  # Task/Detail would be refused too
         else:
             if pages:
-                context.gate.end_problem("reads")
+                context.end_problem("reads")
             pause = self._allowance.spend(pages, now, at_least=_PAGES_A_TASK * self._due_count)
             self._next_sweep_at = max(self._next_sweep_at, now + pause)
         run_all(self._closer_looks(sweep))

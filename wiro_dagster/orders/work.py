@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, wait
+from collections.abc import Callable, Sequence
+from concurrent.futures import wait
 from functools import partial
 
 from wiro_dagster.ledger import FOLLOWED
@@ -16,7 +16,7 @@ from wiro_dagster.orders.recover import recover_orders
 from wiro_dagster.orders.steps import Steps, notices_of, take_safely
 from wiro_dagster.orders.tick_report import TickReport
 from wiro_dagster.orders.watch import Watch
-from wiro_dagster.orders.worker_pool import Intake, WorkerPool
+from wiro_dagster.orders.worker_pool import Ends, Intake, WorkerPool
 
 _RECOVER_BATCH = 200
 _DOWNLOADS = 8
@@ -54,7 +54,8 @@ class Work:
         steps: claims orders and takes their steps.
         answers: keeps Wiro's answers that the ledger cannot take.
         monotonic: gives seconds for deadlines.
-        open_pool: opens a pool of threads, given its size and their name.
+        open_pool: opens a pool of threads, given its size, their name, and what counts the steps
+            that end.
     """
 
     def __init__(
@@ -62,14 +63,15 @@ class Work:
         steps: Steps,
         answers: AnswerSpool,
         monotonic: Callable[[], float],
-        open_pool: Callable[[int, str], WorkerPool],
+        open_pool: Callable[[int, str, Ends], WorkerPool],
     ) -> None:
         self._steps = steps
         self._monotonic = monotonic
-        self._requests = open_pool(steps.context.threads, "wiro-request")
-        self.downloads = open_pool(_DOWNLOADS, "wiro-download")
-        self._sweeps = open_pool(1, "wiro-watch")
-        self._deliveries = open_pool(1, "wiro-delivery")
+        self._ends = Ends()
+        self._requests = open_pool(steps.context.threads, "wiro-request", self._ends)
+        self.downloads = open_pool(_DOWNLOADS, "wiro-download", self._ends)
+        self._sweeps = open_pool(1, "wiro-watch", self._ends)
+        self._deliveries = open_pool(1, "wiro-delivery", self._ends)
         self.purchases = Purchases(steps, self._requests, answers, monotonic)
         self.is_hinted = threading.Event()
         """Set if something hinted that there is news: look at tasks now."""
@@ -86,7 +88,8 @@ class Work:
         claimed = self._steps.claim(collections, ("submitting", "unknown"), _RECOVER_BATCH)
         if claimed:
             step = partial(recover_orders, self._steps.context, claimed)
-            self._wait([self._steps.start(self._requests, claimed, step)], deadline)
+            started = self._steps.start(self._requests, claimed, step)
+            wait([started], timeout=self._seconds_until(deadline))
             self._raise_failure()
 
     def run(
@@ -116,15 +119,15 @@ class Work:
         """
         ended_at = self._monotonic()
         while self._monotonic() < deadline:
+            ended_before = self._ends.count
             # Each of these starts what it can, and returns whether it may start more.
             may_go_on = [
                 submits and self.purchases.start(report),
                 self._sweep(report, deadline),
                 self._download(collections, report),
             ]
-            under_way = self._list_unfinished()
-            now = self._monotonic()
-            if not under_way and not any(may_go_on):
+            is_busy, now = self._is_busy(), self._monotonic()
+            if not is_busy and not any(may_go_on):
                 if deliver is None or not deliver():
                     if not self._is_look_due(stay_until):
                         return
@@ -133,9 +136,11 @@ class Work:
             is_soon = now - self._delivered_at < _DELIVER_SECONDS
             if deliver is not None and self._deliveries.free and not is_soon:
                 self._delivered_at = now
-                under_way.add(self._deliveries.start(partial(_deliver, deliver)))
+                self._deliveries.start(partial(_deliver, deliver))
+                is_busy = True
             look_around_at = min(deadline, now + _LOOK_AROUND_SECONDS)
-            has_ended = self._wait(under_way, look_around_at, return_when=FIRST_COMPLETED)
+            seconds = self._seconds_until(look_around_at) if is_busy else 0.0
+            has_ended = self._ends.wait(ended_before, seconds)
             if raises:
                 self._raise_failure()
             if has_ended:
@@ -200,15 +205,11 @@ class Work:
     def _pools(self) -> tuple[WorkerPool, ...]:
         return self._requests, self.downloads, self._sweeps, self._deliveries
 
-    def _list_unfinished(self) -> set[Future[None]]:
-        return {step for pool in self._pools for step in pool.list_unfinished()}
-
     def _is_busy(self) -> bool:
-        return bool(self._list_unfinished())
+        return any(pool.is_busy for pool in self._pools)
 
     def _is_idle_but_for_downloads(self) -> bool:
-        others = (pool for pool in self._pools if pool is not self.downloads)
-        return not any(pool.list_unfinished() for pool in others)
+        return not any(pool.is_busy for pool in self._pools if pool is not self.downloads)
 
     def _is_look_due(self, until: float) -> bool:
         """Whether a task is due to be looked at before that time, and the collection has some."""
@@ -263,13 +264,6 @@ class Work:
             step = partial(collect_order, steps.context, steps.leases, order)
             steps.start(self.downloads, [order], partial(notices_of, step))
         return bool(claimed)
-
-    def _wait(
-        self, steps: Collection[Future[None]], deadline: float, *, return_when: str = ALL_COMPLETED
-    ) -> bool:
-        """Wait for steps until the deadline. Return whether any of them has ended."""
-        done, _ = wait(steps, timeout=self._seconds_until(deadline), return_when=return_when)
-        return bool(done)
 
     def _raise_failure(self) -> None:
         failures = [failure for pool in self._pools for failure in pool.take_failures()]

@@ -17,16 +17,37 @@ _LEAST_SECONDS = 0.1
 """A shorter time says little of how quickly steps end."""
 
 
+class Ends:
+    """Counts the steps that have ended in several pools. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._has_changed = threading.Condition()
+        self.count = 0
+
+    def add(self) -> None:
+        """Count one more."""
+        with self._has_changed:
+            self.count += 1
+            self._has_changed.notify_all()
+
+    def wait(self, before: int, seconds: float) -> bool:
+        """Wait until more have ended than before. Return False if time is up."""
+        with self._has_changed:
+            return self._has_changed.wait_for(lambda: self.count > before, seconds)
+
+
 class WorkerPool:
     """Threads whose steps return notices for the tick's log. Thread-safe.
 
     Args:
         size: how many steps run at once.
         name: of the threads.
+        ends: counts the steps that end, also those of other pools.
     """
 
-    def __init__(self, size: int, name: str) -> None:
+    def __init__(self, size: int, name: str, ends: Ends | None = None) -> None:
         self.size = size
+        self._ends = ends or Ends()
         self._pool = ThreadPoolExecutor(size, thread_name_prefix=name)
         self._lock = threading.Lock()
         self._unfinished: set[Future[None]] = set()
@@ -51,6 +72,12 @@ class WorkerPool:
         """How many steps have ended so far."""
         with self._lock:
             return self._ended
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether any step is running or waiting, also of earlier ticks."""
+        with self._lock:
+            return bool(self._unfinished)
 
     def list_unfinished(self) -> set[Future[None]]:
         """Return all steps that are running or waiting, also those of earlier ticks."""
@@ -89,6 +116,7 @@ class WorkerPool:
         with self._lock:
             self._unfinished.discard(future)
             self._ended += 1
+        self._ends.add()
 
 
 class Intake:
