@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.decoders import close_decoders, list_decoders
 from tests.support.media_samples import write_film
 from tests.support.waiting import wait_until
 from wiro_dagster.media import Inspection, apart, inspect, inspect_apart
@@ -25,20 +26,9 @@ def film(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def no_decoders() -> Iterator[None]:
     """Each test begins without a decoder, and leaves none."""
-    apart._DECODERS.close()
+    close_decoders()
     yield
-    apart._DECODERS.close()
-
-
-def list_decoders() -> list[int]:
-    """The processes that this one has started as decoders."""
-    found = subprocess.run(
-        ["pgrep", "-P", str(os.getpid()), "-f", "wiro_dagster.media.apart"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return [int(line) for line in found.stdout.split()]
+    close_decoders()
 
 
 def has_ended(process_id: int) -> bool:
@@ -61,6 +51,15 @@ def test_one_process_looks_at_one_file_after_the_other(film: Path) -> None:
     (first,) = list_decoders()
     inspect_apart(film, "video/mp4")
     assert list_decoders() == [first]
+
+
+def test_a_process_that_was_started_ahead_looks_at_the_first_file(film: Path) -> None:
+    """A file that is about to come need not wait until a process has started."""
+    apart.prepare_decoder()
+    apart.prepare_decoder()
+    (process_id,) = list_decoders()
+    inspect_apart(film, "video/mp4")
+    assert list_decoders() == [process_id]
 
 
 def test_files_that_come_at_once_are_looked_at_by_as_many_processes_as_there_are_cores(

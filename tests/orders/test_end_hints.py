@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.decoders import close_decoders, list_decoders
 from tests.support.waiting import wait_until
 from tests.support.webhook import serve_app
 from tests.system.campaigns.bench import Bench
@@ -210,6 +211,18 @@ def test_many_hints_at_one_task_bring_few_looks(open_patient: OpenPatient) -> No
     bench.ledger.make_due([bench.order("cat").id])
     bench.desk.tick(time.monotonic() + 20)
     assert bench.calls("Task/List") == 4  # without a hint it is read every three seconds
+
+
+def test_a_hint_starts_a_decoder_before_the_file_comes(open_patient: OpenPatient) -> None:
+    """To start one takes longer than to fetch a small file."""
+    close_decoders()
+    bench = open_patient(None)
+    bench.place("cat")
+    bench.tick()
+    bench.ledger.make_due([bench.order("cat").id])
+    bench.desk.tick(time.monotonic() + 20, hurry=True)
+    assert bench.state("cat") == "running"
+    assert len(list_decoders()) == 1
 
 
 @contextmanager

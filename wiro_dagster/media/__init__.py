@@ -5,7 +5,7 @@ All decoding is done with PyAV, which is imported when a file is first opened, n
 
 from __future__ import annotations
 
-from wiro_dagster.media.apart import inspect_apart
+from wiro_dagster.media.apart import inspect_apart, prepare_decoder
 from wiro_dagster.media.boxes import count_missing_bytes
 from wiro_dagster.media.facts import FrameMeasures, Inspection, MediaFacts, MediaKind
 from wiro_dagster.media.inspection import Verify, aspect_ratio_of_image, inspect, probe_media
@@ -21,6 +21,7 @@ __all__ = [
     "count_missing_bytes",
     "inspect",
     "inspect_apart",
+    "prepare_decoder",
     "preview_markdown",
     "probe_media",
 ]

@@ -64,6 +64,11 @@ def inspect_apart(
     return found if isinstance(found, Inspection) else replace(bare, unseen=None, problem=found)
 
 
+def prepare_decoder() -> None:
+    """Start a decoder if there is none, because a file is about to come."""
+    _DECODERS.prepare()
+
+
 @dataclass(frozen=True)
 class FileWork:
     """A file to be looked at; see `inspect_apart`."""
@@ -182,6 +187,17 @@ class Decoders:
             if isinstance(found, Inspection) or is_fresh:
                 return found
 
+    def prepare(self) -> None:
+        """Have a decoder ready, so that the first file need not wait until it has started."""
+        with self._has_changed:
+            self._forget_those_of_a_parent()
+            if self._count:
+                return
+        with suppress(OSError):  # the file's own try says so
+            decoder = self._take()
+            decoder.is_fresh = False
+            self._give_back(decoder)
+
     def close(self) -> None:
         """End the decoders that have nothing to do."""
         with self._has_changed:
@@ -265,6 +281,8 @@ def _main() -> None:
     # What a library prints must not get between the answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    import av  # noqa: F401 - while the first file is still on its way
+
     while True:
         faulthandler.dump_traceback_later(idle_seconds, exit=True)
         line = sys.stdin.buffer.readline()

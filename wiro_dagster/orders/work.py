@@ -9,6 +9,7 @@ from concurrent.futures import wait
 from functools import partial
 
 from wiro_dagster.ledger import FOLLOWED
+from wiro_dagster.media import prepare_decoder
 from wiro_dagster.orders.answers import AnswerSpool
 from wiro_dagster.orders.collect import collect_order
 from wiro_dagster.orders.purchases import Purchases
@@ -232,6 +233,8 @@ class Work:
         if not watch.is_due(hurry=self.is_hinted.is_set()):
             self._not_due_at = now
             return False
+        if self.is_hinted.is_set() and self._steps.context.policy.verify == "frames":
+            prepare_decoder()
         self.is_hinted.clear()
 
         def sweep() -> list[str]:
