@@ -67,7 +67,7 @@ def measure_clocks(context: OrderContext, database_offset_seconds: float | None)
     objection = find_clock_objection(
         {"Wiro's": context.client.clock_offset_seconds, "the database's": database_offset_seconds}
     )
-    context.gate.note_clock(objection)
+    context.note_clock(objection)
     return objection
 
 

@@ -107,7 +107,7 @@ class Purchases:
     def _admit(self, report: TickReport, limit: int) -> bool:
         context, leases = self._steps.context, self._steps.leases
         report.closed_reason = self._permission.find_objection(context)
-        if report.closed_reason is not None or not context.ledger.has_unsent(context.collection):
+        if report.closed_reason is not None:
             return False
         admission = context.gate.admit(
             context.collection,
