@@ -57,6 +57,7 @@ def test_a_process_that_was_started_ahead_looks_at_the_first_file(film: Path) ->
     """A file that is about to come need not wait until a process has started."""
     apart.prepare_decoder()
     apart.prepare_decoder()
+    assert wait_until(lambda: len(list_decoders()) == 1)
     (process_id,) = list_decoders()
     inspect_apart(film, "video/mp4")
     assert list_decoders() == [process_id]

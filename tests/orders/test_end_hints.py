@@ -222,7 +222,7 @@ def test_a_hint_starts_a_decoder_before_the_file_comes(open_patient: OpenPatient
     bench.ledger.make_due([bench.order("cat").id])
     bench.desk.tick(time.monotonic() + 20, hurry=True)
     assert bench.state("cat") == "running"
-    assert len(list_decoders()) == 1
+    assert wait_until(lambda: len(list_decoders()) == 1)
 
 
 @contextmanager

@@ -9,7 +9,10 @@ from wiro_dagster.media import apart
 
 
 def list_decoders() -> list[int]:
-    """The processes that this one has started as decoders."""
+    """The processes that this one has started as decoders.
+
+    One that has just been started may not have its command line yet.
+    """
     found = subprocess.run(
         ["pgrep", "-P", str(os.getpid()), "-f", "wiro_dagster.media.apart"],
         capture_output=True,
