@@ -47,8 +47,8 @@ take them, and `ApiError` if Wiro must be asked and cannot be."""
 
 _DAY_SECONDS = 86_400.0
 
-_RECENT_SECONDS = 1.0
-"""How long what the account's row says is used before it is read again."""
+_OVER_SECONDS = 1.0
+"""How long a problem that is over is not looked for again."""
 
 _NOWHERE = "https://wiro-dagster.invalid/"
 """Carries the marker if no receiver is set. Names under `.invalid` never resolve."""
@@ -112,11 +112,7 @@ class OrderContext:
 
     @cached_property
     def _over(self) -> RecentlyRead[None]:
-        return RecentlyRead(_RECENT_SECONDS, self.ledger.clock)
-
-    @cached_property
-    def _unmarked(self) -> RecentlyRead[str | None]:
-        return RecentlyRead(_RECENT_SECONDS, self.ledger.clock)
+        return RecentlyRead(_OVER_SECONDS, self.ledger.clock)
 
     @cached_property
     def pace(self) -> Pace:
@@ -140,14 +136,9 @@ class OrderContext:
         """Return the URL that carries an order's marker; `None` if runs go without one."""
         if not self.identify_runs or order.marker is None:
             return None
-        if self._unmarked.get("", lambda _: self.gate.find_unmarked_reason()) is not None:
+        if self.gate.find_unmarked_reason() is not None:
             return None
         return f"{self.callback_base_url or _NOWHERE}".rstrip("/") + f"/{order.marker}"
-
-    def stop_marking(self, reason: str) -> None:
-        """Send runs without a marker from now on, because Wiro refuses it."""
-        self.gate.stop_marking(reason)
-        self._unmarked.put("", reason)
 
     def listen(self, task_id: str, token: str) -> None:
         """Listen for the end of a running task, if that is set."""

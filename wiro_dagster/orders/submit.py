@@ -258,7 +258,7 @@ def _note_failure(  # noqa: C901, each error is one rule about money
             return None
         case RequestRefused() if is_marked and "callback" in str(error).lower():
             reason = f"Wiro refused the marker of our runs: {error}"
-            context.stop_marking(reason)
+            context.gate.stop_marking(reason)
             ledger.note_unsent(order, due_at=now, hold=str(error))
             return f"{reason} Runs go without one from now on; see identify_runs."
         case RequestRefused() | InputError():
