@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
 
 import dagster as dg
 
@@ -14,9 +15,16 @@ _PARTITIONS_AT_ONCE = 1000
 _RECORDS_AT_ONCE = 1000
 
 
+class OrderEvent(NamedTuple):
+    """What a materialization of `video_order` says of lineage: its number in the log, its tags."""
+
+    storage_id: int
+    tags: Mapping[str, str]
+
+
 def find_order_events(
     instance: dg.DagsterInstance, order_key: dg.AssetKey, orders: Collection[Order]
-) -> dict[int, dg.EventLogRecord]:
+) -> dict[int, OrderEvent]:
     """Return each order's newest `video_order` materialization, by order id.
 
     The takes of a prompt share it.
@@ -24,14 +32,15 @@ def find_order_events(
     wanted: dict[tuple[str, str], list[int]] = defaultdict(list)
     for order in orders:
         wanted[order.partition, order.prompt_version].append(order.id)
-    found: dict[int, dg.EventLogRecord] = {}
+    found: dict[int, OrderEvent] = {}
     for record in list_materializations(instance, order_key, {order.partition for order in orders}):
         event = record.asset_materialization
         if event is None or record.partition_key is None:
             continue
-        version = (event.tags or {}).get(DATA_VERSION_TAG, "")
+        found_event = OrderEvent(record.storage_id, event.tags or {})
+        version = found_event.tags.get(DATA_VERSION_TAG, "")
         for order_id in wanted.get((record.partition_key, version), ()):
-            found.setdefault(order_id, record)
+            found.setdefault(order_id, found_event)
     return found
 
 

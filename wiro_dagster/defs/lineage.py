@@ -17,6 +17,7 @@ import dagster as dg
 
 from wiro_dagster.defs.asset_files import find_newest
 from wiro_dagster.defs.collection import VideoCollection
+from wiro_dagster.defs.event_log import OrderEvent
 from wiro_dagster.defs.metadata import DATA_VERSION_TAG
 from wiro_dagster.ledger import Order
 
@@ -46,7 +47,7 @@ def order_lineage_tags(
 
 
 def video_lineage_tags(
-    collection: VideoCollection, orders: Collection[Order], events: Mapping[int, dg.EventLogRecord]
+    collection: VideoCollection, orders: Collection[Order], events: Mapping[int, OrderEvent]
 ) -> dict[int, dict[str, str]]:
     """Return the tags that name the prompt and order that `video` was made from, by order id.
 
@@ -58,11 +59,11 @@ def video_lineage_tags(
     observed = _INPUT_EVENT + collection.prompt_key.to_user_string()
     tags: dict[int, dict[str, str]] = {order.id: {} for order in orders}
     for order in orders:
-        record, version = events.get(order.id), order.prompt_version
-        if record is not None:
-            made_from = _read_tags(record).get(observed)
+        event, version = events.get(order.id), order.prompt_version
+        if event is not None:
+            made_from = event.tags.get(observed)
             tags[order.id] |= _input_tags(collection.prompt_key, version, made_from)
-            tags[order.id] |= _input_tags(collection.order_key, version, record.storage_id)
+            tags[order.id] |= _input_tags(collection.order_key, version, event.storage_id)
     return tags
 
 
@@ -73,17 +74,13 @@ def newest_tags(instance: dg.DagsterInstance, upstream: dg.AssetKey) -> dict[str
 
 
 def _asset_tags(upstream: dg.AssetKey, record: dg.EventLogRecord | None) -> dict[str, str]:
-    tags = {} if record is None else _read_tags(record)
+    event = None if record is None else record.asset_materialization
+    tags = {} if event is None else event.tags or {}
     name = upstream.to_user_string()
     return {
         _INPUT_DATA_VERSION + name: tags.get(DATA_VERSION_TAG, _NO_DATA_VERSION),
         _INPUT_EVENT + name: _NO_EVENT if record is None else str(record.storage_id),
     }
-
-
-def _read_tags(record: dg.EventLogRecord) -> Mapping[str, str]:
-    event = record.asset_materialization
-    return {} if event is None else event.tags or {}
 
 
 def _input_tags(upstream: dg.AssetKey, version: str, event: int | str | None) -> dict[str, str]:

@@ -19,7 +19,7 @@ import dagster as dg
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.desks import open_desk
 from wiro_dagster.defs.event_files import keep_connections, share_statements
-from wiro_dagster.defs.event_log import find_order_events
+from wiro_dagster.defs.event_log import OrderEvent, find_order_events
 from wiro_dagster.defs.lineage import (
     find_observed_versions,
     order_lineage_tags,
@@ -204,11 +204,11 @@ class Reporter:
                 )
             )
 
-    def record_missing(self, orders: Collection[Order]) -> dict[int, dg.EventLogRecord]:
+    def record_missing(self, orders: Collection[Order]) -> dict[int, OrderEvent]:
         """Materialize `video_order` for orders whose process died before it could.
 
         Returns:
-            The materializations, by order id.
+            What the materializations say of lineage, by order id.
         """
         recorded = find_order_events(self.instance, self.collection.order_key, orders)
         missing = [order for order in orders if order.id not in recorded]
