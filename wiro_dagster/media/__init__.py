@@ -1,6 +1,7 @@
 """What is in a file that was paid for: does it decode, what does it show, a small moving preview.
 
-All decoding is done with PyAV, which is imported when a file is first opened, not before.
+All decoding is done with PyAV. It is imported when a file is first opened, and at once only in a
+process that does nothing but decode.
 """
 
 from __future__ import annotations
