@@ -114,6 +114,17 @@ def run_ours(emulator: Emulator, folder: Path, count: int) -> Outcome:
         return _measure_ours("wiro_dagster", emulator, folder, stack)
 
 
+def run_missing(emulator: Emulator, folder: Path, count: int) -> Outcome:
+    """Run the job that orders whatever is missing, by the command line, in the same project."""
+    with open_ours(emulator, folder, count) as stack:
+        stack.start(emulator)
+        job = ("--module-name", "definitions", "--job", "order_missing_videos")
+        ordering = stack.run("dagster", "job", "execute", *job)
+        stack.wait_for_videos(count)
+        found = _measure_ours("order_missing_videos", emulator, folder, stack)
+    return replace(found, cpu=found.cpu + ordering)
+
+
 def run_automatic(emulator: Emulator, folder: Path, count: int) -> Outcome:
     """Run a project with `auto_order`, whose prompts come when it is up: there is no run."""
     with open_automatic(emulator, folder) as stack:
@@ -130,20 +141,12 @@ def run_automatic(emulator: Emulator, folder: Path, count: int) -> Outcome:
 
 def run_approved(emulator: Emulator, folder: Path, count: int) -> Outcome:
     """Approve what the sensor has ordered, by the command line: there is no run."""
-    command = [str(Path(sys.executable).with_name("wiro-dagster")), "orders", "approve", "--yes"]
     with open_automatic(emulator, folder, count, needs_approval=True) as stack:
         stack.start(emulator)
-        before = os.times()
-        subprocess.run(
-            [*command, "--ledger", ledger_in(folder)],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        after = os.times()
+        ledger = ("--ledger", ledger_in(folder))
+        approving = stack.run("wiro-dagster", "orders", "approve", "--yes", *ledger)
         stack.wait_for_videos(count)
         found = _measure_ours("approved", emulator, folder, stack)
-    approving = sum(after[2:4]) - sum(before[2:4])  # of processes that have ended
     return replace(found, cpu=found.cpu + approving)
 
 

@@ -25,10 +25,14 @@ class ProcessTree:
     """
 
     def __init__(self, pid: int) -> None:
-        self._pid = pid
+        self._roots = [pid]
         self._ended = threading.Event()
         self._most_bytes = 0
         self._sampler = threading.Thread(target=self._sample, daemon=True)
+
+    def add(self, pid: int) -> None:
+        """Count another process, with what it starts, for as long as it runs."""
+        self._roots.append(pid)
 
     def cpu_seconds(self) -> float:
         """Return the CPU time of the tree so far, also of those in it that have ended."""
@@ -60,7 +64,7 @@ class ProcessTree:
         children: dict[int, list[int]] = {}
         for pid, parent in _list_parents():
             children.setdefault(parent, []).append(pid)
-        found = [self._pid]
+        found = list(self._roots)
         for pid in found:
             found += children.get(pid, [])
         return found

@@ -146,17 +146,17 @@ def test_a_tick_that_died_after_ordering_is_made_good(project: Project) -> None:
     assert is_fresh(project, "cat")
 
 
-# ---- the schedule ----
+# ---- the job and its schedule ----
 
 
-def order_missing(project: Project) -> dg.ExecuteInProcessResult:
-    schedule = build_missing_videos_schedule(project.collection, cron_schedule="0 6 * * *")
-    defs = dg.Definitions.merge(project.definitions, dg.Definitions(schedules=[schedule]))
-    job = defs.resolve_job_def(project.collection.prefixed("order_missing_videos"))
-    return job.execute_in_process(instance=project.instance)
+def order_missing(project: Project, **config: Any) -> dg.ExecuteInProcessResult:
+    job = project.load().resolve_job_def(project.collection.prefixed("order_missing_videos"))
+    return job.execute_in_process(
+        instance=project.instance, run_config={"ops": {"order_missing": {"config": config}}}
+    )
 
 
-def test_the_schedule_orders_what_is_missing(project: Project) -> None:
+def test_the_job_orders_what_is_missing(project: Project) -> None:
     """What was never ordered or failed is; what is owned or under way is left alone."""
     project.write_prompts(CAT, DOG, FAILING)
     assert project.order("cat").success
@@ -174,7 +174,7 @@ def test_the_schedule_orders_what_is_missing(project: Project) -> None:
     assert is_fresh(project, "dog")
 
 
-def test_the_schedule_leaves_alone_what_a_person_cancelled(project: Project) -> None:
+def test_the_job_leaves_alone_what_a_person_cancelled(project: Project) -> None:
     """A cancelled order comes back when a person orders it."""
     project.write_prompts(CAT)
     project.order("cat")
@@ -183,6 +183,36 @@ def test_the_schedule_leaves_alone_what_a_person_cancelled(project: Project) -> 
     project.settle()
     assert order_missing(project).success
     assert len(project.ledger.list_orders()) == 1
+
+
+def test_the_job_says_what_is_missing_and_orders_nothing(project: Project) -> None:
+    """`dry_run` logs the prices of what is missing alone."""
+    project.write_prompts(CAT, DOG)
+    project.order("cat")
+    result = order_missing(project, dry_run=True)
+    assert result.success
+    assert prompts_ordered(project) == [CAT["prompt"]]
+    (prices,) = [
+        entry.user_message
+        for entry in project.instance.all_logs(result.run_id)
+        if "dry_run" in entry.user_message
+    ]
+    assert "dog" in prices
+    assert "cat" not in prices
+
+
+def test_the_job_orders_as_much_as_its_launch_dialog_allows(project: Project) -> None:
+    """What does not fit `max_usd` is not ordered, and the run says so; the rest is recorded."""
+    project.write_prompts(CAT, DOG)
+    job = project.load().resolve_job_def("order_missing_videos")
+    result = job.execute_in_process(
+        instance=project.instance,
+        run_config={"ops": {"order_missing": {"config": {"max_usd": 0.5}}}},
+        raise_on_error=False,
+    )
+    assert not result.success
+    assert prompts_ordered(project) == [CAT["prompt"]]
+    assert len(project.materializations(project.collection.order_key, "cat")) == 1
 
 
 def test_the_schedule_runs_each_morning(project: Project) -> None:

@@ -33,9 +33,12 @@ _STOP_SECONDS = 30.0
 class DagsterDev:
     """Webserver, daemon and code server, as a user has them."""
 
-    def __init__(self, url: str, log: Path, pid: int = 0) -> None:
+    def __init__(
+        self, url: str, log: Path, pid: int = 0, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.url = url
         self.pid = pid
+        self.environment = environment or {}
         self._log = log
 
     def query(self, text: str, **variables: Any) -> dict[str, Any]:
@@ -216,7 +219,7 @@ def _running(
             command, env=environment, stdout=output, stderr=output, start_new_session=True, cwd=ROOT
         )
         try:
-            dev = DagsterDev(f"http://127.0.0.1:{port}", log, process.pid)
+            dev = DagsterDev(f"http://127.0.0.1:{port}", log, process.pid, environment)
             dev.wait_for(
                 lambda: requests.get(f"{dev.url}/server_info", timeout=60).ok,
                 seconds=180,

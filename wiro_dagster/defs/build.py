@@ -13,6 +13,7 @@ from wiro_dagster.defs.assets import (
     build_video_asset,
     build_video_order_asset,
 )
+from wiro_dagster.defs.automation import build_missing_videos_job
 from wiro_dagster.defs.checks import build_order_checks
 from wiro_dagster.defs.collection import VideoCollection
 from wiro_dagster.defs.cost_asset import build_cost_asset
@@ -28,7 +29,7 @@ from wiro_dagster.defs.video_checks import build_video_checks
 def build_video_definitions(
     collection: VideoCollection, resources: Mapping[str, Any] | None = None
 ) -> dg.Definitions:
-    """Build the assets, checks and sensors of a collection.
+    """Build the assets, checks, sensors and job of a collection.
 
     Give the resources that the collection names here: then its sensors open them only if there is
     something to do, and an idle project costs less. Without them they come from elsewhere: merge
@@ -68,6 +69,7 @@ def build_video_definitions(
                 **(resources or {}),
                 collection.io_manager: build_video_io_manager(collection.store),
             },
+            jobs=[build_missing_videos_job(collection)],
             sensors=[
                 build_prompt_file_sensor(collection, resources),
                 build_video_order_sensor(collection, resources),

@@ -1,8 +1,8 @@
-"""Runs that wait: a run of `video` for its videos, one of `video_order` until much is sent."""
+"""How a run of `video` waits for its videos."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,30 +14,6 @@ from wiro_dagster.defs.report import Reporter
 from wiro_dagster.defs.video_checks import evaluate_video_checks
 from wiro_dagster.ledger import Order, Placement, ProblemKind
 from wiro_dagster.orders.describe import describe_problem, describe_state
-
-_MANY_ORDERS = 50
-_SENDING_PAUSE_SECONDS = 0.1
-_MOST_PAUSES = 50
-_MOST_PAUSES_IN_VAIN = 5
-
-
-def let_send(reporter: Reporter, orders: Collection[Order]) -> None:
-    """Wait a moment for the sensor's process to send many orders that were just placed.
-
-    To write their events takes a core for seconds, and to send them takes longer for as long. If
-    nothing is sent, as the sensor is stopped or the budget spent, this waits half a second. It
-    never waits for more than five.
-    """
-    if len(orders) < _MANY_ORDERS:
-        return
-    context, before, in_vain = reporter.desk.context, 0, 0
-    for _ in range(_MOST_PAUSES):
-        unsent = context.ledger.count_unsettled(context.collection).get("ordered", 0)
-        in_vain = in_vain + 1 if unsent == before else 0
-        if not unsent or in_vain == _MOST_PAUSES_IN_VAIN:
-            return
-        before = unsent
-        reporter.collection.timing.sleep(_SENDING_PAUSE_SECONDS)
 
 
 class VideoWait:
