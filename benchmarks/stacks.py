@@ -44,7 +44,6 @@ class Stack:
         dev: drives them.
         tree: their processes.
         instance: has the event log.
-        environment: that its processes were started with.
         preparing: CPU time from the loaded code location to the partitions.
         started_at: when the batch began, unix seconds.
         cpu_before: CPU time until then.
@@ -54,7 +53,6 @@ class Stack:
     dev: DagsterDev
     tree: ProcessTree
     instance: dg.DagsterInstance
-    environment: Mapping[str, str]
     preparing: float = 0.0
     started_at: float = 0.0
     cpu_before: float = 0.0
@@ -75,7 +73,7 @@ class Stack:
         before = os.times()
         arguments = [str(Path(sys.executable).with_name(command[0])), *command[1:]]
         with subprocess.Popen(
-            arguments, env=self.environment, cwd=ROOT, stdout=DEVNULL, stderr=DEVNULL
+            arguments, env=self.dev.environment, cwd=ROOT, stdout=DEVNULL, stderr=DEVNULL
         ) as process:
             self.tree.add(process.pid)  # for its memory: its CPU time is gone with it
         if process.returncode:
@@ -186,7 +184,7 @@ def _open_stack(folder: Path, settings: Mapping[str, str], workspace: Path) -> I
         tree = ProcessTree(dev.pid)
         tree.watch_memory()
         with dg.DagsterInstance.from_config(str(folder / "dagster_home")) as instance:
-            yield Stack(dev, tree, instance, dev.environment)
+            yield Stack(dev, tree, instance)
 
 
 def ledger_in(folder: Path) -> str:

@@ -152,7 +152,9 @@ def test_a_tick_that_died_after_ordering_is_made_good(project: Project) -> None:
 def order_missing(project: Project, **config: Any) -> dg.ExecuteInProcessResult:
     job = project.load().resolve_job_def(project.collection.prefixed("order_missing_videos"))
     return job.execute_in_process(
-        instance=project.instance, run_config={"ops": {"order_missing": {"config": config}}}
+        instance=project.instance,
+        run_config={"ops": {"order_missing": {"config": config}}},
+        raise_on_error=False,
     )
 
 
@@ -204,13 +206,7 @@ def test_the_job_says_what_is_missing_and_orders_nothing(project: Project) -> No
 def test_the_job_orders_as_much_as_its_launch_dialog_allows(project: Project) -> None:
     """What does not fit `max_usd` is not ordered, and the run says so; the rest is recorded."""
     project.write_prompts(CAT, DOG)
-    job = project.load().resolve_job_def("order_missing_videos")
-    result = job.execute_in_process(
-        instance=project.instance,
-        run_config={"ops": {"order_missing": {"config": {"max_usd": 0.5}}}},
-        raise_on_error=False,
-    )
-    assert not result.success
+    assert not order_missing(project, max_usd=0.5).success
     assert prompts_ordered(project) == [CAT["prompt"]]
     assert len(project.materializations(project.collection.order_key, "cat")) == 1
 
